@@ -1,0 +1,1821 @@
+/* Weft: asynchronous compute behind a C ABI. Generated from the Rust sources by cbindgen: do not edit.
+ *
+ * SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ * Objects are named by 64-bit handles; 0 is no object. Calls return a weft_status: 0 is success, negative codes are
+ * errors, and weft_last_error() has the sentence. Every operation is queued and returns at once; its completion is
+ * learnt through the weft_request that it hands out. Structs begin with struct_size = sizeof(the struct); zero in any
+ * other field means its default. Every function may be called from any thread.
+ */
+
+
+#ifndef WEFT_H
+#define WEFT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Time-outs are in nanoseconds from now; this one never ends. */
+#define WEFT_FOREVER UINT64_MAX
+
+
+/**
+ * The buffer can be used.
+ */
+#define WEFT_BUFFER_READY 1
+
+/**
+ * The buffer's device was lost: requests that name it fail.
+ */
+#define WEFT_BUFFER_LOST 2
+
+/**
+ * Version of the C ABI that this header describes: major in the upper 16 bits, minor in the lower.
+ */
+#define WEFT_ABI_VERSION 65536
+
+/**
+ * weft_request_wait: until all are complete.
+ */
+#define WEFT_WAIT_ALL 0
+
+/**
+ * weft_request_wait: until at least one is complete.
+ */
+#define WEFT_WAIT_ANY 1
+
+/**
+ * weft_write copies the host's bytes during the call, so that they need not stay valid until completion.
+ */
+#define WEFT_SUBMIT_COPY_HOST 1
+
+/**
+ * What kind of device it is, as C sees it: the host's cores.
+ */
+#define WEFT_DEVICE_CPU 1
+
+/**
+ * What kind of device it is, as C sees it: an NVIDIA GPU.
+ */
+#define WEFT_DEVICE_CUDA 2
+
+/**
+ * IEEE 754 binary32.
+ */
+#define WEFT_F32 1
+
+/**
+ * IEEE 754 binary64.
+ */
+#define WEFT_F64 2
+
+/**
+ * IEEE 754 binary16.
+ */
+#define WEFT_F16 3
+
+/**
+ * bfloat16: the upper half of a binary32.
+ */
+#define WEFT_BF16 4
+
+/**
+ * 8-bit float, 4 exponent and 3 mantissa bits, no infinities (OCP FP8 E4M3, "e4m3fn").
+ */
+#define WEFT_F8_E4M3 5
+
+/**
+ * 8-bit float, 5 exponent and 2 mantissa bits (OCP FP8 E5M2).
+ */
+#define WEFT_F8_E5M2 6
+
+/**
+ * Signed 8-bit integer.
+ */
+#define WEFT_I8 7
+
+/**
+ * Signed 16-bit integer.
+ */
+#define WEFT_I16 8
+
+/**
+ * Signed 32-bit integer.
+ */
+#define WEFT_I32 9
+
+/**
+ * Signed 64-bit integer.
+ */
+#define WEFT_I64 10
+
+/**
+ * Unsigned 8-bit integer.
+ */
+#define WEFT_U8 11
+
+/**
+ * Unsigned 16-bit integer.
+ */
+#define WEFT_U16 12
+
+/**
+ * Unsigned 32-bit integer.
+ */
+#define WEFT_U32 13
+
+/**
+ * Unsigned 64-bit integer.
+ */
+#define WEFT_U64 14
+
+/**
+ * One byte, 0 false, anything else true.
+ */
+#define WEFT_BOOL 15
+
+/**
+ * Complex number of two binary32, real part first.
+ */
+#define WEFT_C32 16
+
+/**
+ * Complex number of two binary64, real part first.
+ */
+#define WEFT_C64 17
+
+/**
+ * The most dimensions that a tensor can have.
+ */
+#define WEFT_MAX_RANK 8
+
+/**
+ * weft_write.
+ */
+#define WEFT_OP_WRITE 1
+
+/**
+ * weft_read.
+ */
+#define WEFT_OP_READ 2
+
+/**
+ * weft_copy.
+ */
+#define WEFT_OP_COPY 3
+
+/**
+ * weft_fill.
+ */
+#define WEFT_OP_FILL 4
+
+/**
+ * weft_barrier.
+ */
+#define WEFT_OP_BARRIER 5
+
+/**
+ * weft_matmul.
+ */
+#define WEFT_OP_MATMUL 6
+
+/**
+ * weft_attention.
+ */
+#define WEFT_OP_ATTENTION 7
+
+/**
+ * weft_rms_norm.
+ */
+#define WEFT_OP_RMS_NORM 8
+
+/**
+ * weft_layer_norm.
+ */
+#define WEFT_OP_LAYER_NORM 9
+
+/**
+ * weft_rope.
+ */
+#define WEFT_OP_ROPE 10
+
+/**
+ * weft_elementwise.
+ */
+#define WEFT_OP_ELEMENTWISE 11
+
+/**
+ * weft_softmax.
+ */
+#define WEFT_OP_SOFTMAX 12
+
+/**
+ * weft_gather_rows.
+ */
+#define WEFT_OP_GATHER_ROWS 13
+
+/**
+ * weft_scatter_rows.
+ */
+#define WEFT_OP_SCATTER_ROWS 14
+
+/**
+ * weft_top_k.
+ */
+#define WEFT_OP_TOP_K 15
+
+/**
+ * weft_arg_reduce.
+ */
+#define WEFT_OP_ARG_REDUCE 16
+
+/**
+ * weft_reduce.
+ */
+#define WEFT_OP_REDUCE 17
+
+/**
+ * weft_cast.
+ */
+#define WEFT_OP_CAST 18
+
+/**
+ * Query i sees key j where j <= i + (Skv - Sq): the masks' lower right corners meet.
+ */
+#define WEFT_ATTENTION_CAUSAL 1
+
+/**
+ * With WEFT_ATTENTION_CAUSAL or a window: align upper left corners instead, so that query i stands at key i.
+ */
+#define WEFT_ATTENTION_TOP_LEFT 2
+
+/**
+ * Use window_left: query at position p sees no key before p - window_left.
+ */
+#define WEFT_ATTENTION_WINDOW_LEFT 4
+
+/**
+ * Use window_right: query at position p sees no key after p + window_right.
+ */
+#define WEFT_ATTENTION_WINDOW_RIGHT 8
+
+/**
+ * A float beyond the range of y's dtype becomes its largest finite value in place of infinity or NaN.
+ */
+#define WEFT_CAST_SATURATE 1
+
+/**
+ * No epilogue.
+ */
+#define WEFT_EPILOGUE_NONE 0
+
+/**
+ * max(x, 0).
+ */
+#define WEFT_EPILOGUE_RELU 1
+
+/**
+ * x/2 (1 + erf(x / sqrt 2)).
+ */
+#define WEFT_EPILOGUE_GELU 2
+
+/**
+ * x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
+ */
+#define WEFT_EPILOGUE_GELU_TANH 3
+
+/**
+ * x / (1 + exp(-x)).
+ */
+#define WEFT_EPILOGUE_SILU 4
+
+/**
+ * In `weft_matmul_desc.flags`: take alpha as it stands also when it is 0 (else 0 means 1).
+ */
+#define WEFT_MATMUL_ALPHA 1
+
+/**
+ * The weight is stored as its difference from 1.
+ */
+#define WEFT_NORM_WEIGHT_PLUS_ONE 1
+
+/**
+ * The smallest in place of the largest.
+ */
+#define WEFT_RANK_SMALLEST 1
+
+/**
+ * Among equal elements take the last in place of the first (weft_arg_reduce alone).
+ */
+#define WEFT_RANK_LAST 2
+
+/**
+ * Sum; 0 over no elements.
+ */
+#define WEFT_REDUCE_SUM 0
+
+/**
+ * Mean; NaN over no elements.
+ */
+#define WEFT_REDUCE_MEAN 1
+
+/**
+ * Largest; -inf (the smallest integer) over no elements. NaN if any element is.
+ */
+#define WEFT_REDUCE_MAX 2
+
+/**
+ * Smallest; +inf (the largest integer) over no elements. NaN if any element is.
+ */
+#define WEFT_REDUCE_MIN 3
+
+/**
+ * Product; 1 over no elements.
+ */
+#define WEFT_REDUCE_PROD 4
+
+/**
+ * Sum of magnitudes.
+ */
+#define WEFT_REDUCE_L1 5
+
+/**
+ * Square root of the sum of squares.
+ */
+#define WEFT_REDUCE_L2 6
+
+/**
+ * Sum of squares.
+ */
+#define WEFT_REDUCE_SUM_SQUARE 7
+
+/**
+ * Logarithm of the sum.
+ */
+#define WEFT_REDUCE_LOG_SUM 8
+
+/**
+ * Logarithm of the sum of exp, without overflow.
+ */
+#define WEFT_REDUCE_LOG_SUM_EXP 9
+
+/**
+ * Pairs are elements i and i + rotary_dim / 2 (GPT-NeoX); else 2i and 2i + 1 (GPT-J, "interleaved").
+ */
+#define WEFT_ROPE_HALF_SPLIT 1
+
+/**
+ * Turn backwards: undoes the rotation.
+ */
+#define WEFT_ROPE_INVERSE 2
+
+/**
+ * A negative index counts from the end of the table.
+ */
+#define WEFT_ROWS_FROM_END 1
+
+/**
+ * A negative index skips its row: gather leaves the result's row as it is, scatter writes nothing.
+ */
+#define WEFT_ROWS_SKIP_NEGATIVE 2
+
+/**
+ * Scatter adds to the row instead of replacing it; rows named twice are added in the order of the indices.
+ */
+#define WEFT_ROWS_ADD 4
+
+/**
+ * The logarithm of the softmax.
+ */
+#define WEFT_SOFTMAX_LOG 1
+
+/**
+ * What a call returns and what a request ends with: 0 OK, above 0 an outcome that is no failure, below 0 an error.
+ */
+typedef int32_t weft_status;
+
+/**
+ * Handle of a context: one device in use.
+ */
+typedef uint64_t weft_context;
+
+/**
+ * Options of `weft_buffer_create`.
+ */
+typedef struct weft_buffer_desc {
+  /**
+   * sizeof(weft_buffer_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t flags;
+} weft_buffer_desc;
+
+/**
+ * Handle of a buffer: memory of a context's device.
+ */
+typedef uint64_t weft_buffer;
+
+/**
+ * What `weft_buffer_info_get` tells.
+ */
+typedef struct weft_buffer_info {
+  /**
+   * sizeof(weft_buffer_info), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * WEFT_BUFFER_READY or WEFT_BUFFER_LOST.
+   */
+  uint32_t state;
+  /**
+   * Bytes.
+   */
+  uint64_t size;
+  /**
+   * 1 when created; raised when the context's device is lost.
+   */
+  uint32_t generation;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} weft_buffer_info;
+
+/**
+ * What `weft_device_info_get` tells of a device.
+ */
+typedef struct weft_device_info {
+  /**
+   * sizeof(weft_device_info), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * WEFT_DEVICE_CPU or WEFT_DEVICE_CUDA.
+   */
+  uint32_t kind;
+  /**
+   * The name to give to weft_context_create, zero-terminated.
+   */
+  char name[32];
+  /**
+   * What it is, for people, zero-terminated UTF-8.
+   */
+  char description[128];
+  /**
+   * Bytes of memory in all.
+   */
+  uint64_t memory;
+  /**
+   * Cores (CPU) or multiprocessors (GPU).
+   */
+  uint32_t units;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} weft_device_info;
+
+/**
+ * Options of `weft_context_create`.
+ */
+typedef struct weft_context_desc {
+  /**
+   * sizeof(weft_context_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * Threads that a kernel of the CPU device may use, 256 at most; 0 means one for each physical core.
+   */
+  uint32_t threads;
+} weft_context_desc;
+
+/**
+ * What `weft_context_info_get` tells.
+ */
+typedef struct weft_context_info {
+  /**
+   * sizeof(weft_context_info), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * WEFT_DEVICE_CPU or WEFT_DEVICE_CUDA.
+   */
+  uint32_t kind;
+  /**
+   * Threads that a kernel of the CPU device may use.
+   */
+  uint32_t threads;
+  /**
+   * WEFT_OK, or WEFT_ERROR_DEVICE_LOST once the device is lost.
+   */
+  weft_status state;
+  /**
+   * Bytes in buffers that are not freed yet.
+   */
+  uint64_t buffer_bytes;
+} weft_context_info;
+
+/**
+ * Handle of a queue: an ordered stream of requests to a context's device.
+ */
+typedef uint64_t weft_queue;
+
+/**
+ * A view of a buffer: element type, dimensions and strides. Frozen: its fields never change.
+ *
+ * All bits zero means "no tensor" where an operand is optional.
+ */
+typedef struct weft_tensor {
+  /**
+   * Handle of the buffer that holds the elements.
+   */
+  uint64_t buffer;
+  /**
+   * Where element (0, 0, ..., 0) is, in bytes from the buffer's start; a multiple of the element's size.
+   */
+  uint64_t offset;
+  /**
+   * Element type, one of WEFT_F32 ... WEFT_C64.
+   */
+  uint32_t dtype;
+  /**
+   * How many of dims are in use: 0 (a single element) to 8.
+   */
+  uint32_t rank;
+  /**
+   * Elements along each axis, outermost first; 0 makes an empty tensor.
+   */
+  int64_t dims[8];
+  /**
+   * Elements (not bytes) from one index to the next along each axis; may be negative, and 0 repeats an
+   * element. All zero means packed row-major.
+   */
+  int64_t strides[8];
+} weft_tensor;
+
+/**
+ * What `weft_matmul` computes.
+ */
+typedef struct weft_matmul_desc {
+  /**
+   * sizeof(weft_matmul_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * WEFT_MATMUL_ALPHA or 0.
+   */
+  uint32_t flags;
+  /**
+   * [..., M, K]; a transpose is a matter of strides.
+   */
+  struct weft_tensor a;
+  /**
+   * [..., K, N], of a's dtype.
+   */
+  struct weft_tensor b;
+  /**
+   * [..., M, N] or broadcastable to it; optional, and read only when beta is not 0. May be exactly d.
+   */
+  struct weft_tensor c;
+  /**
+   * [..., M, N], the result. The batch axes of a, b and c broadcast to those of d.
+   */
+  struct weft_tensor d;
+  /**
+   * Broadcastable to d ([N] adds to every row, [M, 1] to every column); optional.
+   */
+  struct weft_tensor bias;
+  /**
+   * Scales A B; 0 means 1 unless WEFT_MATMUL_ALPHA is set.
+   */
+  double alpha;
+  /**
+   * Scales C; 0 ignores C.
+   */
+  double beta;
+  /**
+   * WEFT_EPILOGUE_NONE, _RELU, _GELU, _GELU_TANH or _SILU: applied last.
+   */
+  uint32_t epilogue;
+  /**
+   * Precision of the computation; 0, the only value now, accumulates half types and f32 in f32, f64 in f64.
+   */
+  uint32_t compute;
+  /**
+   * Scale of a, for 8-bit floats alone; optional.
+   */
+  struct weft_tensor a_scale;
+  /**
+   * Scale of b, for 8-bit floats alone; optional.
+   */
+  struct weft_tensor b_scale;
+  /**
+   * Scale of d, for 8-bit floats alone; optional.
+   */
+  struct weft_tensor d_scale;
+  /**
+   * Second output of an epilogue that has one; none of the present ones does.
+   */
+  struct weft_tensor aux;
+} weft_matmul_desc;
+
+/**
+ * Options of a submission; NULL means all defaults.
+ */
+typedef struct weft_submit {
+  /**
+   * sizeof(weft_submit).
+   */
+  uint32_t struct_size;
+  /**
+   * WEFT_SUBMIT_COPY_HOST or 0.
+   */
+  uint32_t flags;
+  /**
+   * The caller's own number, handed back in weft_completion.
+   */
+  uint64_t user_data;
+  /**
+   * How long to wait for room when the queue is full; 0 answers WEFT_WOULD_BLOCK at once.
+   */
+  uint64_t timeout_ns;
+} weft_submit;
+
+/**
+ * Handle of a request: work that a queue accepted.
+ */
+typedef uint64_t weft_request;
+
+/**
+ * What `weft_attention` computes.
+ */
+typedef struct weft_attention_desc {
+  /**
+   * sizeof(weft_attention_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * WEFT_ATTENTION bits.
+   */
+  uint32_t flags;
+  /**
+   * [B, Hq, Sq, D]; packed (q_starts given): [1, Hq, total queries, D].
+   */
+  struct weft_tensor q;
+  /**
+   * [B, Hkv, Skv, D], Hkv divides Hq; packed: [1, Hkv, total keys, D]; paged: [pages, Hkv, page size, D].
+   */
+  struct weft_tensor k;
+  /**
+   * As k, with head dimension Dv in place of D.
+   */
+  struct weft_tensor v;
+  /**
+   * As q, with Dv in place of D: the result. Rows that see no key are 0.
+   */
+  struct weft_tensor o;
+  /**
+   * f32 [B, Hq, Sq] (packed: [1, Hq, total queries]): log of each row's sum of exp; -inf where no key is seen. Optional output.
+   */
+  struct weft_tensor lse;
+  /**
+   * Added to the scaled scores, or (WEFT_BOOL) true where attention is allowed; broadcastable to [B, Hq, Sq, Skv]. Optional.
+   */
+  struct weft_tensor bias;
+  /**
+   * f32 [Hq] or [B, Hq]: ALiBi; adds -slope |p - j| for a query at position p and key j. Optional.
+   */
+  struct weft_tensor alibi_slopes;
+  /**
+   * f32 [Hq]: a logit per head that takes part in the softmax's sum and has no value. Optional.
+   */
+  struct weft_tensor sink_logits;
+  /**
+   * i32 [B]: queries in use of each batch entry. Optional.
+   */
+  struct weft_tensor q_lengths;
+  /**
+   * i32 [B]: keys in use of each batch entry; needed with block_table. Optional.
+   */
+  struct weft_tensor kv_lengths;
+  /**
+   * i32 [B + 1] (cu_seqlens): sequence b of a packed q is rows q_starts[b] to q_starts[b + 1]. Optional.
+   */
+  struct weft_tensor q_starts;
+  /**
+   * i32 [B + 1] (cu_seqlens): the same for packed k and v. Optional.
+   */
+  struct weft_tensor kv_starts;
+  /**
+   * i32 [B, most pages a sequence]: page table; key j of sequence b is row j % page size of page [b, j / page size]. Optional.
+   */
+  struct weft_tensor block_table;
+  /**
+   * Scales Q K^T; 0 means 1 / sqrt(D).
+   */
+  double scale;
+  /**
+   * c: scores become c tanh(score / c) before bias and mask; 0 means none.
+   */
+  double softcap;
+  /**
+   * Keys to the left, with WEFT_ATTENTION_WINDOW_LEFT.
+   */
+  int64_t window_left;
+  /**
+   * Keys to the right, with WEFT_ATTENTION_WINDOW_RIGHT.
+   */
+  int64_t window_right;
+  /**
+   * The first keys of each sequence that a left window never hides (attention sinks kept as tokens); 0 means none.
+   */
+  int64_t sink_tokens;
+  /**
+   * Probability with which a weight is dropped; kept ones are divided by 1 - dropout. 0 means none.
+   */
+  double dropout;
+  /**
+   * Seed of the dropout's Philox4x32-10 stream.
+   */
+  uint64_t seed;
+  /**
+   * Offset of the stream: give each call its own.
+   */
+  uint64_t offset;
+} weft_attention_desc;
+
+/**
+ * What `weft_rms_norm` and `weft_layer_norm` compute.
+ */
+typedef struct weft_norm_desc {
+  /**
+   * sizeof(weft_norm_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * WEFT_NORM_WEIGHT_PLUS_ONE or 0.
+   */
+  uint32_t flags;
+  /**
+   * What is normalised, any shape.
+   */
+  struct weft_tensor x;
+  /**
+   * As x: added to x first. Optional.
+   */
+  struct weft_tensor residual;
+  /**
+   * Broadcastable to the normalised axes. Optional.
+   */
+  struct weft_tensor weight;
+  /**
+   * Broadcastable to the normalised axes. Optional.
+   */
+  struct weft_tensor bias;
+  /**
+   * As x: the result. May be exactly x or residual.
+   */
+  struct weft_tensor y;
+  /**
+   * As x: x + residual, rounded to its dtype. May be exactly x or residual. Optional output.
+   */
+  struct weft_tensor sum;
+  /**
+   * f32, x's dims with the normalised axes 1 or left out: the mean (layer_norm alone). Optional output.
+   */
+  struct weft_tensor mean;
+  /**
+   * f32, as mean: 1 / sqrt(variance or mean square + epsilon). Optional output.
+   */
+  struct weft_tensor rstd;
+  /**
+   * How many trailing axes are normalised together; 0 means 1.
+   */
+  uint32_t axes;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * Added to the variance (mean square); 0 means 1e-5.
+   */
+  double epsilon;
+} weft_norm_desc;
+
+/**
+ * What `weft_rope` computes: for pair i at position p, angle = p * frequency_scale * base^(-2i / rotary_dim) / factors[i].
+ */
+typedef struct weft_rope_desc {
+  /**
+   * sizeof(weft_rope_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * WEFT_ROPE bits.
+   */
+  uint32_t flags;
+  /**
+   * [B, H, S, D].
+   */
+  struct weft_tensor x;
+  /**
+   * As x: the result. May be exactly x.
+   */
+  struct weft_tensor y;
+  /**
+   * i32 or i64, broadcastable to [B, S]: the position of each row; optional: position_start + s without it.
+   */
+  struct weft_tensor positions;
+  /**
+   * [P, rotary_dim / 2], or [B, S, rotary_dim / 2] without positions: cosines to use in place of computed ones. Optional.
+   */
+  struct weft_tensor cos;
+  /**
+   * As cos: sines.
+   */
+  struct weft_tensor sin;
+  /**
+   * f32 [rotary_dim / 2]: divides each pair's frequency (Llama 3, LongRoPE). Optional.
+   */
+  struct weft_tensor factors;
+  /**
+   * The base; 0 means 10000.
+   */
+  double base;
+  /**
+   * Scales all positions (linear scaling by 1 / context factor); 0 means 1.
+   */
+  double frequency_scale;
+  /**
+   * Scales cosines and sines (YaRN's attention factor); 0 means 1.
+   */
+  double attention_factor;
+  /**
+   * Position of the first row when positions is absent.
+   */
+  int64_t position_start;
+  /**
+   * How many leading elements of a row are turned, even; the others are copied. 0 means D.
+   */
+  int64_t rotary_dim;
+} weft_rope_desc;
+
+/**
+ * What `weft_elementwise` computes: y = f(a, b, c), each operand broadcast to y.
+ */
+typedef struct weft_elementwise_desc {
+  /**
+   * sizeof(weft_elementwise_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t flags;
+  /**
+   * Which function: one of the WEFT_EW constants.
+   */
+  uint32_t function;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * First operand; broadcastable to y.
+   */
+  struct weft_tensor a;
+  /**
+   * Second operand, of functions that take two or three.
+   */
+  struct weft_tensor b;
+  /**
+   * Third operand, of functions that take three.
+   */
+  struct weft_tensor c;
+  /**
+   * The result. May be exactly a, b or c.
+   */
+  struct weft_tensor y;
+  /**
+   * First parameter of functions that take one; 0 means the function's default.
+   */
+  double alpha;
+  /**
+   * Second parameter of functions that take two; 0 means the function's default.
+   */
+  double beta;
+} weft_elementwise_desc;
+
+/**
+ * What `weft_softmax` computes: y = exp(scale x - max) / sum along an axis.
+ */
+typedef struct weft_softmax_desc {
+  /**
+   * sizeof(weft_softmax_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * WEFT_SOFTMAX_LOG or 0.
+   */
+  uint32_t flags;
+  /**
+   * Any shape.
+   */
+  struct weft_tensor x;
+  /**
+   * As x: the result. May be exactly x. A row of -inf alone gives NaN, as IEEE 754 has it.
+   */
+  struct weft_tensor y;
+  /**
+   * The axis; negative counts from the last.
+   */
+  int32_t axis;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * Scales x first; 0 means 1.
+   */
+  double scale;
+} weft_softmax_desc;
+
+/**
+ * What `weft_gather_rows` computes: rows[i..., r...] = table[indices[i...], r...]; and what `weft_scatter_rows` does:
+ * table[indices[i...], r...] = rows[i..., r...].
+ */
+typedef struct weft_rows_desc {
+  /**
+   * sizeof(weft_rows_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * WEFT_ROWS bits.
+   */
+  uint32_t flags;
+  /**
+   * [N, r...]: the input of gather, the output of scatter.
+   */
+  struct weft_tensor table;
+  /**
+   * i32 or i64, any shape i...; an index outside 0 to N - 1 ends the request with WEFT_ERROR_OUT_OF_RANGE.
+   */
+  struct weft_tensor indices;
+  /**
+   * [i..., r...], of table's dtype: the output of gather, the input of scatter.
+   */
+  struct weft_tensor rows;
+} weft_rows_desc;
+
+/**
+ * What `weft_top_k` and `weft_arg_reduce` compute. NaN counts as larger than every number.
+ */
+typedef struct weft_rank_desc {
+  /**
+   * sizeof(weft_rank_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * WEFT_RANK bits.
+   */
+  uint32_t flags;
+  /**
+   * Any shape; floats or integers.
+   */
+  struct weft_tensor x;
+  /**
+   * x's dims with the axis k long, x's dtype: the k largest, largest first; among equals the lower index first. Optional.
+   */
+  struct weft_tensor values;
+  /**
+   * i32 or i64, as values: where along the axis each was. weft_arg_reduce: the axis is 1 long or left out. Optional in top-k.
+   */
+  struct weft_tensor indices;
+  /**
+   * The axis; negative counts from the last.
+   */
+  int32_t axis;
+  /**
+   * How many: weft_top_k takes it from values or indices, and it must match where it is not 0.
+   */
+  uint32_t k;
+} weft_rank_desc;
+
+/**
+ * What `weft_reduce` computes.
+ */
+typedef struct weft_reduce_desc {
+  /**
+   * sizeof(weft_reduce_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t flags;
+  /**
+   * WEFT_REDUCE constant.
+   */
+  uint32_t function;
+  /**
+   * Bit i set: axis i of x is reduced. 0 means all axes.
+   */
+  uint32_t axes;
+  /**
+   * Any shape.
+   */
+  struct weft_tensor x;
+  /**
+   * x's dims with the reduced axes 1 or left out: the result, of x's dtype.
+   */
+  struct weft_tensor y;
+} weft_reduce_desc;
+
+/**
+ * What `weft_cast` computes: y = x, broadcast, rounded to nearest even; float to integer truncates and saturates (NaN
+ * gives 0); integer to integer wraps; anything but 0 is true.
+ */
+typedef struct weft_cast_desc {
+  /**
+   * sizeof(weft_cast_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * WEFT_CAST_SATURATE or 0.
+   */
+  uint32_t flags;
+  /**
+   * Broadcastable to y; any dtype but the complex ones, which convert among themselves alone.
+   */
+  struct weft_tensor x;
+  /**
+   * The result; may be exactly x when the dtypes are equal.
+   */
+  struct weft_tensor y;
+} weft_cast_desc;
+
+/**
+ * Options of `weft_queue_create`.
+ */
+typedef struct weft_queue_desc {
+  /**
+   * sizeof(weft_queue_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t flags;
+  /**
+   * How many requests may be pending, 1048576 at most; 0 means 4096.
+   */
+  uint32_t depth;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} weft_queue_desc;
+
+/**
+ * What `weft_queue_info_get` tells.
+ */
+typedef struct weft_queue_info {
+  /**
+   * sizeof(weft_queue_info), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * How many requests may be pending.
+   */
+  uint32_t depth;
+  /**
+   * Requests accepted so far.
+   */
+  uint64_t submitted;
+  /**
+   * Requests completed so far.
+   */
+  uint64_t completed;
+} weft_queue_info;
+
+/**
+ * A completion: what became of a request. Frozen: 64 bytes, whose fields never change.
+ */
+typedef struct weft_completion {
+  /**
+   * The caller's own number, from weft_submit.
+   */
+  uint64_t user_data;
+  /**
+   * The request's handle; 0 if none was asked for.
+   */
+  weft_request request;
+  /**
+   * WEFT_OK, or why it failed.
+   */
+  weft_status status;
+  /**
+   * Which operation, a WEFT_OP constant.
+   */
+  uint32_t op;
+  /**
+   * 0.
+   */
+  uint32_t flags;
+  /**
+   * 0.
+   */
+  uint32_t reserved0;
+  /**
+   * Nanoseconds that the device spent on it.
+   */
+  uint64_t device_ns;
+  /**
+   * 0.
+   */
+  uint64_t result;
+  /**
+   * 0.
+   */
+  uint64_t reserved1[2];
+} weft_completion;
+
+/**
+ * Success.
+ */
+#define WEFT_OK 0
+
+/**
+ * The request has not completed yet.
+ */
+#define WEFT_NOT_READY 1
+
+/**
+ * The time given ran out before the condition held; nothing else changed.
+ */
+#define WEFT_TIMEOUT 2
+
+/**
+ * The queue is full; nothing was accepted.
+ */
+#define WEFT_WOULD_BLOCK 3
+
+/**
+ * An argument is null, out of range, misaligned, or contradicts another.
+ */
+#define WEFT_ERROR_INVALID_ARGUMENT -1
+
+/**
+ * A handle names an object that was released.
+ */
+#define WEFT_ERROR_STALE_HANDLE -2
+
+/**
+ * A handle was never issued, or names an object of another kind.
+ */
+#define WEFT_ERROR_WRONG_KIND -3
+
+/**
+ * Objects of two contexts meet in one call.
+ */
+#define WEFT_ERROR_WRONG_CONTEXT -4
+
+/**
+ * Host memory ran out, or a fixed limit of the library was reached.
+ */
+#define WEFT_ERROR_OUT_OF_MEMORY -5
+
+/**
+ * Device memory ran out.
+ */
+#define WEFT_ERROR_OUT_OF_DEVICE_MEMORY -6
+
+/**
+ * A device, driver or library that the call needs is not on this machine.
+ */
+#define WEFT_ERROR_UNAVAILABLE -7
+
+/**
+ * The request is well formed, but this device has no way to run it.
+ */
+#define WEFT_ERROR_UNSUPPORTED -8
+
+/**
+ * The device failed for good; every request of its context ends with this.
+ */
+#define WEFT_ERROR_DEVICE_LOST -9
+
+/**
+ * An index read from a buffer at run time lies outside the tensor that it indexes.
+ */
+#define WEFT_ERROR_OUT_OF_RANGE -10
+
+/**
+ * The request was cancelled before it ran.
+ */
+#define WEFT_ERROR_CANCELLED -11
+
+/**
+ * The request's deadline passed before it completed.
+ */
+#define WEFT_ERROR_DEADLINE_EXCEEDED -12
+
+/**
+ * A request that this one waited for failed.
+ */
+#define WEFT_ERROR_DEPENDENCY_FAILED -13
+
+/**
+ * The process is a fork's child: the library works in the parent alone.
+ */
+#define WEFT_ERROR_FORKED -14
+
+/**
+ * The header that the caller was compiled with and this library do not fit.
+ */
+#define WEFT_ERROR_ABI_MISMATCH -15
+
+/**
+ * A defect of this library, stopped at its border. Please report it.
+ */
+#define WEFT_ERROR_INTERNAL -16
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * Allocates `size` bytes of the context's device, all zero, aligned to 64. `options` may be NULL; size may be 0.
+ *
+ * Thread safety: any thread. Blocks: no. Ownership: release the buffer with weft_buffer_release. Returns: WEFT_OK;
+ * WEFT_ERROR_INVALID_ARGUMENT (options, buffer is NULL); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+ * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_OUT_OF_DEVICE_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `options` is NULL or a struct of its struct_size, `buffer` NULL or valid for one write.
+ */
+weft_status weft_buffer_create(weft_context context,
+                               uint64_t size,
+                               const struct weft_buffer_desc *options,
+                               weft_buffer *buffer);
+
+/**
+ * Tells about a buffer. The caller sets info->struct_size.
+ *
+ * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `info` is NULL or points to a weft_buffer_info of info->struct_size bytes.
+ */
+weft_status weft_buffer_info_get(weft_buffer buffer, struct weft_buffer_info *info);
+
+/**
+ * Gives up a buffer. The handle dies at once, the memory when the last request that names it completes. 0 is allowed.
+ *
+ * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+ * WEFT_ERROR_FORKED. Since: 1.0.
+ */
+weft_status weft_buffer_release(weft_buffer buffer);
+
+/**
+ * How many devices there are. The CPU is always one of them, and the last.
+ *
+ * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (count is NULL);
+ * WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `count` is NULL or valid for one write.
+ */
+weft_status weft_device_count(uint32_t *count);
+
+/**
+ * Describes device `index`, counted from 0. The caller sets info->struct_size.
+ *
+ * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (no such device, info is NULL,
+ * struct_size); WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `info` is NULL or points to a weft_device_info of info->struct_size bytes.
+ */
+weft_status weft_device_info_get(uint32_t index, struct weft_device_info *info);
+
+/**
+ * Opens a device: "auto" (the best there is), "cpu" or "cuda:N". `options` may be NULL.
+ *
+ * Thread safety: any thread. Blocks: briefly, while the device is opened. Ownership: release the context with
+ * weft_context_release. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (device, options, context is NULL);
+ * WEFT_ERROR_UNAVAILABLE (the sentence says why and what to do); WEFT_ERROR_OUT_OF_MEMORY (also: 256 contexts are
+ * open); WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `device` is NULL or a zero-terminated string, `options` NULL or a struct of its struct_size, `context` NULL or valid
+ * for one write.
+ */
+weft_status weft_context_create(const char *device, const struct weft_context_desc *options, weft_context *context);
+
+/**
+ * Tells about a context. The caller sets info->struct_size.
+ *
+ * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `info` is NULL or points to a weft_context_info of info->struct_size bytes.
+ */
+weft_status weft_context_info_get(weft_context context, struct weft_context_info *info);
+
+/**
+ * Gives up a context. Its buffers, queues and requests stay valid until they are released themselves, and work in
+ * flight completes; the device is closed after the last of them. 0 is allowed.
+ *
+ * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+ * WEFT_ERROR_FORKED. Since: 1.0.
+ */
+weft_status weft_context_release(weft_context context);
+
+/**
+ * The version of the C ABI that the library implements: major in the upper 16 bits, minor in the lower.
+ *
+ * Thread safety: any thread. Blocks: no. Returns: the version. Since: 1.0.
+ */
+uint32_t weft_abi_version(void);
+
+/**
+ * Checks that a program compiled with this header works with the library: weft_abi_check(WEFT_ABI_VERSION).
+ *
+ * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_ABI_MISMATCH when the major versions differ or
+ * the library's minor version is the older one. Since: 1.0.
+ */
+weft_status weft_abi_check(uint32_t header_version);
+
+/**
+ * The library's version, such as "0.1.0".
+ *
+ * Thread safety: any thread. Blocks: no. Ownership: a constant. Returns: the text, never NULL. Since: 1.0.
+ */
+const char *weft_version(void);
+
+/**
+ * The name of a status, such as "WEFT_ERROR_STALE_HANDLE"; "WEFT_STATUS_UNKNOWN" for a number that is none.
+ *
+ * Thread safety: any thread. Blocks: no. Ownership: a constant. Returns: the text, never NULL. Since: 1.0.
+ */
+const char *weft_status_name(weft_status status);
+
+/**
+ * The sentence that explains the calling thread's last call that returned an error: the argument, its value, what was
+ * expected. Calls that succeed leave it alone. Empty before the first error.
+ *
+ * Thread safety: any thread; each has its own. Blocks: no. Ownership: valid until the thread's next call that fails.
+ * Returns: UTF-8 text of at most 1023 bytes, never NULL. Since: 1.0.
+ */
+const char *weft_last_error(void);
+
+/**
+ * D = act(alpha A B + beta C + bias): see weft_matmul_desc. A [..., M, K], B [..., K, N], D [..., M, N]; any strides, batch axes
+ * broadcast; f32, f64, f16, bf16.
+ *
+ * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
+ * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
+ * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
+ * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_matmul(weft_queue queue,
+                        const struct weft_matmul_desc *desc,
+                        const struct weft_submit *options,
+                        weft_request *out);
+
+/**
+ * O = softmax(scale Q K^T + bias, masked) V: see weft_attention_desc. f32, f16, bf16; any strides; grouped heads, masks,
+ * packed and paged sequences.
+ *
+ * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
+ * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
+ * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
+ * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_attention(weft_queue queue,
+                           const struct weft_attention_desc *desc,
+                           const struct weft_submit *options,
+                           weft_request *out);
+
+/**
+ * y = x / sqrt(mean(x^2) + epsilon) * weight + bias over the trailing axes, of x + residual if there is one: see
+ * weft_norm_desc. f32, f64, f16, bf16.
+ *
+ * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
+ * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
+ * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
+ * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_rms_norm(weft_queue queue,
+                          const struct weft_norm_desc *desc,
+                          const struct weft_submit *options,
+                          weft_request *out);
+
+/**
+ * y = (x - mean) / sqrt(variance + epsilon) * weight + bias over the trailing axes, of x + residual if there is one: see
+ * weft_norm_desc. f32, f64, f16, bf16.
+ *
+ * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
+ * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
+ * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
+ * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_layer_norm(weft_queue queue,
+                            const struct weft_norm_desc *desc,
+                            const struct weft_submit *options,
+                            weft_request *out);
+
+/**
+ * Rotary position embedding of x [B, H, S, D]: see weft_rope_desc. f32, f64, f16, bf16.
+ *
+ * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
+ * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
+ * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
+ * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_rope(weft_queue queue,
+                      const struct weft_rope_desc *desc,
+                      const struct weft_submit *options,
+                      weft_request *out);
+
+/**
+ * y = f(a, b, c), each operand broadcast to y: see weft_elementwise_desc and the WEFT_EW constants.
+ *
+ * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
+ * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
+ * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
+ * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_elementwise(weft_queue queue,
+                             const struct weft_elementwise_desc *desc,
+                             const struct weft_submit *options,
+                             weft_request *out);
+
+/**
+ * Softmax or log-softmax along one axis: see weft_softmax_desc. f32, f64, f16, bf16.
+ *
+ * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
+ * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
+ * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
+ * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_softmax(weft_queue queue,
+                         const struct weft_softmax_desc *desc,
+                         const struct weft_submit *options,
+                         weft_request *out);
+
+/**
+ * rows[i..., r...] = table[indices[i...], r...] (embedding): see weft_rows_desc. Any dtype.
+ *
+ * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
+ * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
+ * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
+ * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_gather_rows(weft_queue queue,
+                             const struct weft_rows_desc *desc,
+                             const struct weft_submit *options,
+                             weft_request *out);
+
+/**
+ * table[indices[i...], r...] = rows[i..., r...] (cache append): see weft_rows_desc. Any dtype; adding needs a float.
+ *
+ * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
+ * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
+ * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
+ * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_scatter_rows(weft_queue queue,
+                              const struct weft_rows_desc *desc,
+                              const struct weft_submit *options,
+                              weft_request *out);
+
+/**
+ * The k largest elements along an axis and where they are: see weft_rank_desc.
+ *
+ * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
+ * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
+ * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
+ * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_top_k(weft_queue queue,
+                       const struct weft_rank_desc *desc,
+                       const struct weft_submit *options,
+                       weft_request *out);
+
+/**
+ * Where the largest (or smallest) element along an axis is: see weft_rank_desc.
+ *
+ * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
+ * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
+ * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
+ * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_arg_reduce(weft_queue queue,
+                            const struct weft_rank_desc *desc,
+                            const struct weft_submit *options,
+                            weft_request *out);
+
+/**
+ * Sum, mean, max, min and others over a set of axes: see weft_reduce_desc.
+ *
+ * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
+ * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
+ * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
+ * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_reduce(weft_queue queue,
+                        const struct weft_reduce_desc *desc,
+                        const struct weft_submit *options,
+                        weft_request *out);
+
+/**
+ * y = x, converted to y's dtype and layout, broadcast: see weft_cast_desc.
+ *
+ * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
+ * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
+ * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
+ * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_cast(weft_queue queue,
+                      const struct weft_cast_desc *desc,
+                      const struct weft_submit *options,
+                      weft_request *out);
+
+/**
+ * Creates a queue. Its requests run one after another in the order of submission; requests of different queues run
+ * side by side, and see each other's results only after a wait. `options` may be NULL.
+ *
+ * Thread safety: any thread. Blocks: no. Ownership: release the queue with weft_queue_release. Returns: WEFT_OK;
+ * WEFT_ERROR_INVALID_ARGUMENT (options, queue is NULL); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+ * WEFT_ERROR_OUT_OF_MEMORY (also: no more threads); WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `options` is NULL or a struct of its struct_size, `queue` NULL or valid for one write.
+ */
+weft_status weft_queue_create(weft_context context, const struct weft_queue_desc *options, weft_queue *queue);
+
+/**
+ * Tells about a queue. The caller sets info->struct_size.
+ *
+ * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `info` is NULL or points to a weft_queue_info of info->struct_size bytes.
+ */
+weft_status weft_queue_info_get(weft_queue queue, struct weft_queue_info *info);
+
+/**
+ * Waits until every request that the queue accepted before this call is complete, `timeout_ns` at the most.
+ *
+ * Thread safety: any thread. Blocks: yes; with 0 it only looks. Returns: WEFT_OK; WEFT_TIMEOUT; or the status of the
+ * first request that failed since the last drain and was submitted without a place for its handle (weft_last_error
+ * has its sentence); WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED.
+ * Since: 1.0.
+ */
+weft_status weft_queue_drain(weft_queue queue, uint64_t timeout_ns);
+
+/**
+ * Gives up a queue. What it accepted still runs and completes. 0 is allowed.
+ *
+ * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+ * WEFT_ERROR_FORKED. Since: 1.0.
+ */
+weft_status weft_queue_release(weft_queue queue);
+
+/**
+ * Waits until all (WEFT_WAIT_ALL) or at least one (WEFT_WAIT_ANY) of `count` requests are complete, `timeout_ns` from
+ * now at the most (WEFT_FOREVER never ends, 0 only looks). `*index`, unless NULL, becomes the place in the array of the
+ * request that the status speaks of: the first failed one, else (ANY) the first complete one, else 0.
+ *
+ * Thread safety: any thread, several at once. Blocks: yes. Returns: WEFT_OK when the condition holds and no complete
+ * request that it looked at failed (no requests: at once); WEFT_TIMEOUT; the status of the request that failed, with its
+ * sentence in weft_last_error; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+ * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `requests` is NULL or valid for `count` reads, `index` NULL or valid for one write.
+ */
+weft_status weft_request_wait(const weft_request *requests,
+                              uint32_t count,
+                              uint32_t mode,
+                              uint64_t timeout_ns,
+                              uint32_t *index);
+
+/**
+ * Asks whether a request is complete.
+ *
+ * Thread safety: any thread. Blocks: no. Returns: WEFT_NOT_READY while it is pending; then WEFT_OK or the status with
+ * which it failed; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED.
+ * Since: 1.0.
+ */
+weft_status weft_request_poll(weft_request request);
+
+/**
+ * Fills in the completion record of a request.
+ *
+ * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_NOT_READY while it is pending (*completion is left
+ * alone); WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `completion` is NULL or valid for one write.
+ */
+weft_status weft_request_completion(weft_request request, struct weft_completion *completion);
+
+/**
+ * Copies the sentence that explains why a request failed to `buffer`, zero-terminated and cut to `capacity` bytes;
+ * empty if it did not fail or is pending. `*needed`, unless NULL, becomes the bytes that all of it takes.
+ *
+ * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `buffer` is NULL or valid for `capacity` writes, `needed` NULL or valid for one write.
+ */
+weft_status weft_request_error(weft_request request, char *buffer, size_t capacity, size_t *needed);
+
+/**
+ * Gives up a request's handle. The request itself still runs and completes. 0 is allowed.
+ *
+ * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+ * WEFT_ERROR_FORKED. Since: 1.0.
+ */
+weft_status weft_request_release(weft_request request);
+
+/**
+ * Copies `size` bytes from host memory at `src` into `buffer` at byte `offset`. The host memory must stay valid and
+ * unchanged until the request completes, unless options->flags has WEFT_SUBMIT_COPY_HOST.
+ *
+ * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
+ * with weft_request_release; out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `src` is NULL or readable for `size` bytes until completion; `options` NULL or a struct of its struct_size; `out`
+ * NULL or valid for one write.
+ */
+weft_status weft_write(weft_queue queue,
+                       weft_buffer buffer,
+                       uint64_t offset,
+                       const void *src,
+                       uint64_t size,
+                       const struct weft_submit *options,
+                       weft_request *out);
+
+/**
+ * Copies `size` bytes of `buffer` from byte `offset` to host memory at `dst`, which must stay valid until the request
+ * completes and is undefined before.
+ *
+ * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
+ * with weft_request_release; out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `dst` is NULL or writable for `size` bytes until completion; `options` NULL or a struct of its struct_size; `out`
+ * NULL or valid for one write.
+ */
+weft_status weft_read(weft_queue queue,
+                      weft_buffer buffer,
+                      uint64_t offset,
+                      void *dst,
+                      uint64_t size,
+                      const struct weft_submit *options,
+                      weft_request *out);
+
+/**
+ * Copies `size` bytes from `src` at byte `src_offset` to `dst` at byte `dst_offset`. The two may lie in one buffer, but
+ * must not overlap.
+ *
+ * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
+ * with weft_request_release; out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
+ */
+weft_status weft_copy(weft_queue queue,
+                      weft_buffer src,
+                      uint64_t src_offset,
+                      weft_buffer dst,
+                      uint64_t dst_offset,
+                      uint64_t size,
+                      const struct weft_submit *options,
+                      weft_request *out);
+
+/**
+ * Fills `size` bytes of `buffer` from byte `offset` with the low `pattern_size` (1, 2, 4 or 8) bytes of `pattern`, least
+ * significant first, over and over. offset and size are multiples of pattern_size.
+ *
+ * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
+ * with weft_request_release; out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
+ */
+weft_status weft_fill(weft_queue queue,
+                      weft_buffer buffer,
+                      uint64_t offset,
+                      uint64_t size,
+                      uint64_t pattern,
+                      uint32_t pattern_size,
+                      const struct weft_submit *options,
+                      weft_request *out);
+
+/**
+ * Submits no work: the request completes when everything before it in the queue has.
+ *
+ * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
+ * with weft_request_release; out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * # Safety
+ *
+ * `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
+ */
+weft_status weft_barrier(weft_queue queue, const struct weft_submit *options, weft_request *out);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* WEFT_H */

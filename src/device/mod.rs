@@ -1,0 +1,91 @@
+//! Devices and what belongs to them: contexts, memory, threads. A closed set: an enum, matched where a request runs.
+
+mod buffer;
+pub mod cpu;
+pub mod cuda;
+pub mod gate;
+pub mod thread;
+
+pub use buffer::Buffer;
+pub use cpu::Cpu;
+
+use crate::status::{Result, WEFT_ERROR_DEVICE_LOST};
+use crate::{ensure, fail};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+
+/// What kind of device it is, as C sees it: the host's cores.
+pub const WEFT_DEVICE_CPU: u32 = 1;
+/// What kind of device it is, as C sees it: an NVIDIA GPU.
+pub const WEFT_DEVICE_CUDA: u32 = 2;
+
+/// The most threads that a context can ask for.
+const MAX_THREADS: u32 = 256;
+
+/// A device of this process.
+pub enum Device {
+    /// The host's cores.
+    Cpu(Cpu),
+}
+
+/// One device in use: what `weft_context` names.
+pub struct Context {
+    device: Device,
+    /// Bytes in live buffers.
+    pub bytes: AtomicU64,
+    /// The generation of its buffers: raised when the device is lost.
+    generation: AtomicU32,
+}
+
+impl Context {
+    /// Opens the device of this name: "auto", "cpu" or "cuda:N".
+    pub fn open(name: &str, threads: u32) -> Result<Self> {
+        ensure!(
+            threads <= MAX_THREADS,
+            "threads is {threads}; expected 0 (one a physical core) to {MAX_THREADS}"
+        );
+        let device = match name {
+            "auto" | "cpu" => Device::Cpu(Cpu::new(threads as usize)),
+            _ => return Err(cuda_index(name)?),
+        };
+        Ok(Self { device, bytes: AtomicU64::new(0), generation: AtomicU32::new(1) })
+    }
+
+    /// The device.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The generation that its buffers have now; 1 until the device is lost.
+    pub fn generation(&self) -> u32 {
+        self.generation.load(SeqCst)
+    }
+
+    /// An error once the device is lost.
+    pub fn check(&self) -> Result<()> {
+        match self.generation() {
+            1 => Ok(()),
+            _ => fail!(
+                WEFT_ERROR_DEVICE_LOST,
+                "the context's device was lost; release the context and restart the process"
+            ),
+        }
+    }
+
+    /// Marks the device as lost: every queued and later request of the context fails. Returns the status to report.
+    pub fn lose(&self) -> i32 {
+        self.generation.store(2, SeqCst);
+        WEFT_ERROR_DEVICE_LOST
+    }
+}
+
+/// Why a name that is not the CPU's cannot be opened; an error of its own if it names no device at all.
+fn cuda_index(name: &str) -> Result<crate::status::Error> {
+    let index = name.strip_prefix("cuda:").and_then(|index| index.parse().ok());
+    match index {
+        Some(index) => Ok(cuda::unavailable(index)),
+        None => fail!(
+            WEFT_ERROR_INVALID_ARGUMENT,
+            "device is {name:?}; expected \"auto\", \"cpu\" or \"cuda:N\" with N from 0"
+        ),
+    }
+}

@@ -1,0 +1,40 @@
+//! Weft: asynchronous compute behind a C ABI.
+//!
+//! Data flows one way: C call -> validation -> request -> queue -> device -> completion.
+//!
+//! ```text
+//! api (weft_matmul) -> ops::matmul (checks) -> queue (order) -> device (runs it) -> queue::Request (the record)
+//! ```
+//!
+//! | layer | module | may import | must not know |
+//! |---|---|---|---|
+//! | 0 | [`status`], [`dtype`], [`layout`] | each other, in this order | anything else |
+//! | 1 | [`handle`] | layer 0 | what its tables store |
+//! | 2 | [`device`] with `cpu/` and `cuda/` | 0-1 | ops, queues, handles |
+//! | 3 | [`kernels`] (mathematics of two or more families), [`op`] (trait Op, Choice, Operand) | 0-2 | families |
+//! | 4 | [`ops`] (a folder a family), [`queue`] | 0-3, never each other | other families; handles |
+//! | 5 | [`api`] (the extern "C" border) | all | |
+//!
+//! `tests/tidy.rs` reads this rule from its own table and fails whoever breaks it.
+//!
+//! Invariants, also of what is deliberately absent:
+//! * No handle and no raw C pointer lives below [`api`], but for the host memory of write and read.
+//! * Checks end in `ops::X::new`; what runs later may rely on every one of them.
+//! * A request owns an `Arc` of everything that it touches until it completes.
+//! * Each accepted request completes exactly once: `queue::Request::post` decides, by setting one cell.
+//! * A caller's mistake is returned by the call; a device's failure by the completion. No error takes both roads.
+//! * k is never split and cuts never depend on the thread count: results are the same for any number of threads.
+//! * No panic crosses the border; nothing is printed; no thread of the library takes a signal.
+
+#![allow(non_camel_case_types)]
+
+pub mod api;
+pub mod device;
+pub mod dtype;
+pub mod handle;
+pub mod kernels;
+pub mod layout;
+pub mod op;
+pub mod ops;
+pub mod queue;
+pub mod status;

@@ -1,0 +1,53 @@
+//! Choices: the ways in which an operation can run, best first; the last accepts everything. `WEFT_CHOICE=matmul=naive`
+//! (or several, separated by commas) forces one by name.
+
+use crate::device::Cpu;
+use crate::fail;
+use crate::status::Result;
+use once_cell::sync::Lazy;
+use parking_lot::RwLock;
+
+/// One way to run `O` on the CPU device. Choosing is a pure function of the request and the machine.
+pub struct Choice<O> {
+    /// As written in the log and in `WEFT_CHOICE`.
+    pub name: &'static str,
+    /// Whether this way can run this request here.
+    pub accepts: fn(&O, &Cpu) -> bool,
+    /// Runs it.
+    pub run: fn(&O, &Cpu) -> Result<()>,
+}
+
+/// Pairs of family and choice.
+type Forced = Vec<(String, String)>;
+
+static FORCED: Lazy<RwLock<Forced>> =
+    Lazy::new(|| RwLock::new(parse(&std::env::var("WEFT_CHOICE").unwrap_or_default())));
+
+fn parse(text: &str) -> Forced {
+    let pair =
+        |part: &str| part.split_once('=').map(|(family, name)| (family.trim().into(), name.trim().into()));
+    text.split(',').filter_map(pair).collect()
+}
+
+/// Forces (or, with an empty text, frees) choices from here on, for tests: `"matmul=naive,attention=tiled"`.
+pub fn force(text: &str) {
+    *FORCED.write() = parse(text);
+}
+
+/// Runs `op` by the forced choice of its family, else by the first that accepts it.
+pub fn first<O>(family: &str, choices: &[Choice<O>], op: &O, cpu: &Cpu) -> Result<()> {
+    let forced = FORCED.read().iter().find(|row| row.0 == family).map(|row| row.1.clone());
+    let wanted = |choice: &&Choice<O>| forced.as_ref().is_none_or(|name| name == choice.name);
+    match choices.iter().filter(wanted).find(|choice| (choice.accepts)(op, cpu)) {
+        Some(choice) => (choice.run)(op, cpu),
+        None => fail!(
+            WEFT_ERROR_UNSUPPORTED,
+            "{family}: WEFT_CHOICE forces {forced:?}, which does not accept this request"
+        ),
+    }
+}
+
+/// The names of all choices that accept `op`.
+pub fn accepting<O>(choices: &[Choice<O>], op: &O, cpu: &Cpu) -> Vec<&'static str> {
+    choices.iter().filter(|choice| (choice.accepts)(op, cpu)).map(|choice| choice.name).collect()
+}

@@ -1,0 +1,58 @@
+//! What a request is: work that was checked, owns all it touches, and knows the ways in which it can run.
+
+mod bind;
+mod choice;
+mod operand;
+
+pub use bind::Bind;
+pub use choice::{Choice, accepting, first, force};
+pub use operand::Operand;
+
+use crate::device::Cpu;
+use crate::status::Result;
+
+/// One validated operation. The queue knows operations only through this.
+pub trait Op: Send {
+    /// Runs to the end on the calling thread and the context's pool.
+    fn cpu(&self, cpu: &Cpu) -> Result<()>;
+}
+
+/// What was asked for, as `weft_completion.op` reports it.
+pub mod code {
+    /// weft_write.
+    pub const WEFT_OP_WRITE: u32 = 1;
+    /// weft_read.
+    pub const WEFT_OP_READ: u32 = 2;
+    /// weft_copy.
+    pub const WEFT_OP_COPY: u32 = 3;
+    /// weft_fill.
+    pub const WEFT_OP_FILL: u32 = 4;
+    /// weft_barrier.
+    pub const WEFT_OP_BARRIER: u32 = 5;
+    /// weft_matmul.
+    pub const WEFT_OP_MATMUL: u32 = 6;
+    /// weft_attention.
+    pub const WEFT_OP_ATTENTION: u32 = 7;
+    /// weft_rms_norm.
+    pub const WEFT_OP_RMS_NORM: u32 = 8;
+    /// weft_layer_norm.
+    pub const WEFT_OP_LAYER_NORM: u32 = 9;
+    /// weft_rope.
+    pub const WEFT_OP_ROPE: u32 = 10;
+    /// weft_elementwise.
+    pub const WEFT_OP_ELEMENTWISE: u32 = 11;
+    /// weft_softmax.
+    pub const WEFT_OP_SOFTMAX: u32 = 12;
+    /// weft_gather_rows.
+    pub const WEFT_OP_GATHER_ROWS: u32 = 13;
+    /// weft_scatter_rows.
+    pub const WEFT_OP_SCATTER_ROWS: u32 = 14;
+    /// weft_top_k.
+    pub const WEFT_OP_TOP_K: u32 = 15;
+    /// weft_arg_reduce.
+    pub const WEFT_OP_ARG_REDUCE: u32 = 16;
+    /// weft_reduce.
+    pub const WEFT_OP_REDUCE: u32 = 17;
+    /// weft_cast.
+    pub const WEFT_OP_CAST: u32 = 18;
+}

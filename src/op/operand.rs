@@ -1,0 +1,129 @@
+//! Operands: checked tensors with the memory they lie in.
+
+use crate::device::Buffer;
+use crate::dtype::Dtype;
+use crate::ensure;
+use crate::layout::{Layout, Place};
+use crate::status::Result;
+use std::sync::Arc;
+
+/// A tensor whose every element lies inside its buffer, at an address aligned to the element.
+#[derive(Clone)]
+pub struct Operand {
+    /// The argument's name in errors, such as "matmul: a".
+    pub name: String,
+    buffer: Arc<Buffer>,
+    place: Place,
+}
+
+impl Operand {
+    /// Checks that `place` lies inside `buffer`.
+    pub fn new(name: String, buffer: Arc<Buffer>, place: Place) -> Result<Self> {
+        let size = place.dtype.size();
+        ensure!(
+            place.offset % size as u64 == 0,
+            "{name}.offset is {}; expected a multiple of the {size} bytes of a {}",
+            place.offset,
+            place.dtype.name()
+        );
+        let (low, high) = place.bytes().unwrap_or((i128::from(place.offset), i128::from(place.offset)));
+        ensure!(
+            low >= 0 && high <= buffer.size() as i128,
+            "{name} touches bytes {low} to {high} ({:?} of {} from offset {}) of a buffer of {} bytes",
+            place.layout,
+            place.dtype.name(),
+            place.offset,
+            buffer.size()
+        );
+        Ok(Self { name, buffer, place })
+    }
+
+    /// Shape and strides.
+    pub fn layout(&self) -> &Layout {
+        &self.place.layout
+    }
+
+    /// Elements along each axis.
+    pub fn dims(&self) -> &[i64] {
+        self.place.layout.dims()
+    }
+
+    /// Element type.
+    pub fn dtype(&self) -> Dtype {
+        self.place.dtype
+    }
+
+    /// Where it lies in its buffer.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The same memory under another layout that touches no other element (a permutation, a broadcast).
+    pub fn with_layout(&self, layout: Layout) -> Self {
+        Self { place: Place { layout, ..self.place }, ..self.clone() }
+    }
+
+    /// Broadcast to `dims`.
+    pub fn broadcast_to(&self, dims: &[i64]) -> Result<Self> {
+        Ok(self.with_layout(self.place.layout.broadcast_to(&self.name, dims)?))
+    }
+
+    /// The address of element (0, ..., 0). Every element that the layout names is inside the buffer, which lives as
+    /// long as this operand; alignment is that of the element.
+    pub fn ptr<T>(&self) -> *mut T {
+        debug_assert_eq!(size_of::<T>(), self.dtype().size());
+        // `wrapping_add`: an empty tensor may start past the buffer's end.
+        self.buffer.ptr().wrapping_add(self.place.offset as usize).cast()
+    }
+
+    /// An error unless the element type is one of `allowed`.
+    pub fn expect_dtype(&self, allowed: &[Dtype]) -> Result<()> {
+        let names = || allowed.iter().map(|dtype| dtype.name()).collect::<Vec<_>>().join(", ");
+        ensure!(
+            allowed.contains(&self.dtype()),
+            "{}.dtype is {}; expected {}",
+            self.name,
+            self.dtype().name(),
+            names()
+        );
+        Ok(())
+    }
+
+    /// An error unless the rank is `rank`.
+    pub fn expect_rank(&self, rank: usize) -> Result<()> {
+        ensure!(self.dims().len() == rank, "{}.rank is {}; expected {rank}", self.name, self.dims().len());
+        Ok(())
+    }
+
+    /// An error unless the dims are `dims`; `why` names where they come from.
+    pub fn expect_dims(&self, dims: &[i64], why: &str) -> Result<()> {
+        ensure!(self.dims() == dims, "{}.dims are {:?}; expected {dims:?} ({why})", self.name, self.dims());
+        Ok(())
+    }
+
+    /// Whether both name the same elements in the same order.
+    pub fn same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.buffer, &other.buffer) && self.place.same_as(&other.place)
+    }
+
+    /// Whether some byte may belong to both.
+    pub fn may_overlap(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.buffer, &other.buffer) && self.place.may_overlap(&other.place)
+    }
+
+    /// An error if this output shares memory with `input`.
+    pub fn expect_apart(&self, input: &Self) -> Result<()> {
+        ensure!(
+            !self.may_overlap(input),
+            "{} and {} overlap in one buffer; expected separate memory",
+            self.name,
+            input.name
+        );
+        Ok(())
+    }
+
+    /// As [`expect_apart`](Self::expect_apart), but exactly the same elements are fine: the operation works in place.
+    pub fn expect_apart_or_same(&self, input: &Self) -> Result<()> {
+        if self.same_as(input) { Ok(()) } else { self.expect_apart(input) }
+    }
+}

@@ -1,0 +1,179 @@
+//! Transfers: bytes between the host and a buffer, between buffers, and patterns into a buffer.
+//!
+//! The only operations that hold a host pointer; the caller keeps that memory valid until the request completes.
+
+use crate::device::{Buffer, Cpu};
+use crate::ensure;
+use crate::op::Op;
+use crate::status::{Error, Result};
+use std::sync::Arc;
+
+/// Bytes a tile of a parallel copy.
+const TILE: usize = 1 << 20;
+/// Rough nanoseconds a KiB of a copy on one thread.
+const NS_A_KIB: u64 = 60;
+
+/// Some bytes of a buffer.
+pub struct Slice {
+    buffer: Arc<Buffer>,
+    offset: usize,
+    size: usize,
+}
+
+impl Slice {
+    /// Checks that the bytes lie inside `buffer`; `what` names the operation and the argument.
+    pub fn new(what: &str, buffer: Arc<Buffer>, offset: u64, size: u64) -> Result<Self> {
+        let room = buffer.size() as u64;
+        let fits = offset <= room && size <= room - offset;
+        ensure!(fits, "{what}: offset {offset} and size {size} reach past the {room} bytes of the buffer");
+        Ok(Self { buffer, offset: offset as usize, size: size as usize })
+    }
+
+    fn ptr(&self) -> *mut u8 {
+        self.buffer.ptr().wrapping_add(self.offset)
+    }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        let apart = self.offset + self.size <= other.offset || other.offset + other.size <= self.offset;
+        Arc::ptr_eq(&self.buffer, &other.buffer) && !apart && self.size > 0 && other.size > 0
+    }
+}
+
+/// Memory of the host that the caller keeps valid until the request completes.
+#[derive(Clone, Copy)]
+pub struct HostPtr(*mut u8);
+
+// SAFETY: a number here; it is dereferenced only under the contract of `Transfer::write` and `Transfer::read`.
+unsafe impl Send for HostPtr {}
+// SAFETY: as above.
+unsafe impl Sync for HostPtr {}
+
+enum Work {
+    FromHost { src: HostPtr, dst: Slice },
+    FromCopy { src: Vec<u8>, dst: Slice },
+    ToHost { src: Slice, dst: HostPtr },
+    Between { src: Slice, dst: Slice },
+    Fill { dst: Slice, pattern: [u8; 8], period: usize },
+    Nothing,
+}
+
+/// A checked transfer.
+pub struct Transfer(Work);
+
+impl Transfer {
+    /// Host to buffer.
+    ///
+    /// # Safety
+    ///
+    /// `src` is null or valid for reads of the slice's size until the request completes.
+    pub unsafe fn write(src: *const u8, dst: Slice) -> Result<Self> {
+        ensure!(
+            !src.is_null() || dst.size == 0,
+            "weft_write: src is NULL; expected {} readable bytes",
+            dst.size
+        );
+        Ok(Self(Work::FromHost { src: HostPtr(src.cast_mut()), dst }))
+    }
+
+    /// Host to buffer, from a copy made now.
+    ///
+    /// # Safety
+    ///
+    /// `src` is null or valid for reads of the slice's size during this call.
+    pub unsafe fn write_copied(src: *const u8, dst: Slice) -> Result<Self> {
+        ensure!(
+            !src.is_null() || dst.size == 0,
+            "weft_write: src is NULL; expected {} readable bytes",
+            dst.size
+        );
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(dst.size).map_err(|_| Error::out_of_memory(dst.size))?;
+        if dst.size > 0 {
+            // SAFETY: not null, so valid for `size` reads; a slice's size never exceeds `isize::MAX`.
+            copy.extend_from_slice(unsafe { std::slice::from_raw_parts(src, dst.size) });
+        }
+        Ok(Self(Work::FromCopy { src: copy, dst }))
+    }
+
+    /// Buffer to host.
+    ///
+    /// # Safety
+    ///
+    /// `dst` is null or valid for writes of the slice's size until the request completes.
+    pub unsafe fn read(src: Slice, dst: *mut u8) -> Result<Self> {
+        ensure!(
+            !dst.is_null() || src.size == 0,
+            "weft_read: dst is NULL; expected {} writable bytes",
+            src.size
+        );
+        Ok(Self(Work::ToHost { src, dst: HostPtr(dst) }))
+    }
+
+    /// Buffer to buffer.
+    pub fn copy(src: Slice, dst: Slice) -> Result<Self> {
+        ensure!(!src.overlaps(&dst), "weft_copy: src and dst overlap in one buffer; expected separate bytes");
+        Ok(Self(Work::Between { src, dst }))
+    }
+
+    /// The low `period` bytes of `pattern`, over and over.
+    pub fn fill(dst: Slice, pattern: u64, period: u32) -> Result<Self> {
+        let known = matches!(period, 1 | 2 | 4 | 8);
+        ensure!(known, "weft_fill: pattern_size is {period}; expected 1, 2, 4 or 8");
+        let period = period as usize;
+        let whole = dst.offset % period == 0 && dst.size % period == 0;
+        ensure!(
+            whole,
+            "weft_fill: offset {} and size {} are not multiples of pattern_size {period}",
+            dst.offset,
+            dst.size
+        );
+        Ok(Self(Work::Fill { dst, pattern: pattern.to_le_bytes(), period }))
+    }
+
+    /// No work: completes when everything before it in the queue has.
+    pub fn nothing() -> Self {
+        Self(Work::Nothing)
+    }
+}
+
+impl Op for Transfer {
+    fn cpu(&self, cpu: &Cpu) -> Result<()> {
+        match &self.0 {
+            Work::FromHost { src, dst } => copy(cpu, *src, HostPtr(dst.ptr()), dst.size),
+            Work::FromCopy { src, dst } => {
+                copy(cpu, HostPtr(src.as_ptr().cast_mut()), HostPtr(dst.ptr()), dst.size)
+            }
+            Work::ToHost { src, dst } => copy(cpu, HostPtr(src.ptr()), *dst, src.size),
+            Work::Between { src, dst } => {
+                copy(cpu, HostPtr(src.ptr()), HostPtr(dst.ptr()), src.size.min(dst.size))
+            }
+            Work::Fill { dst, pattern, period } => fill(cpu, HostPtr(dst.ptr()), dst.size, *pattern, *period),
+            Work::Nothing => {}
+        }
+        Ok(())
+    }
+}
+
+/// Runs `work(start, length)` over tiles of `size` bytes.
+fn tiles(cpu: &Cpu, size: usize, work: impl Fn(usize, usize) + Sync) {
+    let cost = (size >> 10) as u64 * NS_A_KIB;
+    cpu.parallel(size.div_ceil(TILE), cost, |tile| work(tile * TILE, TILE.min(size - tile * TILE)));
+}
+
+fn copy(cpu: &Cpu, src: HostPtr, dst: HostPtr, size: usize) {
+    tiles(cpu, size, |start, length| {
+        let (src, dst) = (src, dst);
+        // SAFETY: both are valid for `size` bytes (a checked slice, or the caller's promise) and `start + length` is at
+        // most `size`. `ptr::copy` because a host pointer may point into a buffer's own memory.
+        unsafe { std::ptr::copy(src.0.add(start), dst.0.add(start), length) };
+    });
+}
+
+fn fill(cpu: &Cpu, dst: HostPtr, size: usize, pattern: [u8; 8], period: usize) {
+    tiles(cpu, size, |start, length| {
+        let dst = dst;
+        // SAFETY: a checked slice is valid for `size` bytes, tiles do not overlap, and nobody holds a reference to them.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(dst.0.add(start), length) };
+        bytes.chunks_mut(period).for_each(|chunk| chunk.copy_from_slice(&pattern[..chunk.len()]));
+    });
+}

@@ -1,0 +1,181 @@
+//! Queues: requests in, completions out, both in order.
+//!
+//! A bounded ring feeds one worker thread a queue. Requests of one queue run one after another; requests of different
+//! queues run side by side. A queue whose last owner is gone finishes what it accepted, then its worker ends.
+
+mod request;
+
+pub use request::{Outcome, Request, Tag, Watch, wait};
+
+use crate::device::gate::{Gate, deadline};
+use crate::device::{Context, Device, thread};
+use crate::op::Op;
+use crate::status::{Error, Result};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
+use std::time::{Duration, Instant};
+
+/// How long an idle worker spins before it sleeps.
+const SPIN: Duration = Duration::from_micros(50);
+
+/// An ordered stream of requests to one device.
+pub struct Queue {
+    core: Arc<Core>,
+}
+
+/// What the queue and its worker share.
+struct Core {
+    context: Arc<Context>,
+    depth: u64,
+    ring: Mutex<VecDeque<Arc<Request>>>,
+    /// How many requests were accepted and how many are complete: the queue's timeline.
+    submitted: AtomicU64,
+    completed: AtomicU64,
+    closed: AtomicBool,
+    /// The worker waits here for requests, submitters and drains for completions.
+    filled: Gate,
+    emptied: Gate,
+    /// The first failure that nobody holds a handle for, until a drain reports it.
+    unseen: Mutex<Option<Error>>,
+}
+
+impl Queue {
+    /// Starts a queue that holds at most `depth` requests.
+    pub fn new(context: Arc<Context>, depth: u32) -> Result<Self> {
+        let mut ring = VecDeque::new();
+        let enough = ring.try_reserve(depth as usize);
+        enough.map_err(|_| Error::out_of_memory(depth as usize * size_of::<Arc<Request>>()))?;
+        let core = Arc::new(Core {
+            context,
+            depth: u64::from(depth),
+            ring: Mutex::new(ring),
+            submitted: AtomicU64::new(0),
+            completed: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            filled: Gate::new(),
+            emptied: Gate::new(),
+            unseen: Mutex::new(None),
+        });
+        let worker = core.clone();
+        thread::spawn(c"weft-queue", move || worker.serve())?;
+        Ok(Self { core })
+    }
+
+    /// The context whose device runs the requests.
+    pub fn context(&self) -> &Arc<Context> {
+        &self.core.context
+    }
+
+    /// How many requests it holds at the most.
+    pub fn depth(&self) -> u64 {
+        self.core.depth
+    }
+
+    /// How many requests were accepted so far, and how many of them are complete.
+    pub fn progress(&self) -> (u64, u64) {
+        let completed = self.core.completed.load(SeqCst);
+        (self.core.submitted.load(SeqCst), completed)
+    }
+
+    /// Accepts `request`; when the queue is full, waits up to `timeout_ns` for room. `false` if there was none.
+    pub fn submit(&self, request: &Arc<Request>, timeout_ns: u64) -> bool {
+        let core = &*self.core;
+        if core.push(request) {
+            return true;
+        }
+        if timeout_ns == 0 {
+            return false;
+        }
+        core.emptied.wait(Duration::ZERO, deadline(timeout_ns), || core.push(request))
+    }
+
+    /// Waits until all that was accepted before the call is complete. `None` on timeout; else the first failure since
+    /// the last drain among requests without a handle.
+    pub fn drain(&self, timeout_ns: u64) -> Option<Result<()>> {
+        let core = &*self.core;
+        let goal = core.submitted.load(SeqCst);
+        let done = || core.completed.load(SeqCst) >= goal;
+        let spin = Duration::from_micros(20).min(Duration::from_nanos(timeout_ns));
+        let answer = core.emptied.wait(spin, deadline(timeout_ns), done);
+        answer.then(|| core.unseen.lock().take().map_or(Ok(()), Err))
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.core.closed.store(true, SeqCst);
+        self.core.filled.open();
+    }
+}
+
+impl Core {
+    /// Accepts `request` if there is room.
+    fn push(&self, request: &Arc<Request>) -> bool {
+        let mut ring = self.ring.lock();
+        let submitted = self.submitted.load(Relaxed);
+        if submitted - self.completed.load(Relaxed) >= self.depth {
+            return false;
+        }
+        ring.push_back(request.clone());
+        self.submitted.store(submitted + 1, SeqCst);
+        drop(ring);
+        self.filled.open();
+        true
+    }
+
+    /// The worker's life: ends when the queue is closed and empty.
+    fn serve(&self) {
+        loop {
+            let next = self.ring.lock().pop_front();
+            match next {
+                Some(request) => self.finish(&request),
+                None if self.closed.load(SeqCst) && self.is_idle() => return,
+                None => drop(self.filled.wait(SPIN, None, || !self.is_idle() || self.closed.load(SeqCst))),
+            }
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.submitted.load(SeqCst) == self.completed.load(SeqCst)
+    }
+
+    /// Runs one request and posts its completion. What it owned is released before anyone learns that it is done.
+    fn finish(&self, request: &Arc<Request>) {
+        let start = Instant::now();
+        let error = match request.take_op() {
+            Some(op) => run(op, &self.context).err(),
+            None => None,
+        };
+        let outcome = Outcome { error, device_ns: start.elapsed().as_nanos() as u64 };
+        self.note_unseen(request, &outcome);
+        request.post(outcome);
+        self.completed.fetch_add(1, SeqCst);
+        self.emptied.open();
+    }
+
+    fn note_unseen(&self, request: &Request, outcome: &Outcome) {
+        if let Some(error) = &outcome.error
+            && request.handle.load(Relaxed) == 0
+        {
+            self.unseen.lock().get_or_insert_with(|| error.clone());
+        }
+    }
+}
+
+/// The only place that asks which device this is, and the last that a panic reaches.
+fn run(op: Box<dyn Op>, context: &Context) -> Result<()> {
+    let work = move || {
+        context.check()?;
+        match context.device() {
+            Device::Cpu(cpu) => op.cpu(cpu),
+        }
+    };
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        // Dropping a payload may itself panic; it must not take the worker along.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+        Err(Error::panic())
+    })
+}

@@ -1,0 +1,358 @@
+//! What the conformance tests share: random tensors of hostile layouts in poisoned buffers, and f64 views of them.
+//!
+//! Every test drives the C functions themselves. A tensor's buffer is filled with a poison pattern first; after a
+//! request, `Session::read` checks that nothing outside the tensor's elements changed.
+#![allow(dead_code)]
+
+use std::ptr;
+use weft::api::buffer::*;
+use weft::api::context::*;
+use weft::api::queue::*;
+use weft::api::request::*;
+use weft::api::submit::weft_submit;
+use weft::api::transfer::*;
+use weft::dtype::*;
+use weft::layout::{Layout, weft_tensor};
+use weft::status::*;
+
+pub const FOREVER: u64 = u64::MAX;
+const POISON: u8 = 0xDB;
+
+/// SplitMix64: small, seedable, good enough for inputs.
+pub struct Rng(pub u64);
+
+impl Rng {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+    /// Uniform in `low..=high`.
+    pub fn range(&mut self, low: i64, high: i64) -> i64 {
+        low + (self.next() % (high - low + 1) as u64) as i64
+    }
+    pub fn chance(&mut self, one_in: u64) -> bool {
+        self.next() % one_in == 0
+    }
+    pub fn uniform(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+    pub fn normal(&mut self) -> f64 {
+        let u = (self.uniform() + 1e-300).ln() * -2.0;
+        u.sqrt() * (2.0 * std::f64::consts::PI * self.uniform()).cos()
+    }
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[(self.next() % from.len() as u64) as usize]
+    }
+    /// A size that nobody would choose: often tiny or prime, sometimes empty when `empty`.
+    pub fn size(&mut self, most: i64, empty: bool) -> i64 {
+        let sizes = [1, 1, 2, 3, 4, 5, 7, 8, 13, 16, 17, 31, 33, 61, 64, 67, 96, 127, 128, 129, 257];
+        if empty && self.chance(24) { 0 } else { self.pick(&sizes).min(most) }
+    }
+}
+
+/// A context and a queue on the CPU device.
+pub struct Session {
+    pub context: u64,
+    pub queue: u64,
+}
+
+/// How a tensor lies in its buffer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Style {
+    /// Row-major without gaps, strides left 0.
+    Packed,
+    /// Axes in a random order, with gaps, an offset, and some axes backwards.
+    Hostile,
+    /// As `Hostile`, and some axes repeat one element (stride 0): inputs only.
+    Repeated,
+}
+
+/// A tensor on the device with its poisoned buffer.
+pub struct Tensor {
+    pub desc: weft_tensor,
+    pub dtype: Dtype,
+    pub layout: Layout,
+    /// What the buffer held when it was written.
+    image: Vec<u8>,
+    /// The elements in row-major order, exact.
+    pub values: Vec<f64>,
+}
+
+impl Tensor {
+    pub fn dims(&self) -> &[i64] {
+        self.layout.dims()
+    }
+}
+
+pub fn last_error() -> String {
+    // SAFETY: never null, zero-terminated, valid until this thread's next failing call.
+    unsafe { std::ffi::CStr::from_ptr(weft::api::library::weft_last_error()) }.to_str().unwrap().to_owned()
+}
+
+#[track_caller]
+pub fn ok(status: i32) {
+    assert_eq!(status, WEFT_OK, "{}", last_error());
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
+impl Session {
+    pub fn new(threads: u32) -> Self {
+        let options = weft_context_desc { struct_size: size_of::<weft_context_desc>() as u32, threads };
+        let (mut context, mut queue) = (0, 0);
+        // SAFETY: all pointers are to locals.
+        unsafe {
+            ok(weft_context_create(c"cpu".as_ptr(), &options, &mut context));
+            ok(weft_queue_create(context, ptr::null(), &mut queue));
+        }
+        Self { context, queue }
+    }
+
+    pub fn buffer(&self, size: usize) -> u64 {
+        let mut buffer = 0;
+        // SAFETY: the out pointer is a local.
+        ok(unsafe { weft_buffer_create(self.context, size as u64, ptr::null(), &mut buffer) });
+        buffer
+    }
+
+    pub fn write_bytes(&self, buffer: u64, bytes: &[u8]) {
+        // SAFETY: `bytes` lives until the wait below has seen the completion.
+        self.wait(|out| unsafe {
+            weft_write(self.queue, buffer, 0, bytes.as_ptr().cast(), bytes.len() as u64, ptr::null(), out)
+        });
+    }
+
+    pub fn read_bytes(&self, buffer: u64, size: usize) -> Vec<u8> {
+        let mut bytes = vec![0; size];
+        // SAFETY: `bytes` lives until the wait below has seen the completion.
+        self.wait(|out| unsafe {
+            weft_read(self.queue, buffer, 0, bytes.as_mut_ptr().cast(), size as u64, ptr::null(), out)
+        });
+        bytes
+    }
+
+    /// Submits by `submit` and waits; both must succeed.
+    #[track_caller]
+    pub fn wait(&self, submit: impl FnOnce(*mut u64) -> i32) {
+        ok(self.outcome(submit));
+    }
+
+    /// The status of the submission, or, if it was accepted, of the request.
+    pub fn outcome(&self, submit: impl FnOnce(*mut u64) -> i32) -> i32 {
+        let mut request = 0;
+        let status = submit(&mut request);
+        if status != WEFT_OK {
+            return status;
+        }
+        // SAFETY: the pointer is to a local.
+        let status = unsafe { weft_request_wait(&request, 1, WEFT_WAIT_ALL, FOREVER, ptr::null_mut()) };
+        assert_eq!(weft_request_release(request), WEFT_OK);
+        status
+    }
+
+    /// Runs an operation by its C function and waits.
+    #[track_caller]
+    pub fn run<D>(
+        &self,
+        f: unsafe extern "C" fn(u64, *const D, *const weft_submit, *mut u64) -> i32,
+        desc: &D,
+    ) {
+        // SAFETY: `desc` is a struct with its size set, `out` a local of `wait`.
+        self.wait(|out| unsafe { f(self.queue, desc, ptr::null(), out) });
+    }
+
+    /// As `run`, for requests that should fail: the status and the sentence.
+    pub fn refuse<D>(
+        &self,
+        f: unsafe extern "C" fn(u64, *const D, *const weft_submit, *mut u64) -> i32,
+        desc: &D,
+    ) -> (i32, String) {
+        // SAFETY: as in `run`.
+        let status = self.outcome(|out| unsafe { f(self.queue, desc, ptr::null(), out) });
+        (status, last_error())
+    }
+
+    /// A tensor of these values (row-major), rounded to `dtype`.
+    pub fn tensor(
+        &self,
+        rng: &mut Rng,
+        dtype: Dtype,
+        dims: &[i64],
+        style: Style,
+        mut value: impl FnMut(&mut Rng) -> f64,
+    ) -> Tensor {
+        let mut tensor = self.blank(rng, dtype, dims, style);
+        let at = |tensor: &Tensor, i| {
+            (tensor.desc.offset as isize + tensor.layout.offset_of(i) * dtype.size() as isize) as usize
+        };
+        for i in 0..tensor.layout.count() {
+            let (v, place) = (value(rng), at(&tensor, i));
+            encode(dtype, v, &mut tensor.image[place..place + dtype.size()]);
+        }
+        // Repeated elements were written several times: read back what is there.
+        tensor.values = decode_all(&tensor, &tensor.image);
+        self.write_bytes(tensor.desc.buffer, &tensor.image);
+        tensor
+    }
+
+    /// Standard normal values.
+    pub fn normal(&self, rng: &mut Rng, dtype: Dtype, dims: &[i64], style: Style) -> Tensor {
+        self.tensor(rng, dtype, dims, style, Rng::normal)
+    }
+
+    /// Exactly these values.
+    pub fn exact(&self, rng: &mut Rng, dtype: Dtype, dims: &[i64], style: Style, values: &[f64]) -> Tensor {
+        let mut values = values.iter();
+        self.tensor(rng, dtype, dims, style, |_| *values.next().unwrap())
+    }
+
+    /// An output: poison everywhere.
+    pub fn output(&self, rng: &mut Rng, dtype: Dtype, dims: &[i64], style: Style) -> Tensor {
+        assert_ne!(style, Style::Repeated);
+        let tensor = self.blank(rng, dtype, dims, style);
+        self.write_bytes(tensor.desc.buffer, &tensor.image);
+        tensor
+    }
+
+    fn blank(&self, rng: &mut Rng, dtype: Dtype, dims: &[i64], style: Style) -> Tensor {
+        let strides = strides(rng, dims, style);
+        let explicit =
+            if style == Style::Packed { Layout::packed(dims) } else { Layout::strided(dims, &strides) };
+        let span = explicit.span();
+        let before =
+            span.map_or(0, |span| -span.low) + if style == Style::Packed { 0 } else { rng.range(0, 5) };
+        let size = (before + span.map_or(0, |span| span.high + 1) + rng.range(0, 3)) as usize * dtype.size();
+        let mut desc = weft_tensor { dtype: dtype.code(), rank: dims.len() as u32, ..Default::default() };
+        desc.buffer = self.buffer(size);
+        desc.offset = before as u64 * dtype.size() as u64;
+        desc.dims[..dims.len()].copy_from_slice(dims);
+        desc.strides[..dims.len()].copy_from_slice(&strides);
+        // All strides 0 would mean packed.
+        let layout = if strides.iter().all(|&s| s == 0) { Layout::packed(dims) } else { explicit };
+        Tensor { desc, dtype, layout, image: vec![POISON; size], values: Vec::new() }
+    }
+
+    /// The elements of a tensor after a request, having checked that nothing around them changed.
+    #[track_caller]
+    pub fn read(&self, tensor: &Tensor) -> Vec<f64> {
+        let now = self.read_bytes(tensor.desc.buffer, tensor.image.len());
+        let mut inside = vec![false; now.len()];
+        for i in 0..tensor.layout.count() {
+            let at = tensor.desc.offset as isize + tensor.layout.offset_of(i) * tensor.dtype.size() as isize;
+            inside[at as usize..at as usize + tensor.dtype.size()].fill(true);
+        }
+        for (i, inside) in inside.iter().enumerate() {
+            assert!(
+                *inside || now[i] == tensor.image[i],
+                "byte {i} outside the tensor changed: {:?}",
+                tensor.desc
+            );
+        }
+        decode_all(tensor, &now)
+    }
+
+    /// Whether the whole buffer still holds what it held at first.
+    pub fn untouched(&self, tensor: &Tensor) -> bool {
+        self.read_bytes(tensor.desc.buffer, tensor.image.len()) == tensor.image
+    }
+
+    pub fn free(&self, tensors: &[&Tensor]) {
+        tensors.iter().for_each(|tensor| ok(weft_buffer_release(tensor.desc.buffer)));
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        assert_eq!(weft_queue_release(self.queue), WEFT_OK);
+        assert_eq!(weft_context_release(self.context), WEFT_OK);
+    }
+}
+
+fn strides(rng: &mut Rng, dims: &[i64], style: Style) -> Vec<i64> {
+    let mut strides = vec![0; dims.len()];
+    if style == Style::Packed {
+        return strides;
+    }
+    let mut order: Vec<usize> = (0..dims.len()).collect();
+    (0..dims.len()).for_each(|i| order.swap(i, rng.range(0, i as i64) as usize));
+    let mut step = rng.pick(&[1, 1, 2, 3]);
+    for axis in order {
+        strides[axis] = if rng.chance(6) { -step } else { step };
+        step = step * dims[axis].max(1) + rng.pick(&[0, 0, 1, 5]);
+        if style == Style::Repeated && rng.chance(3) {
+            strides[axis] = 0;
+        }
+    }
+    strides
+}
+
+fn decode_all(tensor: &Tensor, bytes: &[u8]) -> Vec<f64> {
+    let size = tensor.dtype.size();
+    let at = |i| (tensor.desc.offset as isize + tensor.layout.offset_of(i) * size as isize) as usize;
+    (0..tensor.layout.count()).map(|i| decode(tensor.dtype, &bytes[at(i)..at(i) + size])).collect()
+}
+
+macro_rules! codec {
+    ($($dtype:ident: $type:ty, $from:expr, $to:expr;)*) => {
+        pub fn encode(dtype: Dtype, value: f64, out: &mut [u8]) {
+            match dtype {
+                $(Dtype::$dtype => { let x: $type = $from(value); out.copy_from_slice(&x.to_le_bytes()) })*
+                _ => panic!("no codec for {dtype:?}"),
+            }
+        }
+        pub fn decode(dtype: Dtype, bytes: &[u8]) -> f64 {
+            match dtype {
+                $(Dtype::$dtype => $to(<$type>::from_le_bytes(bytes.try_into().unwrap())),)*
+                _ => panic!("no codec for {dtype:?}"),
+            }
+        }
+    };
+}
+codec! {
+    F32: f32, |v| v as f32, f64::from;
+    F64: f64, |v| v, |v| v;
+    F16: f16, f16::from_f64, f16::to_f64;
+    Bf16: bf16, bf16::from_f64, bf16::to_f64;
+    I8: i8, |v| v as i8, |v| v as f64;
+    I16: i16, |v| v as i16, |v| v as f64;
+    I32: i32, |v| v as i32, |v| v as f64;
+    I64: i64, |v| v as i64, |v| v as f64;
+    U8: u8, |v| v as u8, |v| v as f64;
+    U16: u16, |v| v as u16, |v| v as f64;
+    U32: u32, |v| v as u32, |v| v as f64;
+    U64: u64, |v| v as u64, |v| v as f64;
+    Bool: u8, |v| v as u8, |v| f64::from(u8::from(v != 0));
+}
+
+/// Half an ulp of `dtype`, relative: the unit of rounding error.
+pub fn unit(dtype: Dtype) -> f64 {
+    match dtype {
+        Dtype::F32 => 2f64.powi(-24),
+        Dtype::F64 => 2f64.powi(-53),
+        Dtype::F16 => 2f64.powi(-11),
+        Dtype::Bf16 => 2f64.powi(-8),
+        _ => 0.0,
+    }
+}
+
+/// Fails unless every |got - want| is at most `bound(i)`; NaN must meet NaN, infinities must be equal.
+#[track_caller]
+pub fn close(what: &str, got: &[f64], want: &[f64], bound: impl Fn(usize) -> f64) {
+    assert_eq!(got.len(), want.len(), "{what}");
+    for (i, (&g, &w)) in got.iter().zip(want).enumerate() {
+        let same = g == w || (g.is_nan() && w.is_nan()) || (g - w).abs() <= bound(i);
+        assert!(
+            same,
+            "{what}: element {i} is {g}, expected {w} (off by {:e}, allowed {:e})",
+            (g - w).abs(),
+            bound(i)
+        );
+    }
+}
