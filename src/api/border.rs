@@ -6,7 +6,6 @@ use crate::{device::thread, ensure};
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
 
 /// Bytes kept of an error's sentence, with its closing zero.
 const TEXT: usize = 1024;
@@ -21,11 +20,10 @@ thread_local! {
 
 /// Runs the body of a C function; a body may answer with a status of its own that is no error.
 pub fn call(body: impl FnOnce() -> Result<weft_status>) -> weft_status {
-    silence_panics();
     if thread::forked() {
         return report(&forked());
     }
-    match catch_unwind(AssertUnwindSafe(body)) {
+    match catch_unwind(AssertUnwindSafe(|| thread::inside(body))) {
         Ok(Ok(status)) => status,
         Ok(Err(error)) => report(&error),
         Err(payload) => {
@@ -68,22 +66,6 @@ fn utf8_floor(text: &str, most: usize) -> usize {
 /// This thread's last sentence.
 pub fn last_error() -> *const c_char {
     LAST_ERROR.with(|text| text.get().cast::<c_char>().cast_const())
-}
-
-/// The library's own panics are reported as a status, not printed. A host that links the rlib keeps its hook.
-fn silence_panics() {
-    static SILENT: Once = Once::new();
-    if cfg!(not(test)) && std::env::var_os("WEFT_PANIC_HOOK").is_none() {
-        SILENT.call_once(|| {
-            let before = std::panic::take_hook();
-            std::panic::set_hook(Box::new(move |info| {
-                let ours = info.location().is_some_and(|at| at.file().starts_with("src/"));
-                if !ours {
-                    before(info);
-                }
-            }));
-        });
-    }
 }
 
 /// A C struct that begins with `struct_size`.

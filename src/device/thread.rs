@@ -5,8 +5,10 @@
 use crate::fail;
 use crate::status::Result;
 use once_cell::sync::Lazy;
+use std::cell::Cell;
 use std::ffi::{CStr, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 static FORKED: AtomicBool = AtomicBool::new(false);
@@ -23,6 +25,37 @@ static FORK_MARK: Lazy<()> = Lazy::new(|| {
 /// Whether this process is the child of a fork that happened after the library had started a thread.
 pub fn forked() -> bool {
     FORKED.load(SeqCst)
+}
+
+thread_local! {
+    /// How deep this thread is inside the library.
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Runs library code: a panic in it is not printed, for it becomes a status. The host's own panics still are.
+pub fn inside<R>(body: impl FnOnce() -> R) -> R {
+    struct Leave;
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            DEPTH.set(DEPTH.get() - 1);
+        }
+    }
+    silence_panics();
+    DEPTH.set(DEPTH.get() + 1);
+    let _leave = Leave;
+    body()
+}
+
+fn silence_panics() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if DEPTH.get() == 0 {
+                before(info);
+            }
+        }));
+    });
 }
 
 /// Runs `body` on a new detached thread of this name (15 bytes at most).
@@ -64,7 +97,7 @@ extern "C" fn enter(argument: *mut c_void) -> *mut c_void {
     // SAFETY: `spawn` made this box, and gave it to this thread alone.
     let body = unsafe { Box::from_raw(argument.cast::<Box<dyn FnOnce() + Send>>()) };
     // A panic must not unwind into the C caller of this function; its payload is dropped under guard too.
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(catch_unwind(AssertUnwindSafe(body)))));
+    let _ = catch_unwind(AssertUnwindSafe(|| inside(|| drop(catch_unwind(AssertUnwindSafe(body))))));
     std::ptr::null_mut()
 }
 

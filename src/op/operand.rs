@@ -21,7 +21,7 @@ impl Operand {
     pub fn new(name: String, buffer: Arc<Buffer>, place: Place) -> Result<Self> {
         let size = place.dtype.size();
         ensure!(
-            place.offset % size as u64 == 0,
+            place.offset.is_multiple_of(size as u64),
             "{name}.offset is {}; expected a multiple of the {size} bytes of a {}",
             place.offset,
             place.dtype.name()

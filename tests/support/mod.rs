@@ -34,7 +34,7 @@ impl Rng {
         low + (self.next() % (high - low + 1) as u64) as i64
     }
     pub fn chance(&mut self, one_in: u64) -> bool {
-        self.next() % one_in == 0
+        self.next().is_multiple_of(one_in)
     }
     pub fn uniform(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64

@@ -207,7 +207,9 @@ mod tests {
             assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
         }
         let sum = AtomicU64::new(0);
-        POOL.run(4, 100, &|tile| drop(sum.fetch_add(tile as u64, Relaxed)));
+        POOL.run(4, 100, &|tile| {
+            sum.fetch_add(tile as u64, Relaxed);
+        });
         assert_eq!(sum.into_inner(), 4950);
     }
 }

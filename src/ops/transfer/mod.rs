@@ -43,6 +43,13 @@ impl Slice {
 #[derive(Clone, Copy)]
 pub struct HostPtr(*mut u8);
 
+impl HostPtr {
+    /// The address `offset` bytes on. A method, so that closures capture the whole value and not the bare pointer.
+    fn at(self, offset: usize) -> *mut u8 {
+        self.0.wrapping_add(offset)
+    }
+}
+
 // SAFETY: a number here; it is dereferenced only under the contract of `Transfer::write` and `Transfer::read`.
 unsafe impl Send for HostPtr {}
 // SAFETY: as above.
@@ -120,7 +127,7 @@ impl Transfer {
         let known = matches!(period, 1 | 2 | 4 | 8);
         ensure!(known, "weft_fill: pattern_size is {period}; expected 1, 2, 4 or 8");
         let period = period as usize;
-        let whole = dst.offset % period == 0 && dst.size % period == 0;
+        let whole = dst.offset.is_multiple_of(period) && dst.size.is_multiple_of(period);
         ensure!(
             whole,
             "weft_fill: offset {} and size {} are not multiples of pattern_size {period}",
@@ -162,18 +169,16 @@ fn tiles(cpu: &Cpu, size: usize, work: impl Fn(usize, usize) + Sync) {
 
 fn copy(cpu: &Cpu, src: HostPtr, dst: HostPtr, size: usize) {
     tiles(cpu, size, |start, length| {
-        let (src, dst) = (src, dst);
         // SAFETY: both are valid for `size` bytes (a checked slice, or the caller's promise) and `start + length` is at
         // most `size`. `ptr::copy` because a host pointer may point into a buffer's own memory.
-        unsafe { std::ptr::copy(src.0.add(start), dst.0.add(start), length) };
+        unsafe { std::ptr::copy(src.at(start), dst.at(start), length) };
     });
 }
 
 fn fill(cpu: &Cpu, dst: HostPtr, size: usize, pattern: [u8; 8], period: usize) {
     tiles(cpu, size, |start, length| {
-        let dst = dst;
         // SAFETY: a checked slice is valid for `size` bytes, tiles do not overlap, and nobody holds a reference to them.
-        let bytes = unsafe { std::slice::from_raw_parts_mut(dst.0.add(start), length) };
+        let bytes = unsafe { std::slice::from_raw_parts_mut(dst.at(start), length) };
         bytes.chunks_mut(period).for_each(|chunk| chunk.copy_from_slice(&pattern[..chunk.len()]));
     });
 }
