@@ -81,11 +81,11 @@ pub unsafe fn submit(
         let tag = Tag { op: target.op, user_data: options.user_data };
         let request = Arc::new(Request::new(op, tag));
         if target.out.is_null() {
-            return Ok(answer(queue.submit(&request, options.timeout_ns)));
+            return Ok(answer(queue.submit(request, options.timeout_ns)));
         }
         let handle = REQUESTS.insert(context_slot(target.queue), request.clone())?;
         request.handle.store(handle, Relaxed);
-        let accepted = queue.submit(&request, options.timeout_ns);
+        let accepted = queue.submit(request, options.timeout_ns);
         let handle = if accepted { handle } else { REQUESTS.remove("request", handle).map(|_| 0)? };
         // SAFETY: not null, so valid for one write by this function's contract.
         unsafe { target.out.write_unaligned(handle) };

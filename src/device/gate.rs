@@ -61,7 +61,8 @@ impl Gate {
     }
 }
 
-/// Looks at `ready` again and again for at most `spin`.
+/// Looks at `ready` again and again for at most `spin`. Yields between rounds: on a loaded machine the thread that
+/// would make it true may wait for this very processor.
 pub fn spin_until(spin: Duration, ready: impl Fn() -> bool) -> bool {
     if ready() {
         return true;
@@ -74,6 +75,7 @@ pub fn spin_until(spin: Duration, ready: impl Fn() -> bool) -> bool {
             }
             std::hint::spin_loop();
         }
+        std::thread::yield_now();
     }
     false
 }

@@ -12,6 +12,7 @@ use crate::device::{Context, Device, thread};
 use crate::op::Op;
 use crate::status::{Error, Result};
 use parking_lot::Mutex;
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -30,10 +31,10 @@ pub struct Queue {
 struct Core {
     context: Arc<Context>,
     depth: u64,
-    ring: Mutex<VecDeque<Arc<Request>>>,
+    ring: Mutex<Ring>,
     /// How many requests were accepted and how many are complete: the queue's timeline.
-    submitted: AtomicU64,
-    completed: AtomicU64,
+    submitted: Line<AtomicU64>,
+    completed: Line<AtomicU64>,
     closed: AtomicBool,
     /// The worker waits here for requests, submitters and drains for completions.
     filled: Gate,
@@ -42,25 +43,45 @@ struct Core {
     unseen: Mutex<Option<Error>>,
 }
 
+/// Accepted requests that the worker has not taken yet.
+struct Ring {
+    requests: VecDeque<Arc<Request>>,
+    /// Completed requests on their way back to the submitter, who frees what it allocated: an allocator is slow when
+    /// one thread frees what another allocates.
+    spent: VecDeque<Arc<Request>>,
+    /// `completed` as it was last seen: looked at again only when the queue seems full.
+    completed: u64,
+}
+
+/// Alone on its cache line: one side writes it while the other writes something else.
+#[repr(align(128))]
+struct Line<T>(T);
+
+fn reserve(depth: u32) -> Result<VecDeque<Arc<Request>>> {
+    let mut requests = VecDeque::new();
+    let enough = requests.try_reserve(depth as usize);
+    enough.map_err(|_| Error::out_of_memory(depth as usize * size_of::<Arc<Request>>()))?;
+    Ok(requests)
+}
+
 impl Queue {
     /// Starts a queue that holds at most `depth` requests.
     pub fn new(context: Arc<Context>, depth: u32) -> Result<Self> {
-        let mut ring = VecDeque::new();
-        let enough = ring.try_reserve(depth as usize);
-        enough.map_err(|_| Error::out_of_memory(depth as usize * size_of::<Arc<Request>>()))?;
+        let ring = Ring { requests: reserve(depth)?, spent: reserve(depth)?, completed: 0 };
+        let batch = reserve(depth)?;
         let core = Arc::new(Core {
             context,
             depth: u64::from(depth),
             ring: Mutex::new(ring),
-            submitted: AtomicU64::new(0),
-            completed: AtomicU64::new(0),
+            submitted: Line(AtomicU64::new(0)),
+            completed: Line(AtomicU64::new(0)),
             closed: AtomicBool::new(false),
             filled: Gate::new(),
             emptied: Gate::new(),
             unseen: Mutex::new(None),
         });
         let worker = core.clone();
-        thread::spawn(c"weft-queue", move || worker.serve())?;
+        thread::spawn(c"weft-queue", move || worker.serve(batch))?;
         Ok(Self { core })
     }
 
@@ -76,28 +97,28 @@ impl Queue {
 
     /// How many requests were accepted so far, and how many of them are complete.
     pub fn progress(&self) -> (u64, u64) {
-        let completed = self.core.completed.load(SeqCst);
-        (self.core.submitted.load(SeqCst), completed)
+        let completed = self.core.completed.0.load(SeqCst);
+        (self.core.submitted.0.load(SeqCst), completed)
     }
 
     /// Accepts `request`; when the queue is full, waits up to `timeout_ns` for room. `false` if there was none.
-    pub fn submit(&self, request: &Arc<Request>, timeout_ns: u64) -> bool {
-        let core = &*self.core;
-        if core.push(request) {
+    pub fn submit(&self, request: Arc<Request>, timeout_ns: u64) -> bool {
+        let (core, request) = (&*self.core, Cell::new(Some(request)));
+        if core.push(&request) {
             return true;
         }
         if timeout_ns == 0 {
             return false;
         }
-        core.emptied.wait(Duration::ZERO, deadline(timeout_ns), || core.push(request))
+        core.emptied.wait(Duration::ZERO, deadline(timeout_ns), || core.push(&request))
     }
 
     /// Waits until all that was accepted before the call is complete. `None` on timeout; else the first failure since
     /// the last drain among requests without a handle.
     pub fn drain(&self, timeout_ns: u64) -> Option<Result<()>> {
         let core = &*self.core;
-        let goal = core.submitted.load(SeqCst);
-        let done = || core.completed.load(SeqCst) >= goal;
+        let goal = core.submitted.0.load(SeqCst);
+        let done = || core.completed.0.load(SeqCst) >= goal;
         let spin = Duration::from_micros(20).min(Duration::from_nanos(timeout_ns));
         let answer = core.emptied.wait(spin, deadline(timeout_ns), done);
         answer.then(|| core.unseen.lock().take().map_or(Ok(()), Err))
@@ -112,34 +133,52 @@ impl Drop for Queue {
 }
 
 impl Core {
-    /// Accepts `request` if there is room.
-    fn push(&self, request: &Arc<Request>) -> bool {
+    /// Takes `request` if there is room. By value: the submitter must not touch it again while the worker runs it, for
+    /// its cache line would travel.
+    fn push(&self, request: &Cell<Option<Arc<Request>>>) -> bool {
         let mut ring = self.ring.lock();
-        let submitted = self.submitted.load(Relaxed);
-        if submitted - self.completed.load(Relaxed) >= self.depth {
-            return false;
+        let submitted = self.submitted.0.load(Relaxed);
+        if submitted - ring.completed >= self.depth {
+            ring.completed = self.completed.0.load(Acquire);
+            if submitted - ring.completed >= self.depth {
+                return false;
+            }
         }
-        ring.push_back(request.clone());
-        self.submitted.store(submitted + 1, SeqCst);
+        ring.requests.extend(request.take());
+        self.submitted.0.store(submitted + 1, Release);
+        let spent = (ring.spent.pop_front(), ring.spent.pop_front());
         drop(ring);
         self.filled.open();
+        drop(spent);
         true
     }
 
-    /// The worker's life: ends when the queue is closed and empty.
-    fn serve(&self) {
+    /// The worker's life: takes all that waits at once; ends when the queue is closed and empty.
+    fn serve(&self, mut batch: VecDeque<Arc<Request>>) {
         loop {
-            let next = self.ring.lock().pop_front();
-            match next {
-                Some(request) => self.finish(&request),
-                None if self.closed.load(SeqCst) && self.is_idle() => return,
-                None => drop(self.filled.wait(SPIN, None, || !self.is_idle() || self.closed.load(SeqCst))),
+            self.exchange(&mut batch);
+            if batch.is_empty() {
+                if self.closed.load(SeqCst) && self.is_idle() {
+                    return;
+                }
+                self.filled.wait(SPIN, None, || !self.is_idle() || self.closed.load(SeqCst));
             }
+            batch.iter().for_each(|request| self.finish(request));
         }
     }
 
+    /// Gives back the requests that are done and nobody else holds, as far as there is room; takes those that wait.
+    fn exchange(&self, batch: &mut VecDeque<Arc<Request>>) {
+        batch.retain(|request| Arc::strong_count(request) == 1);
+        let mut ring = self.ring.lock();
+        let room = ring.spent.capacity() - ring.spent.len();
+        ring.spent.extend(batch.drain(..room.min(batch.len())));
+        batch.clear();
+        std::mem::swap(&mut ring.requests, batch);
+    }
+
     fn is_idle(&self) -> bool {
-        self.submitted.load(SeqCst) == self.completed.load(SeqCst)
+        self.submitted.0.load(SeqCst) == self.completed.0.load(SeqCst)
     }
 
     /// Runs one request and posts its completion. What it owned is released before anyone learns that it is done.
@@ -152,7 +191,7 @@ impl Core {
         let outcome = Outcome { error, device_ns: start.elapsed().as_nanos() as u64 };
         self.note_unseen(request, &outcome);
         request.post(outcome);
-        self.completed.fetch_add(1, SeqCst);
+        self.completed.0.store(self.completed.0.load(Relaxed) + 1, Release); // this thread alone writes it
         self.emptied.open();
     }
 
