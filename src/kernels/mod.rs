@@ -1,5 +1,6 @@
 //! Mathematics that two or more families use. Nothing here knows an operation.
 
+pub mod angle;
 pub mod math;
 mod versions;
 pub mod walk;

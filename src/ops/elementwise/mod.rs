@@ -1,8 +1,15 @@
 //! Elementwise functions of one, two or three operands, with broadcasting.
 
+mod functions;
+
+pub use functions::*;
+
 use crate::layout::weft_tensor;
 use crate::op::{Bind, Op};
 use crate::status::Result;
+
+/// alpha and beta are taken as they stand, so that 0 means 0 and not the function's default.
+pub const WEFT_EW_PARAMETERS: u32 = 1;
 
 /// What `weft_elementwise` computes: y = f(a, b, c), each operand broadcast to y.
 #[repr(C)]
@@ -10,7 +17,7 @@ use crate::status::Result;
 pub struct weft_elementwise_desc {
     /// sizeof(weft_elementwise_desc).
     pub struct_size: u32,
-    /// 0.
+    /// WEFT_EW_PARAMETERS or 0.
     pub flags: u32,
     /// Which function: one of the WEFT_EW constants.
     pub function: u32,
