@@ -17,7 +17,8 @@ use weft::api::transfer::*;
 use weft::dtype::Dtype::{self, *};
 use weft::layout::weft_tensor;
 use weft::ops::{
-    attention::*, cast::*, elementwise::*, matmul::*, norm::*, rank::*, reduce::*, rope::*, rows::*, softmax::*,
+    attention::*, cast::*, elementwise::*, matmul::*, norm::*, rank::*, reduce::*, rope::*, rows::*,
+    softmax::*,
 };
 use weft::status::*;
 
@@ -50,7 +51,9 @@ impl World {
     fn tensor(&self, dtype: Dtype, dims: &[i64]) -> weft_tensor {
         let mut rng = Rng(dims.iter().sum::<i64>() as u64);
         let zero = matches!(dtype, I32 | I64);
-        self.session.tensor(&mut rng, dtype, dims, Style::Packed, |rng| if zero { 0.0 } else { rng.normal() }).desc
+        self.session
+            .tensor(&mut rng, dtype, dims, Style::Packed, |rng| if zero { 0.0 } else { rng.normal() })
+            .desc
     }
 }
 
@@ -70,16 +73,65 @@ fn cases(world: &World) -> Vec<Case> {
     let t = |dims: &[i64]| world.tensor(F32, dims);
     let i = |dims: &[i64]| world.tensor(I32, dims);
     vec![
-        case!(weft_matmul, weft_matmul_desc { a: t(&[3, 4]), b: t(&[4, 5]), c: t(&[3, 5]), d: t(&[3, 5]), bias: t(&[5]) }, beta = 1.0),
-        case!(weft_attention, weft_attention_desc { q: t(&[1, 2, 3, 8]), k: t(&[1, 1, 5, 8]), v: t(&[1, 1, 5, 8]), o: t(&[1, 2, 3, 8]), lse: t(&[1, 2, 3]), bias: t(&[3, 5]) }),
-        case!(weft_rms_norm, weft_norm_desc { x: t(&[3, 8]), residual: t(&[3, 8]), weight: t(&[8]), bias: t(&[8]), y: t(&[3, 8]), sum: t(&[3, 8]), rstd: t(&[3]) }),
-        case!(weft_layer_norm, weft_norm_desc { x: t(&[3, 8]), residual: t(&[3, 8]), weight: t(&[8]), bias: t(&[8]), y: t(&[3, 8]), sum: t(&[3, 8]), mean: t(&[3]), rstd: t(&[3]) }),
-        case!(weft_rope, weft_rope_desc { x: t(&[1, 2, 3, 8]), y: t(&[1, 2, 3, 8]), positions: i(&[3]), factors: t(&[4]) }),
-        case!(weft_elementwise, weft_elementwise_desc { a: t(&[3, 8]), b: t(&[8]), y: t(&[3, 8]) }, function = WEFT_EW_ADD),
+        case!(
+            weft_matmul,
+            weft_matmul_desc { a: t(&[3, 4]), b: t(&[4, 5]), c: t(&[3, 5]), d: t(&[3, 5]), bias: t(&[5]) },
+            beta = 1.0
+        ),
+        case!(
+            weft_attention,
+            weft_attention_desc {
+                q: t(&[1, 2, 3, 8]),
+                k: t(&[1, 1, 5, 8]),
+                v: t(&[1, 1, 5, 8]),
+                o: t(&[1, 2, 3, 8]),
+                lse: t(&[1, 2, 3]),
+                bias: t(&[3, 5])
+            }
+        ),
+        case!(
+            weft_rms_norm,
+            weft_norm_desc {
+                x: t(&[3, 8]),
+                residual: t(&[3, 8]),
+                weight: t(&[8]),
+                bias: t(&[8]),
+                y: t(&[3, 8]),
+                sum: t(&[3, 8]),
+                rstd: t(&[3])
+            }
+        ),
+        case!(
+            weft_layer_norm,
+            weft_norm_desc {
+                x: t(&[3, 8]),
+                residual: t(&[3, 8]),
+                weight: t(&[8]),
+                bias: t(&[8]),
+                y: t(&[3, 8]),
+                sum: t(&[3, 8]),
+                mean: t(&[3]),
+                rstd: t(&[3])
+            }
+        ),
+        case!(
+            weft_rope,
+            weft_rope_desc { x: t(&[1, 2, 3, 8]), y: t(&[1, 2, 3, 8]), positions: i(&[3]), factors: t(&[4]) }
+        ),
+        case!(
+            weft_elementwise,
+            weft_elementwise_desc { a: t(&[3, 8]), b: t(&[8]), y: t(&[3, 8]) },
+            function = WEFT_EW_ADD
+        ),
         case!(weft_softmax, weft_softmax_desc { x: t(&[3, 8]), y: t(&[3, 8]) }, axis = -1),
         case!(weft_gather_rows, weft_rows_desc { table: t(&[7, 8]), indices: i(&[3]), rows: t(&[3, 8]) }),
         case!(weft_scatter_rows, weft_rows_desc { table: t(&[7, 8]), indices: i(&[3]), rows: t(&[3, 8]) }),
-        case!(weft_top_k, weft_rank_desc { x: t(&[3, 8]), values: t(&[3, 2]), indices: i(&[3, 2]) }, axis = -1, k = 2),
+        case!(
+            weft_top_k,
+            weft_rank_desc { x: t(&[3, 8]), values: t(&[3, 2]), indices: i(&[3, 2]) },
+            axis = -1,
+            k = 2
+        ),
         case!(weft_arg_reduce, weft_rank_desc { x: t(&[3, 8]), indices: i(&[3]) }, axis = -1),
         case!(weft_reduce, weft_reduce_desc { x: t(&[3, 8]), y: t(&[3]) }, axes = 2),
         case!(weft_cast, weft_cast_desc { x: t(&[3, 8]), y: world.tensor(F16, &[3, 8]) }),
@@ -90,7 +142,8 @@ fn cases(world: &World) -> Vec<Case> {
 fn outcome(world: &World, case: &Case, bytes: &[u8]) -> (i32, String) {
     // A copy in memory of exactly this size, so that a read past struct_size is seen by a sanitizer.
     let exact: Box<[u8]> = bytes.into();
-    let status = world.session.outcome(|out| (case.call)(world.session.queue, exact.as_ptr(), ptr::null(), out));
+    let status =
+        world.session.outcome(|out| (case.call)(world.session.queue, exact.as_ptr(), ptr::null(), out));
     (status, last_error())
 }
 
@@ -109,7 +162,11 @@ fn right_descriptors_run_and_wrong_sizes_are_told() {
             let mut bytes = case.bytes.clone();
             put(&mut bytes, 0, &(wrong as u32).to_ne_bytes());
             let (status, text) = outcome(&world, &case, &bytes);
-            assert!(status == WEFT_ERROR_INVALID_ARGUMENT && text.contains("struct_size"), "{} {wrong}: {text}", case.name);
+            assert!(
+                status == WEFT_ERROR_INVALID_ARGUMENT && text.contains("struct_size"),
+                "{} {wrong}: {text}",
+                case.name
+            );
         }
         let mut longer = case.bytes.clone();
         longer.extend([0; 24]);
@@ -130,12 +187,26 @@ fn null_and_wrong_handles_are_told() {
         let own = world.session.queue;
         assert_eq!((case.call)(own, ptr::null(), ptr::null(), &mut request), WEFT_ERROR_INVALID_ARGUMENT);
         assert!(last_error().contains("desc is NULL") && request == 7, "{}", case.name);
-        let queues = [(0, WEFT_ERROR_INVALID_ARGUMENT), (77, WEFT_ERROR_WRONG_KIND), (world.session.context, WEFT_ERROR_WRONG_KIND),
-            (own ^ 1, WEFT_ERROR_STALE_HANDLE), (world.other.queue, WEFT_ERROR_WRONG_CONTEXT)];
+        let queues = [
+            (0, WEFT_ERROR_INVALID_ARGUMENT),
+            (77, WEFT_ERROR_WRONG_KIND),
+            (world.session.context, WEFT_ERROR_WRONG_KIND),
+            (own ^ 1, WEFT_ERROR_STALE_HANDLE),
+            (world.other.queue, WEFT_ERROR_WRONG_CONTEXT),
+        ];
         for (queue, expected) in queues {
-            assert_eq!((case.call)(queue, desc, ptr::null(), &mut request), expected, "{}: {}", case.name, last_error());
+            assert_eq!(
+                (case.call)(queue, desc, ptr::null(), &mut request),
+                expected,
+                "{}: {}",
+                case.name,
+                last_error()
+            );
         }
-        let submits = [weft_submit::default(), weft_submit { struct_size: size_of::<weft_submit>() as u32, flags: 0xff00, ..Default::default() }];
+        let submits = [
+            weft_submit::default(),
+            weft_submit { struct_size: size_of::<weft_submit>() as u32, flags: 0xff00, ..Default::default() },
+        ];
         for submit in submits {
             assert_eq!((case.call)(own, desc, &submit, &mut request), WEFT_ERROR_INVALID_ARGUMENT);
             assert!(last_error().contains("weft_submit"), "{}", last_error());
@@ -190,7 +261,11 @@ fn hostile_tensors_are_told_by_name() {
                 }
                 let (status, text) = outcome(&world, &case, &bytes);
                 assert_eq!(status, *expected, "{} {name} field {field} = {value:?}: {text}", case.name);
-                assert!(text.contains(name) && text.contains(':'), "{} {name}: the sentence does not name it: {text}", case.name);
+                assert!(
+                    text.contains(name) && text.contains(':'),
+                    "{} {name}: the sentence does not name it: {text}",
+                    case.name
+                );
                 told += 1;
             }
         }
@@ -204,8 +279,30 @@ fn hostile_tensors_are_told_by_name() {
 fn damaged_descriptors_never_crash() {
     let world = World::new();
     let mut rng = Rng(2024);
-    let words = [0u64, 1, 2, 3, 5, 8, 15, 64, 1 << 20, 1 << 31, 1 << 32, 1 << 40, 1 << 59, 1 << 62, i64::MAX as u64,
-        i64::MIN as u64, u64::MAX, u64::MAX - 1, f64::NAN.to_bits(), f64::INFINITY.to_bits(), 0.5f64.to_bits(), (-1.0f64).to_bits()];
+    let words = [
+        0u64,
+        1,
+        2,
+        3,
+        5,
+        8,
+        15,
+        64,
+        1 << 20,
+        1 << 31,
+        1 << 32,
+        1 << 40,
+        1 << 59,
+        1 << 62,
+        i64::MAX as u64,
+        i64::MIN as u64,
+        u64::MAX,
+        u64::MAX - 1,
+        f64::NAN.to_bits(),
+        f64::INFINITY.to_bits(),
+        0.5f64.to_bits(),
+        (-1.0f64).to_bits(),
+    ];
     let (mut accepted, mut refused) = (0, 0);
     let cases = cases(&world);
     for round in 0..60_000 {
@@ -214,14 +311,26 @@ fn damaged_descriptors_never_crash() {
         for _ in 0..rng.range(1, 4) {
             let word = rng.pick(&words);
             match rng.chance(2) {
-                true => put(&mut bytes, 8 + rng.range(0, (case.bytes.len() as i64 - 16) / 8) as usize * 8, &word.to_ne_bytes()),
-                false => put(&mut bytes, 4 + rng.range(0, (case.bytes.len() as i64 - 8) / 4) as usize * 4, &(word as u32).to_ne_bytes()),
+                true => put(
+                    &mut bytes,
+                    8 + rng.range(0, (case.bytes.len() as i64 - 16) / 8) as usize * 8,
+                    &word.to_ne_bytes(),
+                ),
+                false => put(
+                    &mut bytes,
+                    4 + rng.range(0, (case.bytes.len() as i64 - 8) / 4) as usize * 4,
+                    &(word as u32).to_ne_bytes(),
+                ),
             }
         }
         match outcome(&world, case, &bytes) {
             (WEFT_OK, _) => accepted += 1,
             (status, text) => {
-                assert!(status < 0 && status != WEFT_ERROR_INTERNAL && !text.is_empty(), "{}: {status} {text}", case.name);
+                assert!(
+                    status < 0 && status != WEFT_ERROR_INTERNAL && !text.is_empty(),
+                    "{}: {status} {text}",
+                    case.name
+                );
                 refused += 1;
             }
         }
@@ -250,14 +359,23 @@ fn the_other_functions_tell_bad_arguments() {
         told(weft_context_create(c"".as_ptr(), ptr::null(), &mut handle), bad, "device");
         told(weft_context_create(c"\xff".as_ptr(), ptr::null(), &mut handle), bad, "UTF-8");
         told(weft_context_create(c"cpu".as_ptr(), ptr::null(), ptr::null_mut()), bad, "context is NULL");
-        told(weft_context_create(c"cuda:0".as_ptr(), ptr::null(), &mut handle), WEFT_ERROR_UNAVAILABLE, "cuda:0");
+        told(
+            weft_context_create(c"cuda:0".as_ptr(), ptr::null(), &mut handle),
+            WEFT_ERROR_UNAVAILABLE,
+            "cuda:0",
+        );
         let many = weft_context_desc { struct_size: 8, threads: 100_000 };
         told(weft_context_create(c"cpu".as_ptr(), &many, &mut handle), bad, "threads is 100000");
-        told(weft_context_create(c"cpu".as_ptr(), &weft_context_desc::default(), &mut handle), bad, "struct_size");
+        told(
+            weft_context_create(c"cpu".as_ptr(), &weft_context_desc::default(), &mut handle),
+            bad,
+            "struct_size",
+        );
         told(weft_context_info_get(s.context, ptr::null_mut()), bad, "info");
         told(weft_context_release(77), WEFT_ERROR_WRONG_KIND, "context");
         told(weft_device_count(ptr::null_mut()), bad, "count");
-        let mut info = weft_device_info { struct_size: size_of::<weft_device_info>() as u32, ..Default::default() };
+        let mut info =
+            weft_device_info { struct_size: size_of::<weft_device_info>() as u32, ..Default::default() };
         told(weft_device_info_get(1000, &mut info), bad, "index is 1000");
         told(weft_device_info_get(0, ptr::null_mut()), bad, "info");
         told(weft_device_info_get(0, &mut weft_device_info::default()), bad, "struct_size");
@@ -265,11 +383,27 @@ fn the_other_functions_tell_bad_arguments() {
         assert_eq!(CStr::from_ptr(info.name.as_ptr()), c"cpu");
         told(weft_buffer_create(s.context, 8, ptr::null(), ptr::null_mut()), bad, "buffer is NULL");
         told(weft_buffer_create(0, 8, ptr::null(), &mut handle), bad, "context is 0");
-        told(weft_buffer_create(s.queue, 8, ptr::null(), &mut handle), WEFT_ERROR_WRONG_KIND, "names a queue");
-        told(weft_buffer_create(s.context, u64::MAX, ptr::null(), &mut handle), WEFT_ERROR_OUT_OF_MEMORY, "bytes");
-        told(weft_buffer_create(s.context, 1 << 62, ptr::null(), &mut handle), WEFT_ERROR_OUT_OF_MEMORY, "bytes");
+        told(
+            weft_buffer_create(s.queue, 8, ptr::null(), &mut handle),
+            WEFT_ERROR_WRONG_KIND,
+            "names a queue",
+        );
+        told(
+            weft_buffer_create(s.context, u64::MAX, ptr::null(), &mut handle),
+            WEFT_ERROR_OUT_OF_MEMORY,
+            "bytes",
+        );
+        told(
+            weft_buffer_create(s.context, 1 << 62, ptr::null(), &mut handle),
+            WEFT_ERROR_OUT_OF_MEMORY,
+            "bytes",
+        );
         told(weft_buffer_release(world.stale), WEFT_ERROR_STALE_HANDLE, "released");
-        told(weft_buffer_info_get(s.context, &mut weft_buffer_info { struct_size: 24, ..Default::default() }), WEFT_ERROR_WRONG_KIND, "buffer");
+        told(
+            weft_buffer_info_get(s.context, &mut weft_buffer_info { struct_size: 24, ..Default::default() }),
+            WEFT_ERROR_WRONG_KIND,
+            "buffer",
+        );
         told(weft_queue_create(s.context, ptr::null(), ptr::null_mut()), bad, "queue is NULL");
         let deep = weft_queue_desc { struct_size: 16, depth: u32::MAX, ..Default::default() };
         told(weft_queue_create(s.context, &deep, &mut handle), bad, "depth");
@@ -287,7 +421,11 @@ fn the_other_functions_tell_bad_arguments() {
         told(weft_write(q, b, u64::MAX, p, 8, n, &mut handle), bad, "offset");
         told(weft_read(q, b, 0, p, u64::MAX, n, &mut handle), bad, "size");
         told(weft_read(q, b, 0, ptr::null_mut(), 8, n, &mut handle), bad, "dst is NULL");
-        told(weft_read(q, world.foreign, 0, p, 8, n, &mut handle), WEFT_ERROR_WRONG_CONTEXT, "another context");
+        told(
+            weft_read(q, world.foreign, 0, p, 8, n, &mut handle),
+            WEFT_ERROR_WRONG_CONTEXT,
+            "another context",
+        );
         told(weft_copy(q, b, 0, b, 7, 8, n, &mut handle), bad, "overlap");
         told(weft_copy(q, b, 0, world.stale, 8, 8, n, &mut handle), WEFT_ERROR_STALE_HANDLE, "dst");
         told(weft_fill(q, b, 0, 8, 0, 3, n, &mut handle), bad, "pattern_size is 3");

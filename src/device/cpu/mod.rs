@@ -9,6 +9,8 @@ pub use scratch::Scratch;
 
 /// Work below this many nanoseconds is not worth waking a helper.
 const SERIAL_NS: u64 = 50_000;
+/// Work below this many nanoseconds is not worth sharing with a helper that is awake.
+const WARM_SERIAL_NS: u64 = 8_000;
 
 /// A CPU device as one context sees it.
 pub struct Cpu {
@@ -29,14 +31,14 @@ impl Cpu {
     /// Runs `work` once for each of `0..tiles`, in parallel when all tiles together are worth it. `total_ns` is a
     /// rough estimate of the work of all tiles on one thread; it decides only who works, never what is computed.
     pub fn parallel(&self, tiles: usize, total_ns: u64, work: impl Fn(usize) + Sync) {
-        let threads = if total_ns < SERIAL_NS { 1 } else { self.threads };
-        pool::POOL.run(threads, tiles, &work);
+        let shared = total_ns >= SERIAL_NS || (total_ns >= WARM_SERIAL_NS && pool::POOL.is_warm());
+        pool::POOL.run(if shared { self.threads } else { 1 }, tiles, &work);
     }
 
     /// Runs `work(start, end)` over pieces of `0..count`, each worth about `grain_ns` when an item takes `item_ns`.
     /// Items must be independent, so that the cut changes nothing in the result.
     pub fn parallel_ranges(&self, count: usize, item_ns: f64, work: impl Fn(usize, usize) + Sync) {
-        const GRAIN_NS: f64 = 50_000.0;
+        const GRAIN_NS: f64 = 4_000.0;
         let total = count as f64 * item_ns;
         let tiles = ((total / GRAIN_NS) as usize).clamp(1, (self.threads * 8).min(count.max(1)));
         let cut = |tile: usize| (count as u128 * tile as u128 / tiles as u128) as usize;

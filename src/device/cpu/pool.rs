@@ -107,6 +107,8 @@ pub struct Pool {
     helpers: AtomicUsize,
     /// Raised by every job that is posted: a helper sleeps until it moves.
     posted: AtomicU32,
+    /// How many helpers are awake and looking for a job.
+    looking: AtomicUsize,
     gate: Gate,
 }
 
@@ -115,10 +117,16 @@ pub static POOL: Pool = Pool {
     slots: [const { Slot::new() }; SLOTS],
     helpers: AtomicUsize::new(0),
     posted: AtomicU32::new(0),
+    looking: AtomicUsize::new(0),
     gate: Gate::new(),
 };
 
 impl Pool {
+    /// Whether a helper would join at once, without being woken.
+    pub fn is_warm(&self) -> bool {
+        self.looking.load(Relaxed) > 0
+    }
+
     /// Runs `work` once for each tile on the calling thread and up to `threads - 1` helpers. Returns when all is done;
     /// what the tiles wrote is then visible to the caller.
     pub fn run(&'static self, threads: usize, tiles: usize, work: &(dyn Fn(usize) + Sync)) {
@@ -170,7 +178,10 @@ impl Pool {
             let seen = self.posted.load(SeqCst);
             self.slots.iter().for_each(Slot::help);
             let moved = || self.posted.load(SeqCst) != seen;
-            if !spin_until(SPIN, moved) {
+            self.looking.fetch_add(1, Relaxed);
+            let awake = spin_until(SPIN, moved);
+            self.looking.fetch_sub(1, Relaxed);
+            if !awake {
                 self.gate.wait(Duration::ZERO, None, moved);
             }
         }
