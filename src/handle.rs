@@ -26,6 +26,8 @@ pub enum Kind {
     Queue = 3,
     /// Work that was accepted.
     Request = 4,
+    /// Where completions collect.
+    Port = 5,
 }
 
 impl Kind {
@@ -35,6 +37,7 @@ impl Kind {
             2 => "a buffer",
             3 => "a queue",
             4 => "a request",
+            5 => "a port",
             _ => "nothing that weft ever issued",
         }
     }
@@ -129,6 +132,17 @@ impl<T> Registry<T> {
             slots.free.push_back(index as u32);
         }
         Ok(value)
+    }
+
+    /// Everything that is live.
+    pub fn all(&self) -> Result<Vec<Arc<T>>> {
+        let slots = self.slots.read();
+        let mut all = Vec::new();
+        if all.try_reserve(slots.entries.len()).is_err() {
+            fail!(WEFT_ERROR_OUT_OF_MEMORY, "no memory for a list of {} objects", slots.entries.len());
+        }
+        all.extend(slots.entries.iter().filter_map(|entry| entry.value.clone()));
+        Ok(all)
     }
 
     /// How many objects are live.

@@ -17,6 +17,10 @@ pub const WEFT_NOT_READY: weft_status = 1;
 pub const WEFT_TIMEOUT: weft_status = 2;
 /// The queue is full; nothing was accepted.
 pub const WEFT_WOULD_BLOCK: weft_status = 3;
+/// A cancel found the request already complete.
+pub const WEFT_NOT_FOUND: weft_status = 4;
+/// A cancel found the request begun: it goes on.
+pub const WEFT_TOO_LATE: weft_status = 5;
 /// An argument is null, out of range, misaligned, or contradicts another.
 pub const WEFT_ERROR_INVALID_ARGUMENT: weft_status = -1;
 /// A handle names an object that was released.
@@ -49,6 +53,10 @@ pub const WEFT_ERROR_FORKED: weft_status = -14;
 pub const WEFT_ERROR_ABI_MISMATCH: weft_status = -15;
 /// A defect of this library, stopped at its border. Please report it.
 pub const WEFT_ERROR_INTERNAL: weft_status = -16;
+/// The call is not allowed in a completion's callback, where it could wait for itself.
+pub const WEFT_ERROR_IN_CALLBACK: weft_status = -17;
+/// The library was shut down: it accepts no more work.
+pub const WEFT_ERROR_SHUT_DOWN: weft_status = -18;
 
 /// Every code and its name. The header, the names and the tests derive from this table.
 pub(crate) const STATUSES: &[(weft_status, &CStr)] = &[
@@ -56,6 +64,8 @@ pub(crate) const STATUSES: &[(weft_status, &CStr)] = &[
     (WEFT_NOT_READY, c"WEFT_NOT_READY"),
     (WEFT_TIMEOUT, c"WEFT_TIMEOUT"),
     (WEFT_WOULD_BLOCK, c"WEFT_WOULD_BLOCK"),
+    (WEFT_NOT_FOUND, c"WEFT_NOT_FOUND"),
+    (WEFT_TOO_LATE, c"WEFT_TOO_LATE"),
     (WEFT_ERROR_INVALID_ARGUMENT, c"WEFT_ERROR_INVALID_ARGUMENT"),
     (WEFT_ERROR_STALE_HANDLE, c"WEFT_ERROR_STALE_HANDLE"),
     (WEFT_ERROR_WRONG_KIND, c"WEFT_ERROR_WRONG_KIND"),
@@ -72,6 +82,8 @@ pub(crate) const STATUSES: &[(weft_status, &CStr)] = &[
     (WEFT_ERROR_FORKED, c"WEFT_ERROR_FORKED"),
     (WEFT_ERROR_ABI_MISMATCH, c"WEFT_ERROR_ABI_MISMATCH"),
     (WEFT_ERROR_INTERNAL, c"WEFT_ERROR_INTERNAL"),
+    (WEFT_ERROR_IN_CALLBACK, c"WEFT_ERROR_IN_CALLBACK"),
+    (WEFT_ERROR_SHUT_DOWN, c"WEFT_ERROR_SHUT_DOWN"),
 ];
 
 /// The name of a code as the header spells it, or `"WEFT_STATUS_UNKNOWN"`.

@@ -12,6 +12,7 @@ use weft::api::request::*;
 use weft::api::submit::*;
 use weft::api::transfer::*;
 use weft::op::code::WEFT_OP_BARRIER;
+use weft::queue::weft_completion;
 use weft::status::*;
 
 fn queue(context: u64, depth: u32) -> u64 {

@@ -1,9 +1,13 @@
 //! The library itself: version, ABI check, names of codes, the last error.
 
-use super::border::{check, last_error};
+use super::QUEUES;
+use super::border::{call, check, last_error};
+use crate::device::gate::deadline;
 use crate::fail;
-use crate::status::{name, weft_status};
+use crate::status::{Result, WEFT_OK, WEFT_TIMEOUT, name, weft_status};
 use std::ffi::c_char;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Instant;
 
 /// Version of the C ABI that this header describes: major in the upper 16 bits, minor in the lower.
 pub const WEFT_ABI_VERSION: u32 = 0x0001_0000;
@@ -61,4 +65,31 @@ pub extern "C" fn weft_status_name(status: weft_status) -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_last_error() -> *const c_char {
     last_error()
+}
+
+static SHUT_DOWN: AtomicBool = AtomicBool::new(false);
+
+/// An error once the library was shut down.
+pub(super) fn check_running() -> Result<()> {
+    match SHUT_DOWN.load(SeqCst) {
+        false => Ok(()),
+        true => fail!(WEFT_ERROR_SHUT_DOWN, "weft_shutdown was called: the library accepts no more work"),
+    }
+}
+
+/// Accepts no more work from here on, and waits until all that was accepted is complete, `timeout_ns` at the most. For
+/// the end of a program or before it unloads what its callbacks use; releases go on working, and it may be called again.
+///
+/// Thread safety: any thread. Blocks: yes. Returns: WEFT_OK; WEFT_TIMEOUT: work is still in flight; WEFT_ERROR_FORKED.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub extern "C" fn weft_shutdown(timeout_ns: u64) -> weft_status {
+    call(|| {
+        SHUT_DOWN.store(true, SeqCst);
+        let end = deadline(timeout_ns);
+        let left =
+            || end.map_or(u64::MAX, |end| end.saturating_duration_since(Instant::now()).as_nanos() as u64);
+        let drained = QUEUES.all()?.iter().all(|queue| queue.drain(left()).is_some());
+        Ok(if drained { WEFT_OK } else { WEFT_TIMEOUT })
+    })
 }

@@ -1,15 +1,23 @@
 //! Queues.
 
 use super::border::{Sized32, call, check, read_struct, require_out, write, write_struct};
+use super::port::check_no_callback;
 use super::{CONTEXTS, QUEUES, weft_context, weft_queue};
-use crate::ensure;
 use crate::handle::own_slot;
 use crate::queue::Queue;
 use crate::status::{WEFT_OK, WEFT_TIMEOUT, weft_status};
+use crate::{ensure, fail};
 use std::sync::Arc;
 
 const DEFAULT_DEPTH: u32 = 4096;
 const MAX_DEPTH: u32 = 1 << 20;
+
+/// Neither high nor low.
+pub const WEFT_PRIORITY_NORMAL: u32 = 0;
+/// Goes first.
+pub const WEFT_PRIORITY_HIGH: u32 = 1;
+/// Goes last.
+pub const WEFT_PRIORITY_LOW: u32 = 2;
 
 /// Options of `weft_queue_create`.
 #[repr(C)]
@@ -21,8 +29,9 @@ pub struct weft_queue_desc {
     pub flags: u32,
     /// How many requests may be pending, 1048576 at most; 0 means 4096.
     pub depth: u32,
-    /// 0.
-    pub reserved: u32,
+    /// WEFT_PRIORITY_NORMAL (0), _HIGH or _LOW: while a queue of a higher priority has work, one of a lower priority of
+    /// the same context begins none.
+    pub priority: u32,
 }
 
 // SAFETY: repr(C), begins with struct_size, integers alone.
@@ -77,8 +86,16 @@ pub unsafe extern "C" fn weft_queue_create(
             "weft_queue_desc.depth is {}; expected at most {MAX_DEPTH}",
             options.depth
         );
+        let lane = [1, 2, 0].get(options.priority as usize).copied();
+        let Some(lane) = lane else {
+            fail!(
+                WEFT_ERROR_INVALID_ARGUMENT,
+                "weft_queue_desc.priority is {}; expected 0 to 2",
+                options.priority
+            )
+        };
         let depth = if options.depth == 0 { DEFAULT_DEPTH } else { options.depth };
-        let handle = QUEUES.insert(own_slot(context), Arc::new(Queue::new(device, depth)?))?;
+        let handle = QUEUES.insert(own_slot(context), Arc::new(Queue::new(device, depth, lane)?))?;
         // SAFETY: this function's contract.
         unsafe { write("queue", queue, handle) }
     })
@@ -111,9 +128,12 @@ pub unsafe extern "C" fn weft_queue_info_get(queue: weft_queue, info: *mut weft_
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_queue_drain(queue: weft_queue, timeout_ns: u64) -> weft_status {
-    call(|| match QUEUES.get("queue", queue)?.drain(timeout_ns) {
-        None => Ok(WEFT_TIMEOUT),
-        Some(result) => result.map(|()| WEFT_OK),
+    call(|| {
+        check_no_callback("weft_queue_drain")?;
+        match QUEUES.get("queue", queue)?.drain(timeout_ns) {
+            None => Ok(WEFT_TIMEOUT),
+            Some(result) => result.map(|()| WEFT_OK),
+        }
     })
 }
 

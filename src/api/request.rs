@@ -1,11 +1,14 @@
 //! Requests: wait, poll, the completion record, error text, release.
 
 use super::border::{call, check, report, write, write_text};
+use super::port::check_no_callback;
 use super::{REQUESTS, weft_request};
 use crate::device::gate::deadline;
 use crate::ensure;
-use crate::queue::{Outcome, Request, wait};
-use crate::status::{Error, Result, WEFT_NOT_READY, WEFT_OK, WEFT_TIMEOUT, weft_status};
+use crate::queue::{Cancel, Request, wait, weft_completion};
+use crate::status::{
+    Error, Result, WEFT_NOT_FOUND, WEFT_NOT_READY, WEFT_OK, WEFT_TIMEOUT, WEFT_TOO_LATE, weft_status,
+};
 use std::ffi::c_char;
 use std::sync::Arc;
 
@@ -13,41 +16,6 @@ use std::sync::Arc;
 pub const WEFT_WAIT_ALL: u32 = 0;
 /// weft_request_wait: until at least one is complete.
 pub const WEFT_WAIT_ANY: u32 = 1;
-
-/// A completion: what became of a request. Frozen: 64 bytes, whose fields never change.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct weft_completion {
-    /// The caller's own number, from weft_submit.
-    pub user_data: u64,
-    /// The request's handle; 0 if none was asked for.
-    pub request: weft_request,
-    /// WEFT_OK, or why it failed.
-    pub status: weft_status,
-    /// Which operation, a WEFT_OP constant.
-    pub op: u32,
-    /// 0.
-    pub flags: u32,
-    /// 0.
-    pub reserved0: u32,
-    /// Nanoseconds that the device spent on it.
-    pub device_ns: u64,
-    /// 0.
-    pub result: u64,
-    /// 0.
-    pub reserved1: [u64; 2],
-}
-
-fn record(request: &Request, handle: weft_request, outcome: &Outcome) -> weft_completion {
-    weft_completion {
-        user_data: request.tag.user_data,
-        request: handle,
-        status: outcome.status(),
-        op: request.tag.op,
-        device_ns: outcome.device_ns,
-        ..Default::default()
-    }
-}
 
 /// Waits until all (WEFT_WAIT_ALL) or at least one (WEFT_WAIT_ANY) of `count` requests are complete, `timeout_ns` from
 /// now at the most (WEFT_FOREVER never ends, 0 only looks). `*index`, unless NULL, becomes the place in the array of the
@@ -70,9 +38,10 @@ pub unsafe extern "C" fn weft_request_wait(
     index: *mut u32,
 ) -> weft_status {
     call(|| {
+        check_no_callback("weft_request_wait")?;
         ensure!(mode <= WEFT_WAIT_ANY, "mode is {mode}; expected WEFT_WAIT_ALL (0) or WEFT_WAIT_ANY (1)");
         // SAFETY: this function's contract.
-        let requests = unsafe { resolve(requests, count)? };
+        let requests = unsafe { resolve("requests", requests, count)? };
         let any = mode == WEFT_WAIT_ANY && count > 0;
         if !wait(&requests, any, deadline(timeout_ns)) {
             return Ok(WEFT_TIMEOUT);
@@ -102,19 +71,28 @@ fn tell(request: &Request) -> weft_status {
     }
 }
 
+/// The requests behind an array of handles; `what` names the argument.
+///
 /// # Safety
 ///
 /// `requests` is null or valid for `count` reads.
-unsafe fn resolve(requests: *const weft_request, count: u32) -> Result<Vec<Arc<Request>>> {
-    ensure!(!requests.is_null() || count == 0, "requests is NULL; expected {count} handles");
+pub(super) unsafe fn resolve(
+    what: &str,
+    requests: *const weft_request,
+    count: u32,
+) -> Result<Vec<Arc<Request>>> {
+    ensure!(!requests.is_null() || count == 0, "{what} is NULL; expected {count} handles");
     let count = count as usize;
     let mut found = Vec::new();
     found.try_reserve_exact(count).map_err(|_| Error::out_of_memory(count.saturating_mul(8)))?;
     for index in 0..count {
         // SAFETY: `index < count`, readable by this function's contract.
         let handle = unsafe { requests.add(index).read_unaligned() };
-        let what = if count == 1 { "request" } else { "requests[i]" };
-        found.push(REQUESTS.get(what, handle)?);
+        let named = REQUESTS.get(what, handle);
+        found.push(named.map_err(|error| Error {
+            message: error.message.replacen(what, &format!("{what}[{index}]"), 1),
+            ..error
+        })?);
     }
     Ok(found)
 }
@@ -144,9 +122,11 @@ pub unsafe extern "C" fn weft_request_completion(
 ) -> weft_status {
     call(|| {
         let found = REQUESTS.get("request", request)?;
-        let Some(outcome) = found.outcome() else { return Ok(WEFT_NOT_READY) };
+        if found.outcome().is_none() {
+            return Ok(WEFT_NOT_READY);
+        }
         // SAFETY: this function's contract.
-        unsafe { write("completion", completion, record(&found, request, outcome))? };
+        unsafe { write("completion", completion, found.record())? };
         Ok(WEFT_OK)
     })
 }
@@ -173,6 +153,22 @@ pub unsafe extern "C" fn weft_request_error(
         let text = error.map_or("", |error| error.message.as_str());
         // SAFETY: this function's contract.
         unsafe { write_text(text, buffer, capacity, needed) }
+    })
+}
+
+/// Cancels a request that has not begun. Its completion still comes, once, and says what happened.
+///
+/// Thread safety: any thread. Blocks: no. Returns: WEFT_OK: it will not run and ends with WEFT_ERROR_CANCELLED;
+/// WEFT_TOO_LATE: it has begun, and goes on; WEFT_NOT_FOUND: it was complete; WEFT_ERROR_INVALID_ARGUMENT;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+#[unsafe(no_mangle)]
+pub extern "C" fn weft_request_cancel(request: weft_request) -> weft_status {
+    call(|| {
+        Ok(match REQUESTS.get("request", request)?.cancel() {
+            Cancel::Done => WEFT_OK,
+            Cancel::Begun => WEFT_TOO_LATE,
+            Cancel::Complete => WEFT_NOT_FOUND,
+        })
     })
 }
 

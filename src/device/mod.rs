@@ -4,6 +4,7 @@ mod buffer;
 pub mod cpu;
 pub mod cuda;
 pub mod gate;
+pub mod lanes;
 pub mod thread;
 
 pub use buffer::Buffer;
@@ -32,6 +33,8 @@ pub struct Context {
     device: Device,
     /// Bytes in live buffers.
     pub bytes: AtomicU64,
+    /// Who runs, by priority.
+    pub lanes: lanes::Lanes,
     /// The generation of its buffers: raised when the device is lost.
     generation: AtomicU32,
 }
@@ -47,7 +50,12 @@ impl Context {
             "auto" | "cpu" => Device::Cpu(Cpu::new(threads as usize)),
             _ => return Err(cuda_index(name)?),
         };
-        Ok(Self { device, bytes: AtomicU64::new(0), generation: AtomicU32::new(1) })
+        Ok(Self {
+            device,
+            bytes: AtomicU64::new(0),
+            lanes: lanes::Lanes::default(),
+            generation: AtomicU32::new(1),
+        })
     }
 
     /// The device.

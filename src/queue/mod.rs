@@ -3,14 +3,18 @@
 //! A bounded ring feeds one worker thread a queue. Requests of one queue run one after another; requests of different
 //! queues run side by side. A queue whose last owner is gone finishes what it accepted, then its worker ends.
 
+mod port;
 mod request;
+mod timer;
 
-pub use request::{Outcome, Request, Tag, Watch, wait};
+pub use port::Port;
+pub use request::{Cancel, Outcome, Request, Tag, Watch, wait, weft_complete_fn, weft_completion};
+pub use timer::schedule;
 
 use crate::device::gate::{Gate, deadline};
 use crate::device::{Context, Device, thread};
 use crate::op::Op;
-use crate::status::{Error, Result};
+use crate::status::{Error, Result, WEFT_ERROR_DEPENDENCY_FAILED};
 use parking_lot::Mutex;
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -31,6 +35,7 @@ pub struct Queue {
 struct Core {
     context: Arc<Context>,
     depth: u64,
+    priority: usize,
     ring: Mutex<Ring>,
     /// How many requests were accepted and how many are complete: the queue's timeline.
     submitted: Line<AtomicU64>,
@@ -65,13 +70,14 @@ fn reserve(depth: u32) -> Result<VecDeque<Arc<Request>>> {
 }
 
 impl Queue {
-    /// Starts a queue that holds at most `depth` requests.
-    pub fn new(context: Arc<Context>, depth: u32) -> Result<Self> {
+    /// Starts a queue that holds at most `depth` requests, of priority 0 (lowest) to 2.
+    pub fn new(context: Arc<Context>, depth: u32, priority: usize) -> Result<Self> {
         let ring = Ring { requests: reserve(depth)?, spent: reserve(depth)?, completed: 0 };
         let batch = reserve(depth)?;
         let core = Arc::new(Core {
             context,
             depth: u64::from(depth),
+            priority,
             ring: Mutex::new(ring),
             submitted: Line(AtomicU64::new(0)),
             completed: Line(AtomicU64::new(0)),
@@ -163,7 +169,9 @@ impl Core {
                 }
                 self.filled.wait(SPIN, None, || !self.is_idle() || self.closed.load(SeqCst));
             }
+            self.context.lanes.enter(self.priority);
             batch.iter().for_each(|request| self.finish(request));
+            self.context.lanes.leave(self.priority);
         }
     }
 
@@ -181,18 +189,41 @@ impl Core {
         self.submitted.0.load(SeqCst) == self.completed.0.load(SeqCst)
     }
 
-    /// Runs one request and posts its completion. What it owned is released before anyone learns that it is done.
+    /// Brings one request to its end.
     fn finish(&self, request: &Arc<Request>) {
+        self.context.lanes.give_way(self.priority);
+        let blocked = self.await_others(request);
+        match request.take_op() {
+            Some(op) => self.complete(request, op, blocked),
+            // Whoever took the work posts the completion.
+            None => request.await_post(),
+        }
+        self.completed.0.store(self.completed.0.load(Relaxed) + 1, Release); // this thread alone writes it
+        self.emptied.open();
+    }
+
+    /// Runs the work and posts the completion. What it owned is released before anyone learns that it is done.
+    fn complete(&self, request: &Arc<Request>, op: Box<dyn Op>, blocked: Option<Error>) {
         let start = Instant::now();
-        let error = match request.take_op() {
-            Some(op) => run(op, &self.context).err(),
-            None => None,
-        };
+        let error = blocked.or_else(|| run(op, &self.context).err());
         let outcome = Outcome { error, device_ns: start.elapsed().as_nanos() as u64 };
         self.note_unseen(request, &outcome);
         request.post(outcome);
-        self.completed.0.store(self.completed.0.load(Relaxed) + 1, Release); // this thread alone writes it
-        self.emptied.open();
+    }
+
+    /// Waits for the requests of other queues that this one names, or for its own early end. The error of the first
+    /// that failed.
+    fn await_others(&self, request: &Arc<Request>) -> Option<Error> {
+        let others = request.take_after();
+        if others.is_empty() {
+            return None;
+        }
+        self.context.lanes.leave(self.priority);
+        for other in &others {
+            wait(&[other.clone(), request.clone()], true, None);
+        }
+        self.context.lanes.enter(self.priority);
+        others.iter().find_map(|other| other.outcome()?.error.as_ref()).map(dependency_failed)
     }
 
     fn note_unseen(&self, request: &Request, outcome: &Outcome) {
@@ -202,6 +233,15 @@ impl Core {
             self.unseen.lock().get_or_insert_with(|| error.clone());
         }
     }
+}
+
+/// What a request ends with when one that it waited for failed: the first cause, however long the chain.
+fn dependency_failed(cause: &Error) -> Error {
+    let message = match cause.status {
+        WEFT_ERROR_DEPENDENCY_FAILED => cause.message.clone(),
+        _ => format!("a request that this one waited for failed: {}", cause.message),
+    };
+    Error::new(WEFT_ERROR_DEPENDENCY_FAILED, message)
 }
 
 /// The only place that asks which device this is, and the last that a panic reaches.

@@ -1,0 +1,42 @@
+//! Lanes: priorities between the queues of a context. A worker is in its lane while it runs requests; one of a lower
+//! priority begins its next request only when the higher lanes are empty. A worker that waits for other queues leaves
+//! its lane, so that a low queue that a high one depends on always gets on.
+
+use super::gate::Gate;
+use std::sync::atomic::{AtomicUsize, Ordering::*};
+use std::time::Duration;
+
+/// How many priorities there are, 0 the lowest.
+pub const LEVELS: usize = 3;
+
+/// Who is running, by priority.
+#[derive(Default)]
+pub struct Lanes {
+    active: [AtomicUsize; LEVELS],
+    gate: Gate,
+}
+
+impl Lanes {
+    /// A worker of this priority begins to run requests.
+    pub fn enter(&self, priority: usize) {
+        self.active[priority].fetch_add(1, SeqCst);
+    }
+
+    /// It has none, or waits for something else.
+    pub fn leave(&self, priority: usize) {
+        self.active[priority].fetch_sub(1, SeqCst);
+        if priority > 0 {
+            self.gate.open();
+        }
+    }
+
+    /// Called in the lane, between requests: lets higher lanes go first.
+    pub fn give_way(&self, priority: usize) {
+        let free = || self.active[priority + 1..].iter().all(|count| count.load(SeqCst) == 0);
+        if !free() {
+            self.leave(priority);
+            self.gate.wait(Duration::ZERO, None, free);
+            self.enter(priority);
+        }
+    }
+}
