@@ -98,7 +98,7 @@ pub struct Request {
     /// Whether a queue took it: only then may its deadline end it.
     accepted: AtomicBool,
     /// Earlier requests that it waits for. Taken when it runs: a chain of requests must not keep itself alive.
-    after: Mutex<Vec<Arc<Request>>>,
+    after: Option<Box<Mutex<Vec<Arc<Request>>>>>,
     /// Where its completion goes; it holds a place there.
     port: Option<Arc<Port>>,
     op: Mutex<Option<Box<dyn Op>>>,
@@ -115,7 +115,7 @@ impl Request {
             tag,
             handle: AtomicU64::new(0),
             accepted: AtomicBool::new(false),
-            after: Mutex::new(after),
+            after: (!after.is_empty()).then(|| Box::new(Mutex::new(after))),
             port,
             op: Mutex::new(Some(op)),
             outcome: OnceCell::new(),
@@ -131,7 +131,7 @@ impl Request {
 
     /// The requests that it waits for, for whoever runs it.
     pub fn take_after(&self) -> Vec<Arc<Request>> {
-        std::mem::take(&mut *self.after.lock())
+        self.after.as_ref().map(|after| std::mem::take(&mut *after.lock())).unwrap_or_default()
     }
 
     /// What became of it; `None` while it is pending.
