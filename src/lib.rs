@@ -8,7 +8,7 @@
 //!
 //! | layer | module | may import | must not know |
 //! |---|---|---|---|
-//! | 0 | [`status`], [`dtype`], [`layout`] | each other, in this order | anything else |
+//! | 0 | [`status`], [`dtype`], [`layout`]; `reserve` (the allocator) | each other, in this order | anything else |
 //! | 1 | [`handle`] | layer 0 | what its tables store |
 //! | 2 | [`device`] with `cpu/` and `cuda/` | 0-1 | ops, queues, handles |
 //! | 3 | [`kernels`] (mathematics of two or more families), [`op`] (trait Op, Choice, Operand) | 0-2 | families |
@@ -37,4 +37,5 @@ pub mod layout;
 pub mod op;
 pub mod ops;
 pub mod queue;
+mod reserve;
 pub mod status;
