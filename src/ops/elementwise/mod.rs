@@ -66,6 +66,7 @@ pub struct Elementwise {
 /// Checks a descriptor.
 pub fn new(desc: &weft_elementwise_desc, bind: &Bind) -> Result<Box<dyn Op>> {
     bind.expect_flags(desc.flags, WEFT_EW_PARAMETERS)?;
+    ensure!(desc.reserved == 0, "elementwise: reserved is {}; expected 0", desc.reserved);
     let Some(function) = Function::of(desc.function) else {
         let (most, asked) = (FUNCTIONS.len(), desc.function);
         fail!(

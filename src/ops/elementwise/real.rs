@@ -120,8 +120,18 @@ impl Real for f32 {
     fn of(value: f64) -> Self {
         value as f32
     }
+    fn acosh(self) -> Self {
+        // libm's has no NaN far below 1, the standard library's loses digits near it.
+        if self < 1.0 { f32::NAN } else { libm::acoshf(self) }
+    }
+    fn asinh(self) -> Self {
+        libm::asinhf(self)
+    }
+    fn atanh(self) -> Self {
+        libm::atanhf(self)
+    }
     math_functions!(exp expm1 log log1p tanh erf gelu gelu_tanh);
-    std_methods!(f32: abs sqrt floor ceil sin cos tan asin acos atan sinh cosh asinh acosh atanh);
+    std_methods!(f32: abs sqrt floor ceil sin cos tan asin acos atan sinh cosh);
 }
 
 impl Real for f64 {
@@ -138,6 +148,15 @@ impl Real for f64 {
     fn log1p(self) -> Self {
         self.ln_1p()
     }
+    fn acosh(self) -> Self {
+        if self < 1.0 { f64::NAN } else { libm::acosh(self) }
+    }
+    fn asinh(self) -> Self {
+        libm::asinh(self)
+    }
+    fn atanh(self) -> Self {
+        libm::atanh(self)
+    }
     fn erf(self) -> Self {
         libm::erf(self)
     }
@@ -148,5 +167,5 @@ impl Real for f64 {
         let root = (2.0 / std::f64::consts::PI).sqrt();
         0.5 * self * (1.0 + (root * (self + 0.044_715 * self * self * self)).tanh())
     }
-    std_methods!(f64: exp tanh abs sqrt floor ceil sin cos tan asin acos atan sinh cosh asinh acosh atanh);
+    std_methods!(f64: exp tanh abs sqrt floor ceil sin cos tan asin acos atan sinh cosh);
 }
