@@ -4,3 +4,4 @@ pub mod angle;
 pub mod math;
 mod versions;
 pub mod walk;
+pub mod widen;
