@@ -1,5 +1,8 @@
 //! Mathematics that two or more families use. Nothing here knows an operation.
 
+pub mod convert;
 pub mod math;
+pub mod moves;
+pub mod narrow;
 mod versions;
 pub mod walk;
