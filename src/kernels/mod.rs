@@ -1,7 +1,10 @@
 //! Mathematics that two or more families use. Nothing here knows an operation.
 
 pub mod angle;
+pub mod convert;
 pub mod math;
+pub mod moves;
+pub mod narrow;
 mod versions;
 pub mod walk;
 pub mod widen;
