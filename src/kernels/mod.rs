@@ -5,6 +5,7 @@ pub mod convert;
 pub mod math;
 pub mod moves;
 pub mod narrow;
+pub mod philox;
 mod versions;
 pub mod walk;
 pub mod widen;
