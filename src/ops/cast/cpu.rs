@@ -71,8 +71,9 @@ fn runs(op: &Cast, cpu: &Cpu) -> Result<()> {
     let walk = Walk::new([op.x.layout(), op.y.layout()]);
     let sizes = [op.x.dtype().size(), op.y.dtype().size()].map(|size| size as isize);
     let ends = op.ends();
-    let run = |at: *mut u8, n: usize, offset: isize| {
-        Run { at: at.wrapping_offset(offset.wrapping_mul(sizes[n])), step: walk.strides[n] * sizes[n] }
+    let run = |at: *mut u8, n: usize, offset: isize| Run {
+        at: at.wrapping_offset(offset.wrapping_mul(sizes[n])),
+        step: walk.strides[n] * sizes[n],
     };
     cpu.parallel_ranges(walk.count(), NS, |start, end| {
         let ends = ends;
