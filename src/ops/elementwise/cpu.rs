@@ -184,9 +184,7 @@ impl<T> Plan<T> {
 
     /// Where element `at` of a side lies.
     fn address(&self, number: usize, at: usize) -> *mut u8 {
-        let run = &self.walk;
-        let start = run.start(at / run.run)[number] + (at % run.run) as isize * run.strides[number];
         let side = &self.sides[number];
-        side.origin.wrapping_offset(start * side.port.size as isize)
+        side.origin.wrapping_offset(self.walk.at(at)[number] * side.port.size as isize)
     }
 }
