@@ -2,6 +2,7 @@
 //! that applies mean, scale, weight and bias.
 
 use crate::for_each_isa;
+use crate::kernels::block;
 use crate::kernels::widen::Wide;
 
 /// Elements read together; each has a lane of its own.
@@ -120,13 +121,6 @@ impl<T: Wide> Line<T> {
     }
 }
 
-/// A block of what a pointer leads to, before anything is written: in place, x and y are the same memory.
-#[inline(always)]
-fn block<T: Copy>(at: *const T, i: usize) -> [T; 16] {
-    // SAFETY: called for 16 elements inside a row alone.
-    unsafe { at.add(i).cast::<[T; 16]>().read_unaligned() }
-}
-
 for_each_isa! {
     #[allow(clippy::extra_unused_type_parameters)]
     fn line<T: Wide, W: Given, B: Given>(line: Line<T>, _weight: W, _bias: B) {
@@ -140,12 +134,14 @@ for_each_isa! {
         };
         let whole = count - count % 16;
         for i in (0..whole).step_by(16) {
-            let (mut values, w, b) = (block(x, i), block(weight, i), block(bias, i));
+            // SAFETY: `i + 16 <= count`, for which all three are valid.
+            let (mut values, w, b) =
+                unsafe { (block::read(x, i), block::read(weight, i), block::read(bias, i)) };
             for k in 0..16 {
                 values[k] = one(values[k], w[k], b[k]);
             }
             // SAFETY: `i + 16 <= count`, for which y is valid.
-            unsafe { y.add(i).cast::<[T; 16]>().write_unaligned(values) };
+            unsafe { block::write(y, i, values) };
         }
         for i in whole..count {
             // SAFETY: `i < count`, for which all four are valid.
