@@ -99,8 +99,8 @@ impl Case {
                 if self.positions.is_some() {
                     return table.values[position as usize * pairs + i];
                 }
-                let all = expand(table, &[dims[0], dims[2], pairs as i64]);
-                all[(b * dims[2] as usize + s) * pairs + i]
+                let batch = if table.dims().len() == 3 && table.dims()[0] != 1 { b } else { 0 };
+                table.values[(batch * dims[2] as usize + s) * pairs + i]
             };
             return (read(cos) * by, read(sin) * by);
         }

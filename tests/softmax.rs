@@ -30,7 +30,7 @@ fn want(x: &Tensor, axis: usize, scale: f64, log: bool) -> (Vec<f64>, Vec<f64>) 
     let inner = dims[axis + 1..].iter().product::<i64>() as usize;
     let (count, all) = (dims[axis] as usize, x.values.len());
     let (mut y, mut bound) = (vec![0.0; all], vec![0.0; all]);
-    for first in (0..all).filter(|i| i / inner % count == 0) {
+    for first in (0..all).filter(|i| (i / inner).is_multiple_of(count)) {
         let at = |i: usize| first + i * inner;
         let scaled: Vec<f64> = (0..count).map(|i| x.values[at(i)] * scale).collect();
         let most = scaled.iter().fold(f64::NEG_INFINITY, |a, &b| a.max(b));

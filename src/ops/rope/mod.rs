@@ -165,7 +165,11 @@ fn expect_no_frequencies(desc: &weft_rope_desc, bind: &Bind) -> Result<()> {
 fn computed(desc: &weft_rope_desc, bind: &Bind, pairs: i64) -> Result<Waves> {
     bind.expect_finite("base", desc.base)?;
     bind.expect_finite("frequency_scale", desc.frequency_scale)?;
-    ensure!(desc.base >= 0.0, "rope: base is {}; expected a positive number, or 0 for 10000", desc.base);
+    ensure!(
+        (0.0..).contains(&desc.base),
+        "rope: base is {}; expected a positive number, or 0 for 10000",
+        desc.base
+    );
     let factors = bind.optional("factors", &desc.factors)?;
     if let Some(factors) = &factors {
         factors.expect_dtype(&[F32])?;
