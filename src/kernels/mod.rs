@@ -2,6 +2,7 @@
 
 pub mod angle;
 pub mod convert;
+pub mod block;
 pub mod math;
 pub mod moves;
 pub mod narrow;

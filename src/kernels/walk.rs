@@ -68,6 +68,15 @@ impl<const N: usize> Walk<N> {
     }
 }
 
+impl<const N: usize> Walk<N> {
+    /// Where element `number`, in row-major order, lies of each operand.
+    pub fn at(&self, number: usize) -> [isize; N] {
+        let (mut at, along) = (self.start(number / self.run), (number % self.run) as isize);
+        (0..N).for_each(|n| at[n] += along * self.strides[n]);
+        at
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

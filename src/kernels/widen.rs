@@ -1,42 +1,143 @@
-//! Runs of half-precision numbers to f32 and back, with the machine's conversion instructions where it has them.
+//! Runs of stored floats to the type that is computed in and back: half-precision numbers with the machine's conversion instructions where it has them.
 
 use crate::device::cpu::{Isa, isa};
 use crate::dtype::{Float, bf16, f16};
 use crate::for_each_isa;
+use crate::kernels::math;
+use std::ops::{Add, Div, Mul, Neg, Sub};
 
-/// A float that is computed in f32.
+/// A type that kernels compute in: f32 or f64.
+pub trait Wide:
+    Widen<Wide = Self>
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+{
+    /// e^x.
+    fn exp(self) -> Self;
+}
+
+impl Wide for f32 {
+    #[inline(always)]
+    fn exp(self) -> Self {
+        math::exp(self)
+    }
+}
+
+impl Wide for f64 {
+    fn exp(self) -> Self {
+        f64::exp(self)
+    }
+}
+
+/// A float in memory and the type it is computed in: f64 for f64, f32 for the others.
+///
+/// The contract of every function: the side in memory is valid for `count` elements (`stride` apart), the other for
+/// `count` elements, and the two do not overlap, or are equal, of one type and of stride 1.
 pub trait Widen: Float {
+    /// What it is computed in.
+    type Wide: Wide;
+
     /// `dst[i] = src[i]`, exact.
     ///
     /// # Safety
     ///
-    /// `src` is valid for `count` reads, `dst` for as many writes; they do not overlap, or are equal and of one type.
-    unsafe fn widen(src: *const Self, dst: *mut f32, count: usize);
+    /// The trait's contract.
+    unsafe fn widen(src: *const Self, dst: *mut Self::Wide, count: usize);
+
     /// `dst[i] = src[i]`, rounded to nearest even.
     ///
     /// # Safety
     ///
-    /// As for [`widen`](Self::widen).
-    unsafe fn narrow(src: *const f32, dst: *mut Self, count: usize);
+    /// The trait's contract.
+    unsafe fn narrow(src: *const Self::Wide, dst: *mut Self, count: usize);
+
+    /// One element, exact.
+    fn wide(self) -> Self::Wide;
+
+    /// One element, rounded to nearest even.
+    fn narrowed(value: Self::Wide) -> Self;
+
+    /// `dst[i] = src[i * stride]`.
+    ///
+    /// # Safety
+    ///
+    /// The trait's contract.
+    #[inline]
+    unsafe fn gather(src: *const Self, stride: isize, dst: *mut Self::Wide, count: usize) {
+        // SAFETY: the contract, for every index below `count`.
+        unsafe {
+            if stride == 1 {
+                return Self::widen(src, dst, count);
+            }
+            for i in 0..count {
+                *dst.add(i) = (*src.offset(stride.wrapping_mul(i as isize))).wide();
+            }
+        }
+    }
+
+    /// `dst[i * stride] = src[i]`.
+    ///
+    /// # Safety
+    ///
+    /// The trait's contract.
+    #[inline]
+    unsafe fn scatter(src: *const Self::Wide, dst: *mut Self, stride: isize, count: usize) {
+        // SAFETY: the contract, for every index below `count`.
+        unsafe {
+            if stride == 1 {
+                return Self::narrow(src, dst, count);
+            }
+            for i in 0..count {
+                *dst.offset(stride.wrapping_mul(i as isize)) = Self::narrowed(*src.add(i));
+            }
+        }
+    }
 }
 
-impl Widen for f32 {
-    unsafe fn widen(src: *const f32, dst: *mut f32, count: usize) {
-        // SAFETY: this function's contract; `copy` allows equal pointers.
-        unsafe { std::ptr::copy(src, dst, count) };
-    }
-    unsafe fn narrow(src: *const f32, dst: *mut f32, count: usize) {
-        // SAFETY: as above.
-        unsafe { std::ptr::copy(src, dst, count) };
-    }
+macro_rules! as_it_is {
+    ($type:ty) => {
+        impl Widen for $type {
+            type Wide = $type;
+            unsafe fn widen(src: *const $type, dst: *mut $type, count: usize) {
+                // SAFETY: the trait's contract; `copy` allows equal pointers.
+                unsafe { std::ptr::copy(src, dst, count) };
+            }
+            unsafe fn narrow(src: *const $type, dst: *mut $type, count: usize) {
+                // SAFETY: as above.
+                unsafe { std::ptr::copy(src, dst, count) };
+            }
+            #[inline(always)]
+            fn wide(self) -> $type {
+                self
+            }
+            #[inline(always)]
+            fn narrowed(value: $type) -> $type {
+                value
+            }
+        }
+    };
 }
+as_it_is!(f32);
+as_it_is!(f64);
 
 impl Widen for bf16 {
+    type Wide = f32;
     unsafe fn widen(src: *const bf16, dst: *mut f32, count: usize) {
         widen_bf16(src.cast(), dst, count);
     }
     unsafe fn narrow(src: *const f32, dst: *mut bf16, count: usize) {
         narrow_bf16(src.cast(), dst.cast(), count);
+    }
+    #[inline(always)]
+    fn wide(self) -> f32 {
+        self.to_f32()
+    }
+    #[inline(always)]
+    fn narrowed(value: f32) -> bf16 {
+        bf16::from_f32(value)
     }
 }
 
@@ -64,6 +165,15 @@ for_each_isa! {
 }
 
 impl Widen for f16 {
+    type Wide = f32;
+    #[inline(always)]
+    fn wide(self) -> f32 {
+        self.to_f32()
+    }
+    #[inline(always)]
+    fn narrowed(value: f32) -> f16 {
+        f16::from_f32(value)
+    }
     unsafe fn widen(src: *const f16, dst: *mut f32, count: usize) {
         let mut done = 0;
         #[cfg(target_arch = "x86_64")]
@@ -125,7 +235,10 @@ fn narrow_f16c(src: *const f32, dst: *mut f16, count: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn there_and_back<T: Widen + PartialEq + std::fmt::Debug>(values: &[T], bits: impl Fn(T) -> u16) {
+    fn there_and_back<T: Widen<Wide = f32> + PartialEq + std::fmt::Debug>(
+        values: &[T],
+        bits: impl Fn(T) -> u16,
+    ) {
         let mut wide = vec![0f32; values.len()];
         let mut back = values.to_vec();
         back.rotate_left(7);

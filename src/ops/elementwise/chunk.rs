@@ -58,7 +58,7 @@ impl Port {
         Self { size, staged: size, gather, scatter, plain: true }
     }
 
-    fn widened<T: Widen>() -> Self {
+    fn widened<T: Widen<Wide = f32>>() -> Self {
         Self { size: 2, staged: 4, gather: gather_wide::<T>, scatter: scatter_narrow::<T>, plain: false }
     }
 }
@@ -94,7 +94,7 @@ unsafe fn gather<T: Copy>(from: *const u8, to: *mut u8, stride: isize, count: us
                 let value = *from;
                 (0..count).for_each(|i| *to.add(i) = value);
             }
-            _ => (0..count).for_each(|i| *to.add(i) = *from.offset(i as isize * stride)),
+            _ => (0..count).for_each(|i| *to.add(i) = *from.offset(stride.wrapping_mul(i as isize))),
         }
     }
 }
@@ -106,35 +106,27 @@ unsafe fn scatter<T: Copy>(from: *const u8, to: *mut u8, stride: isize, count: u
     unsafe {
         match stride {
             1 => std::ptr::copy_nonoverlapping(from, to, count),
-            _ => (0..count).for_each(|i| *to.offset(i as isize * stride) = *from.add(i)),
+            _ => (0..count).for_each(|i| *to.offset(stride.wrapping_mul(i as isize)) = *from.add(i)),
         }
     }
 }
 
 /// SAFETY: as for [`gather`].
-unsafe fn gather_wide<T: Widen>(from: *const u8, to: *mut u8, stride: isize, count: usize) {
+unsafe fn gather_wide<T: Widen<Wide = f32>>(from: *const u8, to: *mut u8, stride: isize, count: usize) {
     let (from, to) = (from.cast::<T>(), to.cast::<f32>());
     // SAFETY: the contract, for every index below `count`.
     unsafe {
-        match stride {
-            1 => T::widen(from, to, count),
-            0 => {
-                let value = (*from).to_f32();
-                (0..count).for_each(|i| *to.add(i) = value);
-            }
-            _ => (0..count).for_each(|i| *to.add(i) = (*from.offset(i as isize * stride)).to_f32()),
+        if stride != 0 {
+            return T::gather(from, stride, to, count);
         }
+        let value = (*from).wide();
+        (0..count).for_each(|i| *to.add(i) = value);
     }
 }
 
 /// SAFETY: as for [`gather`].
-unsafe fn scatter_narrow<T: Widen>(from: *const u8, to: *mut u8, stride: isize, count: usize) {
+unsafe fn scatter_narrow<T: Widen<Wide = f32>>(from: *const u8, to: *mut u8, stride: isize, count: usize) {
     let (from, to) = (from.cast::<f32>(), to.cast::<T>());
-    // SAFETY: the contract, for every index below `count`.
-    unsafe {
-        match stride {
-            1 => T::narrow(from, to, count),
-            _ => (0..count).for_each(|i| *to.offset(i as isize * stride) = T::from_f32(*from.add(i))),
-        }
-    }
+    // SAFETY: the contract.
+    unsafe { T::scatter(from, to, stride, count) };
 }

@@ -18,7 +18,7 @@ fn chunks(op: &Elementwise, cpu: &Cpu) -> Result<()> {
     let code = op.function.code;
     let dtype = op.inputs[op.inputs.len() - 1].dtype();
     match (op.function.kind, dtype) {
-        (Kind::Select, _) => return select(op, cpu),
+        (Kind::Select, _) => select(op, cpu),
         (_, Dtype::F64) => run(op, cpu, real::<f64>(code)),
         (_, Dtype::F32 | Dtype::F16 | Dtype::Bf16) => {
             run(op, cpu, formulas::waves(code).or_else(|| real::<f32>(code)))
@@ -123,12 +123,11 @@ impl<T> Plan<T> {
     /// Computes `count` elements from number `at` on.
     fn chunk(&self, stages: &mut Stages, at: usize, count: usize) {
         let mut x = [stages.at(0).cast::<T>().cast_const(); 3];
-        for number in 0..self.inputs {
-            x[number] = self.operand(stages, number, at, count).cast();
+        for (number, x) in x.iter_mut().enumerate().take(self.inputs) {
+            *x = self.operand(stages, number, at, count).cast();
         }
-        for number in self.inputs..3 {
-            x[number] = x[0];
-        }
+        let first = x[0];
+        x[self.inputs..].fill(first);
         let direct = self.direct(3, at, count);
         let y = direct.unwrap_or(stages.at(3));
         let [alpha, beta] = self.parameters;
@@ -184,9 +183,7 @@ impl<T> Plan<T> {
 
     /// Where element `at` of a side lies.
     fn address(&self, number: usize, at: usize) -> *mut u8 {
-        let run = &self.walk;
-        let start = run.start(at / run.run)[number] + (at % run.run) as isize * run.strides[number];
         let side = &self.sides[number];
-        side.origin.wrapping_offset(start * side.port.size as isize)
+        side.origin.wrapping_offset(self.walk.at(at)[number] * side.port.size as isize)
     }
 }

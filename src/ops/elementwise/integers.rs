@@ -64,7 +64,7 @@ integer! {
     u64: |x| x, |x: u64| x.min(1);
 }
 
-/// As `formulas!`, for integers; the baseline's instructions are enough for them.
+/// As `formulas!`, for integers and truth values.
 macro_rules! loops {
     ($(#[$attr:meta])* fn $name:ident <$T:ident: $bound:ident> ($a:ident: $A:ty, $b:ident, $c:ident) -> $Y:ty;
      $($function:ident => $value:expr;)*) => {
@@ -78,10 +78,11 @@ macro_rules! loops {
                             let ([at_a, at_b, at_c], y) = (chunk.x, chunk.y.cast::<$Y>());
                             for i in 0..chunk.count {
                                 // SAFETY: `Chunk` promises `count` elements at each pointer.
-                                let ($a, $b, $c) =
-                                    unsafe { (*at_a.cast::<$A>().add(i), *at_b.add(i), *at_c.add(i)) };
-                                // SAFETY: as above.
-                                unsafe { *y.add(i) = $value };
+                                unsafe {
+                                    let ($a, $b, $c) =
+                                        (*at_a.cast::<$A>().add(i), *at_b.add(i), *at_c.add(i));
+                                    *y.add(i) = $value;
+                                }
                             }
                         }
                     }
