@@ -9,8 +9,7 @@ use weft::dtype::*;
 use weft::ops::cast::*;
 use weft::status::*;
 
-const REAL: [Dtype; 15] =
-    [F32, F64, F16, Bf16, F8E4m3, F8E5m2, I8, I16, I32, I64, U8, U16, U32, U64, Bool];
+const REAL: [Dtype; 15] = [F32, F64, F16, Bf16, F8E4m3, F8E5m2, I8, I16, I32, I64, U8, U16, U32, U64, Bool];
 
 fn desc(x: &Tensor, y: &Tensor, flags: u32) -> weft_cast_desc {
     weft_cast_desc { struct_size: size_of::<weft_cast_desc>() as u32, flags, x: x.desc, y: y.desc }
@@ -37,7 +36,8 @@ fn rounded(x: f64, dtype: Dtype, saturate: bool) -> f64 {
     let exponent = if x.is_infinite() { 1000 } else { x.abs().log2().floor() as i32 };
     // The logarithm may be off by one next to a power of two.
     let exponent = if x.abs() < 2f64.powi(exponent) { exponent - 1 } else { exponent };
-    let exponent = if exponent < 1000 && x.abs() >= 2f64.powi(exponent + 1) { exponent + 1 } else { exponent };
+    let exponent =
+        if exponent < 1000 && x.abs() >= 2f64.powi(exponent + 1) { exponent + 1 } else { exponent };
     let step = 2f64.powi(exponent.max(least) - mantissa);
     let near = if x.is_infinite() { x } else { (x / step).round_ties_even() * step };
     match (near.abs() > largest, saturate, infinities) {
@@ -171,7 +171,9 @@ fn every_pair_of_types_in_every_layout() {
 #[test]
 fn long_runs_and_broadcasts() {
     let (session, mut rng) = (Session::new(3), Rng(2));
-    for (from, to) in [(F32, F16), (F16, F32), (Bf16, F32), (F32, Bf16), (F64, F8E4m3), (I64, Bf16), (F32, F32)] {
+    for (from, to) in
+        [(F32, F16), (F16, F32), (Bf16, F32), (F32, Bf16), (F64, F8E4m3), (I64, Bf16), (F32, F32)]
+    {
         for style in [Style::Packed, Style::Hostile, Style::Repeated] {
             let x = input(&session, &mut rng, from, &[3, 1, 1031], style);
             let y = output(&session, &mut rng, to, &[2, 3, 37, 1031], Style::Packed);

@@ -193,8 +193,7 @@ fn eight_bit_floats_and_complex_numbers_move_too() {
         (table.desc.dtype, rows.desc.dtype) = (code, code);
         session.run(weft_gather_rows, &desc(&table, &indices, &rows, 0));
         assert_eq!(session.read(&rows), [&table.values[12..], &table.values[3..6]].concat());
-        let (status, why) =
-            session.refuse(weft_scatter_rows, &desc(&table, &indices, &rows, WEFT_ROWS_ADD));
+        let (status, why) = session.refuse(weft_scatter_rows, &desc(&table, &indices, &rows, WEFT_ROWS_ADD));
         assert_eq!(status, WEFT_ERROR_INVALID_ARGUMENT);
         assert!(why.contains("scatter_rows: table.dtype is"), "{why}");
     }

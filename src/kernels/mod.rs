@@ -4,5 +4,6 @@ pub mod convert;
 pub mod math;
 pub mod moves;
 pub mod narrow;
+pub mod reader;
 mod versions;
 pub mod walk;

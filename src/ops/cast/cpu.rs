@@ -11,7 +11,7 @@ use crate::status::Result;
 use std::mem::MaybeUninit;
 
 /// Best first.
-pub const CHOICES: &[Choice<Cast>] = &[
+pub(super) const CHOICES: &[Choice<Cast>] = &[
     Choice { name: "transpose", accepts: |op, _| op.plane().is_some(), run: transpose },
     Choice { name: "runs", accepts: |_, _| true, run: runs },
 ];
@@ -71,8 +71,9 @@ fn runs(op: &Cast, cpu: &Cpu) -> Result<()> {
     let walk = Walk::new([op.x.layout(), op.y.layout()]);
     let sizes = [op.x.dtype().size(), op.y.dtype().size()].map(|size| size as isize);
     let ends = op.ends();
-    let run = |at: *mut u8, n: usize, offset: isize| {
-        Run { at: at.wrapping_offset(offset.wrapping_mul(sizes[n])), step: walk.strides[n] * sizes[n] }
+    let run = |at: *mut u8, n: usize, offset: isize| Run {
+        at: at.wrapping_offset(offset.wrapping_mul(sizes[n])),
+        step: walk.strides[n] * sizes[n],
     };
     cpu.parallel_ranges(walk.count(), NS, |start, end| {
         let ends = ends;

@@ -54,7 +54,11 @@ pub fn new(desc: &weft_cast_desc, bind: &Bind) -> Result<Box<dyn Op>> {
         to.name()
     );
     let x = x.broadcast_to(y.dims())?;
-    if from == to { y.expect_apart_or_same(&x)? } else { y.expect_apart(&x)? }
+    if from == to {
+        y.expect_apart_or_same(&x)?
+    } else {
+        y.expect_apart(&x)?
+    }
     let converter = Converter::new(from, to, desc.flags & WEFT_CAST_SATURATE != 0);
     Ok(Box::new(ordered(x, y, converter)))
 }

@@ -24,7 +24,8 @@ impl Plane {
     /// Of two layouts of the same dims, y's widest stride first; `None` where nothing is to be swapped.
     pub fn new(x: &Layout, y: &Layout, size: usize) -> Option<Self> {
         let side = LINE / size;
-        let runs = |layout: &Layout| (0..layout.rank()).rev().find(|&a| layout.dim(a) > 1 && layout.stride(a) == 1);
+        let runs =
+            |layout: &Layout| (0..layout.rank()).rev().find(|&a| layout.dim(a) > 1 && layout.stride(a) == 1);
         let (across, along) = (runs(x)?, runs(y)?);
         let wide = across != along && size <= 8 && y.dim(across) >= side && y.dim(along) >= side;
         if !wide || y.is_empty() {

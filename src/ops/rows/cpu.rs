@@ -10,12 +10,12 @@ use crate::op::{Choice, Operand};
 use crate::status::Result;
 
 /// Best first.
-pub const GATHER: &[Choice<Rows>] = &[
+pub(super) const GATHER: &[Choice<Rows>] = &[
     Choice { name: "whole", accepts: |op, _| op.is_whole(), run: gather_whole },
     Choice { name: "strided", accepts: |_, _| true, run: gather_strided },
 ];
 /// Best first.
-pub const SCATTER: &[Choice<Rows>] = &[Choice { name: "rows", accepts: |_, _| true, run: scatter }];
+pub(super) const SCATTER: &[Choice<Rows>] = &[Choice { name: "rows", accepts: |_, _| true, run: scatter }];
 
 /// Rough nanoseconds a byte moved, and a row.
 const BYTE_NS: f64 = 0.1;

@@ -86,13 +86,7 @@ pub fn scatter(desc: &weft_rows_desc, bind: &Bind) -> Result<Box<dyn Op>> {
 }
 
 impl Rows {
-    fn new(
-        op: &'static str,
-        flags: u32,
-        table: Operand,
-        indices: Operand,
-        rows: Operand,
-    ) -> Result<Self> {
+    fn new(op: &'static str, flags: u32, table: Operand, indices: Operand, rows: Operand) -> Result<Self> {
         let both = WEFT_ROWS_FROM_END | WEFT_ROWS_SKIP_NEGATIVE;
         ensure!(
             flags & both != both,
@@ -120,7 +114,11 @@ impl Rows {
 }
 
 fn expect_shapes(op: &str, table: &Operand, indices: &Operand, rows: &Operand) -> Result<()> {
-    ensure!(!table.dims().is_empty(), "{}.rank is 0; expected 1 or more: its first axis is indexed", table.name);
+    ensure!(
+        !table.dims().is_empty(),
+        "{}.rank is 0; expected 1 or more: its first axis is indexed",
+        table.name
+    );
     let want = [indices.dims(), &table.dims()[1..]].concat();
     ensure!(
         want.len() <= WEFT_MAX_RANK,
