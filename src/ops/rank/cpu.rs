@@ -68,14 +68,7 @@ unsafe impl Sync for Line {}
 
 /// The run along an axis of stride `step` from an operand's element (0, ..., 0).
 fn run(operand: &Operand, step: isize) -> Run {
-    let size = operand.dtype().size();
-    let at = match size {
-        1 => operand.ptr::<u8>(),
-        2 => operand.ptr::<u16>().cast(),
-        4 => operand.ptr::<u32>().cast(),
-        _ => operand.ptr::<u64>().cast(),
-    };
-    Run { at, step: step * size as isize }
+    Run { at: operand.bytes(), step: step * operand.dtype().size() as isize }
 }
 
 impl Rank {

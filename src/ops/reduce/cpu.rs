@@ -104,18 +104,6 @@ impl<A: Number> End<A> for Itself {
     }
 }
 
-/// Addresses that threads may share.
-#[derive(Clone, Copy)]
-struct Ends {
-    x: *mut u8,
-    y: *mut u8,
-}
-
-// SAFETY: addresses inside the operands' buffers; every thread writes results of its own.
-unsafe impl Send for Ends {}
-// SAFETY: as above.
-unsafe impl Sync for Ends {}
-
 /// The running values of all pieces of all results.
 struct Partials<A>(*mut A);
 
@@ -193,24 +181,11 @@ impl Cursor<'_> {
     }
 }
 
-/// The address of an operand's element (0, ..., 0).
-fn bytes(operand: &Operand) -> *mut u8 {
-    match operand.dtype().size() {
-        1 => operand.ptr::<u8>(),
-        2 => operand.ptr::<u16>().cast(),
-        4 => operand.ptr::<u32>().cast(),
-        _ => operand.ptr::<u64>().cast(),
-    }
-}
-
 impl Reduce {
-    fn ends(&self) -> Ends {
-        Ends { x: bytes(&self.x), y: bytes(&self.y) }
-    }
-
-    fn cursor(&self, x: *mut u8, dtype: Dtype) -> Cursor<'_> {
+    fn cursor(&self, dtype: Dtype) -> Cursor<'_> {
         let reader = Reader::new(self.x.dtype(), dtype);
-        Cursor { plan: &self.plan, reader, x, size: self.x.dtype().size() as isize, room: Room::default() }
+        let size = self.x.dtype().size() as isize;
+        Cursor { plan: &self.plan, reader, x: self.x.bytes(), size, room: Room::default() }
     }
 
     fn facts(&self) -> Facts {
@@ -228,7 +203,7 @@ impl Reduce {
     }
 
     /// Writes the results of a block.
-    fn write<R: Reducer>(&self, y: *mut u8, block: Block, accs: &[R::Acc]) {
+    fn write<R: Reducer>(&self, block: Block, accs: &[R::Acc]) {
         let facts = self.facts();
         let mut near = MaybeUninit::<[u64; WIDTH]>::uninit();
         let mut out = [const { MaybeUninit::<R::Out>::uninit() }; WIDTH];
@@ -237,7 +212,10 @@ impl Reduce {
         }
         let size = self.y.dtype().size() as isize;
         let from = Run { at: near.as_mut_ptr().cast(), step: size };
-        let to = Run { at: y.wrapping_offset(block.at[1] * size), step: self.plan.kept.strides[1] * size };
+        let to = Run {
+            at: self.y.bytes().wrapping_offset(block.at[1] * size),
+            step: self.plan.kept.strides[1] * size,
+        };
         let converter = Converter::new(R::Out::DTYPE, self.y.dtype(), false);
         // SAFETY: `accs.len()` results were written to `out`; `near` has room for as many, and y's checked layout has
         // that many elements from the block's first on.
@@ -253,16 +231,15 @@ fn reduce<R: Reducer>(op: &Reduce, cpu: &Cpu) -> Result<()> {
     if op.plan.pieces() > 1 {
         return reduce_pieces::<R>(op, cpu);
     }
-    let (plan, ends) = (&op.plan, op.ends());
+    let plan = &op.plan;
     let block_ns =
         (plan.outputs() * plan.reduced.count()) as f64 / plan.blocks() as f64 * ELEMENT_NS + BLOCK_NS;
     cpu.parallel_ranges(plan.blocks(), block_ns, |start, end| {
-        let ends = ends;
-        let mut cursor = op.cursor(ends.x, R::In::DTYPE);
+        let mut cursor = op.cursor(R::In::DTYPE);
         let mut accs = [R::START; WIDTH];
         for block in (start..end).map(|number| plan.block(number)) {
             R::block(&mut cursor, block, 0, &mut accs[..block.width]);
-            op.write::<R>(ends.y, block, &accs[..block.width]);
+            op.write::<R>(block, &accs[..block.width]);
         }
     });
     Ok(())
@@ -270,14 +247,14 @@ fn reduce<R: Reducer>(op: &Reduce, cpu: &Cpu) -> Result<()> {
 
 /// The same with each result cut into pieces, which meet in scratch memory: [piece][result].
 fn reduce_pieces<R: Reducer>(op: &Reduce, cpu: &Cpu) -> Result<()> {
-    let (plan, ends, pieces) = (&op.plan, op.ends(), op.plan.pieces());
+    let (plan, pieces) = (&op.plan, op.plan.pieces());
     let (outputs, items) = (plan.outputs(), plan.blocks() * pieces);
     let scratch = Scratch::<R::Acc>::new(outputs * pieces)?;
     let partials = Partials(scratch.ptr());
     let item_ns = (outputs * plan.reduced.count()) as f64 / items as f64 * ELEMENT_NS + BLOCK_NS;
     cpu.parallel_ranges(items, item_ns, |start, end| {
-        let (ends, partials) = (ends, &partials);
-        let mut cursor = op.cursor(ends.x, R::In::DTYPE);
+        let partials = &partials;
+        let mut cursor = op.cursor(R::In::DTYPE);
         let mut accs = [R::START; WIDTH];
         for item in start..end {
             let (block, piece) = (plan.block(item / pieces), item % pieces);
@@ -295,7 +272,7 @@ fn reduce_pieces<R: Reducer>(op: &Reduce, cpu: &Cpu) -> Result<()> {
         let mut accs = [R::START; WIDTH];
         let all = |i: usize| (1..pieces).fold(at(0, i), |acc, piece| R::merge(acc, at(piece, i)));
         accs[..block.width].iter_mut().enumerate().for_each(|(i, acc)| *acc = all(i));
-        op.write::<R>(ends.y, block, &accs[..block.width]);
+        op.write::<R>(block, &accs[..block.width]);
     }
     Ok(())
 }
