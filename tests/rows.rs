@@ -234,7 +234,7 @@ fn an_index_outside_ends_the_request_but_not_the_other_rows() {
     assert_eq!(status, WEFT_ERROR_OUT_OF_RANGE);
     assert!(why.contains("scatter_rows: indices[0, 2] is 9"), "{why}");
     let mut want = table.values.clone();
-    [0, 3, 2].map(|row: usize| want[2 * row..2 * row + 2].fill(7.0));
+    [0, 3, 2].iter().for_each(|&row: &usize| want[2 * row..2 * row + 2].fill(7.0));
     assert_eq!(session.read(&table), want);
 }
 

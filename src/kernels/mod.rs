@@ -7,6 +7,7 @@ pub mod math;
 pub mod moves;
 pub mod narrow;
 pub mod philox;
+pub mod reader;
 mod versions;
 pub mod walk;
 pub mod widen;

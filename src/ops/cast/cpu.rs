@@ -6,12 +6,12 @@ use crate::device::Cpu;
 use crate::kernels::convert::Converter;
 use crate::kernels::moves::{Run, copy};
 use crate::kernels::walk::Walk;
-use crate::op::{Choice, Operand};
+use crate::op::Choice;
 use crate::status::Result;
 use std::mem::MaybeUninit;
 
 /// Best first.
-pub const CHOICES: &[Choice<Cast>] = &[
+pub(super) const CHOICES: &[Choice<Cast>] = &[
     Choice { name: "transpose", accepts: |op, _| op.plane().is_some(), run: transpose },
     Choice { name: "runs", accepts: |_, _| true, run: runs },
 ];
@@ -21,48 +21,19 @@ const CHUNK: usize = 512;
 /// Rough nanoseconds an element.
 const NS: f64 = 0.5;
 
-/// Addresses that threads may share.
-#[derive(Clone, Copy)]
-struct Ends {
-    x: *mut u8,
-    y: *mut u8,
-}
-
-// SAFETY: addresses inside the operands' buffers; every thread writes elements of y of its own.
-unsafe impl Send for Ends {}
-// SAFETY: as above.
-unsafe impl Sync for Ends {}
-
 impl Cast {
     fn plane(&self) -> Option<Plane> {
         let plane = || Plane::new(self.x.layout(), self.y.layout(), self.x.dtype().size());
         self.converter.moves().then(plane).flatten()
     }
-
-    fn ends(&self) -> Ends {
-        Ends { x: bytes(&self.x), y: bytes(&self.y) }
-    }
-}
-
-/// The address of an operand's element (0, ..., 0).
-fn bytes(operand: &Operand) -> *mut u8 {
-    match operand.dtype().size() {
-        1 => operand.ptr::<u8>(),
-        2 => operand.ptr::<u16>().cast(),
-        4 => operand.ptr::<u32>().cast(),
-        8 => operand.ptr::<u64>().cast(),
-        _ => operand.ptr::<[u64; 2]>().cast(),
-    }
 }
 
 fn transpose(op: &Cast, cpu: &Cpu) -> Result<()> {
     let Some(plane) = op.plane() else { return runs(op, cpu) };
-    let ends = op.ends();
     let item_ns = plane.strip_elements() as f64 * NS;
     cpu.parallel_ranges(plane.strips(), item_ns, |start, end| {
-        let ends = ends;
         // SAFETY: the plane was made of the layouts of these operands, which are apart; strips do not overlap in y.
-        (start..end).for_each(|strip| unsafe { plane.copy_strip(ends.x, ends.y, strip) });
+        (start..end).for_each(|strip| unsafe { plane.copy_strip(op.x.bytes(), op.y.bytes(), strip) });
     });
     Ok(())
 }
@@ -76,10 +47,11 @@ fn runs(op: &Cast, cpu: &Cpu) -> Result<()> {
         step: walk.strides[n] * sizes[n],
     };
     cpu.parallel_ranges(walk.count(), NS, |start, end| {
-        let ends = ends;
         walk.parts(start, end, |at, count| {
             // SAFETY: `count` elements of both checked layouts, apart from each other.
-            unsafe { convert(&op.converter, sizes, run(ends.x, 0, at[0]), run(ends.y, 1, at[1]), count) };
+            unsafe {
+                convert(&op.converter, sizes, run(op.x.bytes(), 0, at[0]), run(op.y.bytes(), 1, at[1]), count)
+            };
         });
     });
     Ok(())

@@ -125,7 +125,7 @@ unsafe fn square<T: Copy, const N: usize>(x: *const u8, x_step: isize, y: *mut u
     let lines: [[T; N]; N] =
         std::array::from_fn(|j| unsafe { x.wrapping_offset(j as isize * x_step).cast::<[T; N]>().read() });
     for i in 0..N {
-        let line: [T; N] = std::array::from_fn(|j| lines[j][i]);
+        let line = lines.map(|line| line[i]);
         // SAFETY: line `i` of y.
         unsafe { y.wrapping_offset(i as isize * y_step).cast::<[T; N]>().write(line) };
     }

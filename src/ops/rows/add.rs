@@ -6,7 +6,7 @@ use crate::kernels::moves::Run;
 use crate::kernels::narrow::{Bfloat16, Binary16, Narrow};
 
 /// What can be added.
-pub const DTYPES: &[Dtype] = &[F32, F64, F16, Bf16, I8, I16, I32, I64, U8, U16, U32, U64];
+pub(super) const DTYPES: &[Dtype] = &[F32, F64, F16, Bf16, I8, I16, I32, I64, U8, U16, U32, U64];
 
 trait Sum: Copy {
     fn plus(self, other: Self) -> Self;

@@ -44,16 +44,21 @@ fn position(dims: &[i64], mut number: usize) -> Vec<usize> {
 }
 
 impl Rows {
-    /// Calls `visit(row, at)` for the indices `start..end` in order: the row of the table, and where the index's row
-    /// starts in rows, in elements. Indices that name no row go to `stray`.
-    pub fn visit(&self, start: usize, end: usize, stray: &Stray, mut visit: impl FnMut(isize, isize)) {
-        let [step, row_step] = self.places.strides;
+    /// Calls `visit` for the indices `start..end` in order, with the addresses of the table's row and of the index's row
+    /// in rows. Indices that name no row go to `stray`.
+    pub fn visit(&self, start: usize, end: usize, stray: &Stray, mut visit: impl FnMut(*mut u8, *mut u8)) {
+        let size = self.size() as isize;
+        let ([step, row_step], table_step) = (self.places.strides, self.table.layout().stride(0));
+        let (table, rows) = (self.table.bytes(), self.rows.bytes());
         let mut place = start;
         self.places.parts(start, end, |[at, row_at], count| {
             for i in 0..count as isize {
-                let value = self.index(at.wrapping_add(i.wrapping_mul(step)));
+                let value = self.index(at + i * step);
                 match self.row(value) {
-                    Some(row) => visit(row, row_at.wrapping_add(i.wrapping_mul(row_step))),
+                    Some(row) => visit(
+                        table.wrapping_offset(row * table_step * size),
+                        rows.wrapping_offset((row_at + i * row_step) * size),
+                    ),
                     None if self.skips(value) => {}
                     None => stray.note(place, value),
                 }
