@@ -91,6 +91,17 @@ impl BiasRow {
         Self { at: origin.wrapping_offset(at * size), dtype: bias.dtype(), stride: stride(3) }
     }
 
+    /// The element type.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// The element of key `j`, and the stride in elements from there on.
+    pub fn from(&self, j: usize) -> (*const u8, isize) {
+        let bytes = (j as isize).wrapping_mul(self.stride).wrapping_mul(self.dtype.size() as isize);
+        (self.at.wrapping_offset(bytes), self.stride)
+    }
+
     /// What is added to the score of key `j`: -infinity where a mask is false.
     ///
     /// # Safety

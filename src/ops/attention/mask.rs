@@ -23,19 +23,17 @@ pub(super) struct Visible {
 }
 
 impl Visible {
-    /// Whether no key is seen.
-    pub fn is_empty(&self) -> bool {
-        self.kept == 0 && self.from == self.to
-    }
-
-    /// Whether key `j` is seen.
-    pub fn has(&self, j: usize) -> bool {
-        j < self.kept || (self.from..self.to).contains(&j)
-    }
-
     /// Whether some key of `start..end` is seen.
     pub fn meets(&self, start: usize, end: usize) -> bool {
         start < self.kept.min(end) || start.max(self.from) < end.min(self.to)
+    }
+
+    /// The first key of `start..end` that is seen, and the one after the last.
+    pub fn hull(&self, start: usize, end: usize) -> Option<(usize, usize)> {
+        let low = if start < self.kept { start } else { start.max(self.from) };
+        let main = start.max(self.from) < end.min(self.to);
+        let high = if main { end.min(self.to) } else { end.min(self.kept) };
+        (low < high).then_some((low, high))
     }
 }
 
@@ -91,9 +89,16 @@ mod tests {
                 let inside = i < sequence.queries as i64 && j < sequence.keys as i64;
                 let right = mask.right.is_none_or(|right| j <= p + right);
                 let left = mask.left.is_none_or(|left| j >= p - left) || j < mask.kept;
-                let seen = mask.visible(i as usize, &sequence).has(j as usize);
+                let visible = mask.visible(i as usize, &sequence);
+                let seen = visible.meets(j as usize, j as usize + 1);
+                for end in j as usize..8 {
+                    let within = |j: &usize| visible.meets(*j, *j + 1);
+                    let first = (j as usize..end).find(within);
+                    let hull = first.map(|first| (first, (j as usize..end).rfind(within).unwrap() + 1));
+                    assert_eq!(visible.hull(j as usize, end), hull, "{visible:?} {j} {end}");
+                }
                 assert_eq!(seen, inside && left && right, "{mask:?} {i} {j}", mask = (mask.left, mask.right));
-                assert!(!seen || any.has(j as usize));
+                assert!(!seen || any.meets(j as usize, j as usize + 1));
             }
         }
     }

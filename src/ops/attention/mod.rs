@@ -1,12 +1,21 @@
 //! Attention, forward: O = softmax(scale Q K^T + bias, masked) V, one block of keys at a time, never S x S in memory.
 
 mod check;
+mod chunk;
 mod cpu;
+mod decode;
 mod dropout;
 mod keys;
+mod line;
 mod mask;
+mod pack;
 mod plain;
 mod plan;
+mod simd;
+mod space;
+mod tiled;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use crate::device::Cpu;
 use crate::layout::weft_tensor;
