@@ -96,11 +96,11 @@ fn every_status_has_its_name() {
     }
 }
 
-/// libweft.so, built beside this test.
+/// libweft.so as cargo built it with this test.
 fn library() -> PathBuf {
-    let test = env::current_exe().unwrap();
-    let places = [test.with_file_name("libweft.so"), test.parent().unwrap().with_file_name("libweft.so")];
-    places.iter().find(|path| path.exists()).expect("cargo builds libweft.so with this test").clone()
+    let library = env::current_exe().unwrap().with_file_name("libweft.so");
+    assert!(library.exists(), "{} is missing; cargo builds it with this test", library.display());
+    library
 }
 
 /// An empty folder of this name, with a link to the library by its soname.

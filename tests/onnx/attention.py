@@ -17,8 +17,10 @@ def attention(n):
     k, v = append(n, "past_key", k), append(n, "past_value", v)
     mask = pad_mask(n, k.shape[2])
     y = n.device.output(output_shape(n, q, v), q.dtype)
-    n.device.run("attention", q=q, k=k, v=v, o=heads(y, "q_num_heads"), bias=mask, scale=scale(n, q),
-                 softcap=n.attr("softcap", 0.0), kv_lengths=lengths(n), **window(n))
+    keys = reach(n, q.shape[2], k.shape[2])
+    n.device.run("attention", q=q, k=part(k, 2, 0, keys), v=part(v, 2, 0, keys), o=heads(y, "q_num_heads"),
+                 bias=None if mask is None else part(mask, -1, 0, keys), scale=scale(n, q),
+                 softcap=n.attr("softcap", 0.0), kv_lengths=lengths(n), **window(n, q.shape[2], keys))
     out = {"Y": y, "present_key": k, "present_value": v}
     if n.wants("qk_matmul_output"):
         out["qk_matmul_output"] = scores(n, q, k, mask)
@@ -63,15 +65,27 @@ def lengths(n):
     return None if valid is None else n.device.put(valid.astype(np.int32))
 
 
-def window(n):
-    """Without a cache, query 0 stands at key 0; with one, the last query at the last valid key."""
+def reach(n, queries, keys):
+    """How many keys there are up to the last that some query may see by causality after a past."""
+    past = n.host("past_key")
+    return keys if past is None or not n.attr("is_causal") else min(keys, past.shape[2] + queries)
+
+
+def window(n, queries, keys):
+    """Flags and bounds. Without a cache query 0 stands at key 0; with valid lengths the last query stands at the last
+    of them, and with a past query 0 stands after it, so that the last query stands at the last key. Where it would
+    stand beyond, with fewer new keys than queries, bounds moved as far say the same."""
     left, right = n.attr("left_window_size", -1), n.attr("right_window_size", -1)
-    cached = n.host("past_key") is not None or n.host("nonpad_kv_seqlen") is not None
-    flags = (C["WEFT_ATTENTION_CAUSAL"] if n.attr("is_causal") else 0) \
-        | (C["WEFT_ATTENTION_WINDOW_LEFT"] if left >= 0 else 0) \
-        | (C["WEFT_ATTENTION_WINDOW_RIGHT"] if right >= 0 else 0)
-    flags |= C["WEFT_ATTENTION_TOP_LEFT"] if flags and not cached else 0
-    return {"flags": flags, "window_left": max(left, 0), "window_right": max(right, 0)}
+    past, causal = n.host("past_key"), n.attr("is_causal", 0)
+    moved = 0 if past is None else past.shape[2] - (keys - queries)
+    if causal and (moved or right >= 0):
+        causal, right = 0, 0
+    flags = causal * C["WEFT_ATTENTION_CAUSAL"] | (left >= 0) * C["WEFT_ATTENTION_WINDOW_LEFT"] \
+        | (right >= 0) * C["WEFT_ATTENTION_WINDOW_RIGHT"]
+    if flags and past is None and n.host("nonpad_kv_seqlen") is None:
+        flags |= C["WEFT_ATTENTION_TOP_LEFT"]
+    return {"flags": flags, "window_left": left - moved if left >= 0 else 0,
+            "window_right": right + moved if right >= 0 else 0}
 
 
 def scores(n, q, k, mask):

@@ -164,8 +164,8 @@ class Session:
         array = np.ascontiguousarray(array).reshape(np.shape(array))
         out = Array(self, array.shape, array.dtype)
         if array.nbytes:
-            raw = array.reshape(-1).view(np.uint8)
-            self.wait(lambda r: lib.weft_write(self.queue, out.buffer, 0, ffi.from_buffer(raw), raw.nbytes, ffi.NULL, r))
+            raw = ffi.from_buffer(array.reshape(-1).view(np.uint8))
+            self.wait(lambda r: lib.weft_write(self.queue, out.buffer, 0, raw, array.nbytes, ffi.NULL, r))
         return out
 
     def empty(self, shape, dtype):
