@@ -73,12 +73,28 @@ fn every_function_says_what_a_caller_must_know() {
 
 #[test]
 fn every_constant_that_a_comment_names_exists() {
-    let defined: BTreeSet<_> = defines().iter().map(|row| row.0).chain(["WEFT_H"]).collect();
+    // The guard, and the text for a number that is no status.
+    let others = ["WEFT_H", "WEFT_STATUS_UNKNOWN"];
+    let defined: BTreeSet<_> = defines().iter().map(|row| row.0).chain(others).collect();
     // "One of the WEFT_OP constants" names a family.
     let family =
         |word: &str| defined.iter().any(|name| name.strip_prefix(word).is_some_and(|s| s.starts_with('_')));
     for word in names(GENERATED) {
         assert!(defined.contains(word) || family(word), "{word} is named but not defined");
+    }
+}
+
+#[test]
+fn constants_and_types_carry_the_prefix() {
+    for (name, _) in defines() {
+        assert!(name.starts_with("WEFT_"), "{name} leaked into the header");
+    }
+    let typedefs = GENERATED.lines().filter_map(|line| line.strip_prefix("typedef "));
+    for words in typedefs {
+        assert!(
+            words.split(' ').any(|word| word.starts_with("weft_")),
+            "typedef {words}: a name without weft_"
+        );
     }
 }
 
