@@ -39,6 +39,7 @@ def main(only):
     if not only:
         failures += [f"{pattern}: this exclusion matches no case" for pattern in EXCLUSIONS if pattern not in used]
     report(table, failures, len(cases) - len(chosen))
+    device.session.close()
     return 1 if failures else 0
 
 

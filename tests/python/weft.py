@@ -30,7 +30,7 @@ lib = ffi.dlopen(os.environ.get("WEFT_LIB", os.path.join(ROOT, "target", "releas
 
 # Constants are #defines.
 C = {name: int(value, 0)
-     for name, value in re.findall(r"^#define (WEFT_\w+) (-?\d+|0x[0-9a-fA-F]+)\b", header, re.M)}
+     for name, value in re.findall(r"^#define (WEFT_\w+) \(?(-?(?:0x)?[0-9a-fA-F]+)\)?$", header, re.M)}
 
 DTYPES = {"float32": "F32", "float64": "F64", "float16": "F16", "bfloat16": "BF16", "float8_e4m3fn": "F8_E4M3",
           "float8_e5m2": "F8_E5M2", "int8": "I8", "int16": "I16", "int32": "I32", "int64": "I64", "uint8": "U8",
