@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 from device import C
-from operators import operator
+from operators import along, operator
 
 
 @operator("Identity", "Flatten", "Squeeze", "Unsqueeze", "Reshape")
@@ -143,6 +143,44 @@ def trilu(n):
 @operator("Gather")
 def gather(n):
     return n.device.take(n["data"], n["indices"], n.attr("axis", 0))
+
+
+def row_numbers(shape, indices, batch=0):
+    """Which row of a [product of the indexed dims, ...] table each index tuple means, after `batch` equal dims."""
+    tuples = [np.where(i < 0, i + d, i) for i, d in zip(np.moveaxis(indices, -1, 0), shape[batch:])]
+    return np.ravel_multi_index([*np.indices(indices.shape[:-1])[:batch], *tuples], shape[:batch + len(tuples)])
+
+
+@operator("GatherND")
+def gather_nd(n):
+    x, batch = n["data"], n.attr("batch_dims", 0)
+    indexed = batch + n.host("indices").shape[-1]
+    rows = n.device.put(row_numbers(x.shape, n.host("indices"), batch))
+    return n.device.take(x.reshape(-1, *x.shape[indexed:]), rows, 0)
+
+
+@operator("ScatterND")
+def scatter_nd(n):
+    x, indices, reduction = n["data"], n.host("indices"), n.attr("reduction", "none")
+    if reduction not in ("none", "add"):
+        raise ValueError(f"weft_scatter_rows has no {reduction}")
+    y = n.device.cast(x)
+    n.device.run("scatter_rows", "weft_rows_desc", table=y.reshape(-1, *x.shape[indices.shape[-1]:]),
+                 indices=n.device.put(row_numbers(x.shape, indices)), rows=n["updates"],
+                 flags=C["WEFT_ROWS_ADD"] if reduction == "add" else 0)
+    return y
+
+
+@operator("OneHot")
+def one_hot(n):
+    depth, values, ew = int(n.host("depth").item()), n["values"], n.device.elementwise
+    hot = n.device.cast(n["indices"], np.int64)
+    zero = n.device.scalar(0, np.int64)
+    hot = ew("SELECT", ew("LESS", hot, zero), ew("ADD", hot, n.device.scalar(depth, np.int64)), hot)
+    axis = n.attr("axis", -1) % (hot.rank + 1)
+    places = n.device.put(along(np.arange(depth), axis, hot.rank + 1))
+    at = ew("EQUAL", hot.seen(lambda a: np.expand_dims(a, axis)), places)
+    return ew("SELECT", at, values[1], values[0])
 
 
 @operator("TensorScatter")

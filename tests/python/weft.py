@@ -116,7 +116,9 @@ class Array:
         return self.seen(lambda a: a.transpose(order))
 
     def __getitem__(self, index):
-        return self.seen(lambda a: a[index])
+        index = index if isinstance(index, tuple) else (index,)
+        # With an ellipsis, a single element is a view too.
+        return self.seen(lambda a: a[index if Ellipsis in index else (*index, ...)])
 
     def numpy(self):
         """A copy of a packed array."""
