@@ -1,8 +1,8 @@
 //! Mathematics that two or more families use. Nothing here knows an operation.
 
 pub mod angle;
-pub mod convert;
 pub mod block;
+pub mod convert;
 pub mod math;
 pub mod moves;
 pub mod narrow;

@@ -33,7 +33,7 @@ fn transpose(op: &Cast, cpu: &Cpu) -> Result<()> {
     let item_ns = plane.strip_elements() as f64 * NS;
     cpu.parallel_ranges(plane.strips(), item_ns, |start, end| {
         // SAFETY: the plane was made of the layouts of these operands, which are apart; strips do not overlap in y.
-        (start..end).for_each(|strip| unsafe { plane.copy_strip(op.x.bytes(), op.y.bytes(), strip) });
+        (start..end).for_each(|strip| unsafe { plane.copy_strip(op.x.address(), op.y.address(), strip) });
     });
     Ok(())
 }
@@ -41,7 +41,6 @@ fn transpose(op: &Cast, cpu: &Cpu) -> Result<()> {
 fn runs(op: &Cast, cpu: &Cpu) -> Result<()> {
     let walk = Walk::new([op.x.layout(), op.y.layout()]);
     let sizes = [op.x.dtype().size(), op.y.dtype().size()].map(|size| size as isize);
-    let ends = op.ends();
     let run = |at: *mut u8, n: usize, offset: isize| Run {
         at: at.wrapping_offset(offset.wrapping_mul(sizes[n])),
         step: walk.strides[n] * sizes[n],
@@ -50,7 +49,13 @@ fn runs(op: &Cast, cpu: &Cpu) -> Result<()> {
         walk.parts(start, end, |at, count| {
             // SAFETY: `count` elements of both checked layouts, apart from each other.
             unsafe {
-                convert(&op.converter, sizes, run(op.x.bytes(), 0, at[0]), run(op.y.bytes(), 1, at[1]), count)
+                convert(
+                    &op.converter,
+                    sizes,
+                    run(op.x.address(), 0, at[0]),
+                    run(op.y.address(), 1, at[1]),
+                    count,
+                )
             };
         });
     });

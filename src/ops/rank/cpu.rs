@@ -68,7 +68,7 @@ unsafe impl Sync for Line {}
 
 /// The run along an axis of stride `step` from an operand's element (0, ..., 0).
 fn run(operand: &Operand, step: isize) -> Run {
-    Run { at: operand.bytes(), step: step * operand.dtype().size() as isize }
+    Run { at: operand.address(), step: step * operand.dtype().size() as isize }
 }
 
 impl Rank {

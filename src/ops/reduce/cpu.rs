@@ -185,7 +185,7 @@ impl Reduce {
     fn cursor(&self, dtype: Dtype) -> Cursor<'_> {
         let reader = Reader::new(self.x.dtype(), dtype);
         let size = self.x.dtype().size() as isize;
-        Cursor { plan: &self.plan, reader, x: self.x.bytes(), size, room: Room::default() }
+        Cursor { plan: &self.plan, reader, x: self.x.address(), size, room: Room::default() }
     }
 
     fn facts(&self) -> Facts {
@@ -213,7 +213,7 @@ impl Reduce {
         let size = self.y.dtype().size() as isize;
         let from = Run { at: near.as_mut_ptr().cast(), step: size };
         let to = Run {
-            at: self.y.bytes().wrapping_offset(block.at[1] * size),
+            at: self.y.address().wrapping_offset(block.at[1] * size),
             step: self.plan.kept.strides[1] * size,
         };
         let converter = Converter::new(R::Out::DTYPE, self.y.dtype(), false);

@@ -49,7 +49,7 @@ impl Rows {
     pub fn visit(&self, start: usize, end: usize, stray: &Stray, mut visit: impl FnMut(*mut u8, *mut u8)) {
         let size = self.size() as isize;
         let ([step, row_step], table_step) = (self.places.strides, self.table.layout().stride(0));
-        let (table, rows) = (self.table.bytes(), self.rows.bytes());
+        let (table, rows) = (self.table.address(), self.rows.address());
         let mut place = start;
         self.places.parts(start, end, |[at, row_at], count| {
             for i in 0..count as isize {
