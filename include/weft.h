@@ -1166,82 +1166,82 @@ typedef struct weft_completion {
 /**
  * An argument is null, out of range, misaligned, or contradicts another.
  */
-#define WEFT_ERROR_INVALID_ARGUMENT -1
+#define WEFT_ERROR_INVALID_ARGUMENT (-1)
 
 /**
  * A handle names an object that was released.
  */
-#define WEFT_ERROR_STALE_HANDLE -2
+#define WEFT_ERROR_STALE_HANDLE (-2)
 
 /**
  * A handle was never issued, or names an object of another kind.
  */
-#define WEFT_ERROR_WRONG_KIND -3
+#define WEFT_ERROR_WRONG_KIND (-3)
 
 /**
  * Objects of two contexts meet in one call.
  */
-#define WEFT_ERROR_WRONG_CONTEXT -4
+#define WEFT_ERROR_WRONG_CONTEXT (-4)
 
 /**
  * Host memory ran out, or a fixed limit of the library was reached.
  */
-#define WEFT_ERROR_OUT_OF_MEMORY -5
+#define WEFT_ERROR_OUT_OF_MEMORY (-5)
 
 /**
  * Device memory ran out.
  */
-#define WEFT_ERROR_OUT_OF_DEVICE_MEMORY -6
+#define WEFT_ERROR_OUT_OF_DEVICE_MEMORY (-6)
 
 /**
  * A device, driver or library that the call needs is not on this machine.
  */
-#define WEFT_ERROR_UNAVAILABLE -7
+#define WEFT_ERROR_UNAVAILABLE (-7)
 
 /**
  * The request is well formed, but this device has no way to run it.
  */
-#define WEFT_ERROR_UNSUPPORTED -8
+#define WEFT_ERROR_UNSUPPORTED (-8)
 
 /**
  * The device failed for good; every request of its context ends with this.
  */
-#define WEFT_ERROR_DEVICE_LOST -9
+#define WEFT_ERROR_DEVICE_LOST (-9)
 
 /**
  * An index read from a buffer at run time lies outside the tensor that it indexes.
  */
-#define WEFT_ERROR_OUT_OF_RANGE -10
+#define WEFT_ERROR_OUT_OF_RANGE (-10)
 
 /**
  * The request was cancelled before it ran.
  */
-#define WEFT_ERROR_CANCELLED -11
+#define WEFT_ERROR_CANCELLED (-11)
 
 /**
  * The request's deadline passed before it completed.
  */
-#define WEFT_ERROR_DEADLINE_EXCEEDED -12
+#define WEFT_ERROR_DEADLINE_EXCEEDED (-12)
 
 /**
  * A request that this one waited for failed.
  */
-#define WEFT_ERROR_DEPENDENCY_FAILED -13
+#define WEFT_ERROR_DEPENDENCY_FAILED (-13)
 
 /**
  * The process is a fork's child: the library works in the parent alone.
  */
-#define WEFT_ERROR_FORKED -14
+#define WEFT_ERROR_FORKED (-14)
 
 /**
  * The header that the caller was compiled with and this library do not fit.
  */
-#define WEFT_ERROR_ABI_MISMATCH -15
+#define WEFT_ERROR_ABI_MISMATCH (-15)
 
 /**
  * A defect of this library, stopped at its border. Please report it.
  */
-#define WEFT_ERROR_INTERNAL -16
+#define WEFT_ERROR_INTERNAL (-16)
 
 #ifdef __cplusplus
 extern "C" {
@@ -1254,9 +1254,7 @@ extern "C" {
  * WEFT_ERROR_INVALID_ARGUMENT (options, buffer is NULL); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_OUT_OF_DEVICE_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `options` is NULL or a struct of its struct_size, `buffer` NULL or valid for one write.
+ * Memory: `options` is NULL or a struct of its struct_size, `buffer` NULL or valid for one write.
  */
 weft_status weft_buffer_create(weft_context context,
                                uint64_t size,
@@ -1269,9 +1267,7 @@ weft_status weft_buffer_create(weft_context context,
  * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
  * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `info` is NULL or points to a weft_buffer_info of info->struct_size bytes.
+ * Memory: `info` is NULL or points to a weft_buffer_info of info->struct_size bytes.
  */
 weft_status weft_buffer_info_get(weft_buffer buffer, struct weft_buffer_info *info);
 
@@ -1289,9 +1285,7 @@ weft_status weft_buffer_release(weft_buffer buffer);
  * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (count is NULL);
  * WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `count` is NULL or valid for one write.
+ * Memory: `count` is NULL or valid for one write.
  */
 weft_status weft_device_count(uint32_t *count);
 
@@ -1301,9 +1295,7 @@ weft_status weft_device_count(uint32_t *count);
  * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (no such device, info is NULL,
  * struct_size); WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `info` is NULL or points to a weft_device_info of info->struct_size bytes.
+ * Memory: `info` is NULL or points to a weft_device_info of info->struct_size bytes.
  */
 weft_status weft_device_info_get(uint32_t index, struct weft_device_info *info);
 
@@ -1315,9 +1307,7 @@ weft_status weft_device_info_get(uint32_t index, struct weft_device_info *info);
  * WEFT_ERROR_UNAVAILABLE (the sentence says why and what to do); WEFT_ERROR_OUT_OF_MEMORY (also: 256 contexts are
  * open); WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `device` is NULL or a zero-terminated string, `options` NULL or a struct of its struct_size, `context` NULL or valid
+ * Memory: `device` is NULL or a zero-terminated string, `options` NULL or a struct of its struct_size, `context` NULL or valid
  * for one write.
  */
 weft_status weft_context_create(const char *device, const struct weft_context_desc *options, weft_context *context);
@@ -1328,9 +1318,7 @@ weft_status weft_context_create(const char *device, const struct weft_context_de
  * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
  * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `info` is NULL or points to a weft_context_info of info->struct_size bytes.
+ * Memory: `info` is NULL or points to a weft_context_info of info->struct_size bytes.
  */
 weft_status weft_context_info_get(weft_context context, struct weft_context_info *info);
 
@@ -1390,9 +1378,7 @@ const char *weft_last_error(void);
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_matmul(weft_queue queue,
                         const struct weft_matmul_desc *desc,
@@ -1408,9 +1394,7 @@ weft_status weft_matmul(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_attention(weft_queue queue,
                            const struct weft_attention_desc *desc,
@@ -1426,9 +1410,7 @@ weft_status weft_attention(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_rms_norm(weft_queue queue,
                           const struct weft_norm_desc *desc,
@@ -1444,9 +1426,7 @@ weft_status weft_rms_norm(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_layer_norm(weft_queue queue,
                             const struct weft_norm_desc *desc,
@@ -1461,9 +1441,7 @@ weft_status weft_layer_norm(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_rope(weft_queue queue,
                       const struct weft_rope_desc *desc,
@@ -1478,9 +1456,7 @@ weft_status weft_rope(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_elementwise(weft_queue queue,
                              const struct weft_elementwise_desc *desc,
@@ -1495,9 +1471,7 @@ weft_status weft_elementwise(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_softmax(weft_queue queue,
                          const struct weft_softmax_desc *desc,
@@ -1512,9 +1486,7 @@ weft_status weft_softmax(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_gather_rows(weft_queue queue,
                              const struct weft_rows_desc *desc,
@@ -1529,9 +1501,7 @@ weft_status weft_gather_rows(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_scatter_rows(weft_queue queue,
                               const struct weft_rows_desc *desc,
@@ -1546,9 +1516,7 @@ weft_status weft_scatter_rows(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_top_k(weft_queue queue,
                        const struct weft_rank_desc *desc,
@@ -1563,9 +1531,7 @@ weft_status weft_top_k(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_arg_reduce(weft_queue queue,
                             const struct weft_rank_desc *desc,
@@ -1580,9 +1546,7 @@ weft_status weft_arg_reduce(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_reduce(weft_queue queue,
                         const struct weft_reduce_desc *desc,
@@ -1597,9 +1561,7 @@ weft_status weft_reduce(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_cast(weft_queue queue,
                       const struct weft_cast_desc *desc,
@@ -1614,9 +1576,7 @@ weft_status weft_cast(weft_queue queue,
  * WEFT_ERROR_INVALID_ARGUMENT (options, queue is NULL); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
  * WEFT_ERROR_OUT_OF_MEMORY (also: no more threads); WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `options` is NULL or a struct of its struct_size, `queue` NULL or valid for one write.
+ * Memory: `options` is NULL or a struct of its struct_size, `queue` NULL or valid for one write.
  */
 weft_status weft_queue_create(weft_context context, const struct weft_queue_desc *options, weft_queue *queue);
 
@@ -1626,9 +1586,7 @@ weft_status weft_queue_create(weft_context context, const struct weft_queue_desc
  * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
  * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `info` is NULL or points to a weft_queue_info of info->struct_size bytes.
+ * Memory: `info` is NULL or points to a weft_queue_info of info->struct_size bytes.
  */
 weft_status weft_queue_info_get(weft_queue queue, struct weft_queue_info *info);
 
@@ -1660,9 +1618,7 @@ weft_status weft_queue_release(weft_queue queue);
  * sentence in weft_last_error; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `requests` is NULL or valid for `count` reads, `index` NULL or valid for one write.
+ * Memory: `requests` is NULL or valid for `count` reads, `index` NULL or valid for one write.
  */
 weft_status weft_request_wait(const weft_request *requests,
                               uint32_t count,
@@ -1685,9 +1641,7 @@ weft_status weft_request_poll(weft_request request);
  * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_NOT_READY while it is pending (*completion is left
  * alone); WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `completion` is NULL or valid for one write.
+ * Memory: `completion` is NULL or valid for one write.
  */
 weft_status weft_request_completion(weft_request request, struct weft_completion *completion);
 
@@ -1698,9 +1652,7 @@ weft_status weft_request_completion(weft_request request, struct weft_completion
  * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
  * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `buffer` is NULL or valid for `capacity` writes, `needed` NULL or valid for one write.
+ * Memory: `buffer` is NULL or valid for `capacity` writes, `needed` NULL or valid for one write.
  */
 weft_status weft_request_error(weft_request request, char *buffer, size_t capacity, size_t *needed);
 
@@ -1721,9 +1673,7 @@ weft_status weft_request_release(weft_request request);
  * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
  * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `src` is NULL or readable for `size` bytes until completion; `options` NULL or a struct of its struct_size; `out`
+ * Memory: `src` is NULL or readable for `size` bytes until completion; `options` NULL or a struct of its struct_size; `out`
  * NULL or valid for one write.
  */
 weft_status weft_write(weft_queue queue,
@@ -1743,9 +1693,7 @@ weft_status weft_write(weft_queue queue,
  * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
  * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `dst` is NULL or writable for `size` bytes until completion; `options` NULL or a struct of its struct_size; `out`
+ * Memory: `dst` is NULL or writable for `size` bytes until completion; `options` NULL or a struct of its struct_size; `out`
  * NULL or valid for one write.
  */
 weft_status weft_read(weft_queue queue,
@@ -1765,9 +1713,7 @@ weft_status weft_read(weft_queue queue,
  * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
  * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
+ * Memory: `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
  */
 weft_status weft_copy(weft_queue queue,
                       weft_buffer src,
@@ -1787,9 +1733,7 @@ weft_status weft_copy(weft_queue queue,
  * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
  * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
+ * Memory: `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
  */
 weft_status weft_fill(weft_queue queue,
                       weft_buffer buffer,
@@ -1808,9 +1752,7 @@ weft_status weft_fill(weft_queue queue,
  * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
  * WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
+ * Memory: `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
  */
 weft_status weft_barrier(weft_queue queue, const struct weft_submit *options, weft_request *out);
 
