@@ -240,12 +240,14 @@
 #define WEFT_OP_CAST 18
 
 /**
- * Query i sees key j where j <= i + (Skv - Sq): the masks' lower right corners meet.
+ * Query i sees key j where j <= i + (Skv - Sq): the masks' lower right corners meet. Sq and Skv are those of each batch
+ * entry (its lengths, where they are given).
  */
 #define WEFT_ATTENTION_CAUSAL 1
 
 /**
- * With WEFT_ATTENTION_CAUSAL or a window: align upper left corners instead, so that query i stands at key i.
+ * Align upper left corners instead: query i stands at position i, not at i + (Skv - Sq). Matters to the causal mask, the
+ * windows and ALiBi.
  */
 #define WEFT_ATTENTION_TOP_LEFT 2
 
@@ -260,9 +262,356 @@
 #define WEFT_ATTENTION_WINDOW_RIGHT 8
 
 /**
- * A float beyond the range of y's dtype becomes its largest finite value in place of infinity or NaN.
+ * A number beyond the range of y's float dtype, infinity too, becomes its largest finite value in place of infinity or
+ * NaN. NaN stays NaN. Without this flag WEFT_F8_E4M3, which has no infinities, gets NaN, the other floats infinity.
  */
 #define WEFT_CAST_SATURATE 1
+
+/**
+ * alpha and beta are taken as they stand, so that 0 means 0 and not the function's default.
+ */
+#define WEFT_EW_PARAMETERS 1
+
+/**
+ * a + b; integers wrap.
+ */
+#define WEFT_EW_ADD 1
+
+/**
+ * a - b; integers wrap.
+ */
+#define WEFT_EW_SUB 2
+
+/**
+ * a b; integers wrap.
+ */
+#define WEFT_EW_MUL 3
+
+/**
+ * a / b; integers truncate, by zero gives 0.
+ */
+#define WEFT_EW_DIV 4
+
+/**
+ * The larger of a and b; NaN if either is.
+ */
+#define WEFT_EW_MAX 5
+
+/**
+ * The smaller of a and b; NaN if either is.
+ */
+#define WEFT_EW_MIN 6
+
+/**
+ * a to the power of b, as C's pow.
+ */
+#define WEFT_EW_POW 7
+
+/**
+ * The remainder of a / b with the sign of a, as C's fmod; an integer by zero gives 0.
+ */
+#define WEFT_EW_MOD 8
+
+/**
+ * a where a >= 0, else a b.
+ */
+#define WEFT_EW_PRELU 9
+
+/**
+ * a == b; y is WEFT_BOOL.
+ */
+#define WEFT_EW_EQUAL 10
+
+/**
+ * a < b; y is WEFT_BOOL.
+ */
+#define WEFT_EW_LESS 11
+
+/**
+ * a > b; y is WEFT_BOOL.
+ */
+#define WEFT_EW_GREATER 12
+
+/**
+ * a <= b; y is WEFT_BOOL.
+ */
+#define WEFT_EW_LESS_EQUAL 13
+
+/**
+ * a >= b; y is WEFT_BOOL.
+ */
+#define WEFT_EW_GREATER_EQUAL 14
+
+/**
+ * Both of two WEFT_BOOL.
+ */
+#define WEFT_EW_AND 15
+
+/**
+ * Either of two WEFT_BOOL.
+ */
+#define WEFT_EW_OR 16
+
+/**
+ * One of two WEFT_BOOL alone.
+ */
+#define WEFT_EW_XOR 17
+
+/**
+ * silu(a) b.
+ */
+#define WEFT_EW_SWIGLU 18
+
+/**
+ * gelu(a) b, with erf.
+ */
+#define WEFT_EW_GEGLU 19
+
+/**
+ * gelu_tanh(a) b.
+ */
+#define WEFT_EW_GEGLU_TANH 20
+
+/**
+ * relu(a) b.
+ */
+#define WEFT_EW_REGLU 21
+
+/**
+ * b where a, a WEFT_BOOL, else c; any dtype.
+ */
+#define WEFT_EW_SELECT 22
+
+/**
+ * a b + c, rounded once for floats and wrapped for integers.
+ */
+#define WEFT_EW_FMA 23
+
+/**
+ * min(max(a, b), c): c where b > c. NaN if any is.
+ */
+#define WEFT_EW_CLIP 24
+
+/**
+ * -a; integers wrap.
+ */
+#define WEFT_EW_NEG 25
+
+/**
+ * The magnitude of a; integers wrap.
+ */
+#define WEFT_EW_ABS 26
+
+/**
+ * Square root.
+ */
+#define WEFT_EW_SQRT 27
+
+/**
+ * 1 / sqrt(a).
+ */
+#define WEFT_EW_RSQRT 28
+
+/**
+ * 1 / a.
+ */
+#define WEFT_EW_RECIPROCAL 29
+
+/**
+ * a a; integers wrap.
+ */
+#define WEFT_EW_SQUARE 30
+
+/**
+ * e^a.
+ */
+#define WEFT_EW_EXP 31
+
+/**
+ * Natural logarithm.
+ */
+#define WEFT_EW_LOG 32
+
+/**
+ * Sine.
+ */
+#define WEFT_EW_SIN 33
+
+/**
+ * Cosine.
+ */
+#define WEFT_EW_COS 34
+
+/**
+ * Tangent.
+ */
+#define WEFT_EW_TAN 35
+
+/**
+ * Arc sine.
+ */
+#define WEFT_EW_ASIN 36
+
+/**
+ * Arc cosine.
+ */
+#define WEFT_EW_ACOS 37
+
+/**
+ * Arc tangent.
+ */
+#define WEFT_EW_ATAN 38
+
+/**
+ * Hyperbolic sine.
+ */
+#define WEFT_EW_SINH 39
+
+/**
+ * Hyperbolic cosine.
+ */
+#define WEFT_EW_COSH 40
+
+/**
+ * Hyperbolic tangent.
+ */
+#define WEFT_EW_TANH 41
+
+/**
+ * Inverse hyperbolic sine.
+ */
+#define WEFT_EW_ASINH 42
+
+/**
+ * Inverse hyperbolic cosine.
+ */
+#define WEFT_EW_ACOSH 43
+
+/**
+ * Inverse hyperbolic tangent.
+ */
+#define WEFT_EW_ATANH 44
+
+/**
+ * The error function.
+ */
+#define WEFT_EW_ERF 45
+
+/**
+ * 1 / (1 + e^-a).
+ */
+#define WEFT_EW_SIGMOID 46
+
+/**
+ * max(a, 0); NaN for NaN.
+ */
+#define WEFT_EW_RELU 47
+
+/**
+ * a/2 (1 + erf(a / sqrt 2)).
+ */
+#define WEFT_EW_GELU 48
+
+/**
+ * a/2 (1 + tanh(sqrt(2/pi) (a + 0.044715 a^3))).
+ */
+#define WEFT_EW_GELU_TANH 49
+
+/**
+ * a sigmoid(alpha a): swish; alpha is 1 by default.
+ */
+#define WEFT_EW_SILU 50
+
+/**
+ * log(1 + e^a).
+ */
+#define WEFT_EW_SOFTPLUS 51
+
+/**
+ * a / (1 + |a|).
+ */
+#define WEFT_EW_SOFTSIGN 52
+
+/**
+ * a tanh(softplus(a)).
+ */
+#define WEFT_EW_MISH 53
+
+/**
+ * a where a >= 0, else alpha (e^a - 1); alpha is 1 by default.
+ */
+#define WEFT_EW_ELU 54
+
+/**
+ * beta a where a >= 0, else beta alpha (e^a - 1); alpha is 1.67326324..., beta 1.05070098... by default.
+ */
+#define WEFT_EW_SELU 55
+
+/**
+ * a where a >= 0, else alpha (e^(a / alpha) - 1); alpha is 1 by default.
+ */
+#define WEFT_EW_CELU 56
+
+/**
+ * a where a >= 0, else alpha a; alpha is 0.01 by default.
+ */
+#define WEFT_EW_LEAKY_RELU 57
+
+/**
+ * min(max(alpha a + beta, 0), 1); alpha is 0.2, beta 0.5 by default.
+ */
+#define WEFT_EW_HARD_SIGMOID 58
+
+/**
+ * a min(max(a / 6 + 1/2, 0), 1).
+ */
+#define WEFT_EW_HARD_SWISH 59
+
+/**
+ * a where a > alpha, else 0 (NaN for NaN); alpha is 1 by default.
+ */
+#define WEFT_EW_THRESHOLDED_RELU 60
+
+/**
+ * a + beta where a < -alpha, a - beta where a > alpha, else 0 (NaN for NaN); alpha is 0.5, beta 0 by
+ * default.
+ */
+#define WEFT_EW_SHRINK 61
+
+/**
+ * Rounded down.
+ */
+#define WEFT_EW_FLOOR 62
+
+/**
+ * Rounded up.
+ */
+#define WEFT_EW_CEIL 63
+
+/**
+ * Rounded to the nearest, halves to even.
+ */
+#define WEFT_EW_ROUND 64
+
+/**
+ * -1, 0 or 1; NaN for NaN.
+ */
+#define WEFT_EW_SIGN 65
+
+/**
+ * Not a WEFT_BOOL.
+ */
+#define WEFT_EW_NOT 66
+
+/**
+ * Whether a is NaN; y is WEFT_BOOL.
+ */
+#define WEFT_EW_IS_NAN 67
+
+/**
+ * Whether a is an infinity; y is WEFT_BOOL.
+ */
+#define WEFT_EW_IS_INF 68
 
 /**
  * No epilogue.
@@ -370,17 +719,19 @@
 #define WEFT_ROPE_INVERSE 2
 
 /**
- * A negative index counts from the end of the table.
+ * A negative index counts from the end of the table: -N to -1 stand for 0 to N - 1.
  */
 #define WEFT_ROWS_FROM_END 1
 
 /**
- * A negative index skips its row: gather leaves the result's row as it is, scatter writes nothing.
+ * A negative index skips its row: gather leaves the result's row as it is, scatter writes nothing. Not together with
+ * WEFT_ROWS_FROM_END.
  */
 #define WEFT_ROWS_SKIP_NEGATIVE 2
 
 /**
- * Scatter adds to the row instead of replacing it; rows named twice are added in the order of the indices.
+ * Scatter adds to the row instead of replacing it; rows named twice are added in the order of the indices. Floats of 16
+ * bits or more, added in f32 (f64 in f64) and rounded each time, and integers, which wrap.
  */
 #define WEFT_ROWS_ADD 4
 
@@ -558,6 +909,16 @@ typedef struct weft_tensor {
 
 /**
  * What `weft_matmul` computes.
+ *
+ * Element types: a and b are both WEFT_F32, WEFT_F64, WEFT_F16 or WEFT_BF16, or a is WEFT_F32 and b a half type. d is of
+ * a's dtype, or WEFT_F32 where a is a half type; c is of d's dtype, bias of d's dtype or WEFT_F32 (WEFT_F64 for f64).
+ *
+ * Accuracy: with u = 2^-24 (f64: 2^-53) the value before the epilogue is off by at most
+ * (K + 4) u (|alpha| |A| |B| + |beta C| + |bias|), the epilogue by a few u of its argument besides, and the result is
+ * rounded to d's dtype once. Sums are ordered alike for any number of threads. Where the machine multiplies bfloat16
+ * in hardware, subnormal inputs and products count as 0.
+ *
+ * alpha 0 (with its flag) and K = 0 leave A and B unread: D = act(beta C + bias).
  */
 typedef struct weft_matmul_desc {
   /**
@@ -573,7 +934,7 @@ typedef struct weft_matmul_desc {
    */
   struct weft_tensor a;
   /**
-   * [..., K, N], of a's dtype.
+   * [..., K, N], of a's dtype (or a half type where a is WEFT_F32).
    */
   struct weft_tensor b;
   /**
@@ -650,7 +1011,26 @@ typedef struct weft_submit {
 typedef uint64_t weft_request;
 
 /**
- * What `weft_attention` computes.
+ * What `weft_attention` computes, for each batch entry b, head h and query i over the keys j that it sees:
+ *
+ *     logit[j] = softcap(scale * q . k[j]) + bias[j] - slope |p - j|
+ *     lse      = ln(sum exp(logit[j]) [+ exp(sink_logit)]),   o = sum exp(logit[j] - lse) v[j]
+ *
+ * q, k, v and o have one type: f32, f16 or bf16. Query head h uses key and value head h / (Hq / Hkv). The position of
+ * query i is p = i + (keys in use - queries in use) of its batch entry, or i with WEFT_ATTENTION_TOP_LEFT.
+ *
+ * Hidden keys and values are never looked at: NaN or infinity there, in unused rows of a page or past the lengths changes
+ * nothing. NaN in a visible key, or in a visible value whose weight is above 0, reaches exactly the rows that see it. A
+ * bias of -infinity hides its key, as false in a WEFT_BOOL one does. A row that sees no key is o = 0, lse = -infinity (with
+ * sink_logits: lse = the sink's logit); a query past q_lengths, or in no sequence, is o = 0, lse = -infinity always.
+ *
+ * Lengths, starts and pages are read when the request runs. A value out of range completes the request with
+ * WEFT_ERROR_OUT_OF_RANGE before anything is written; of block_table only entries of pages that some query sees are read.
+ *
+ * Error of o, with u = 2^-24, D the head dimension, N the keys seen, L the largest sum of |scale q_d k_d|, |bias|
+ * and |slope (p - j)| of a visible key: at most ((2 D + 16) u L + (N + 32) u) * 2 * max |v| in f32 and f16, plus rounding to
+ * o's type; in bf16 weights may also be rounded to bf16 (2^-8 max |v| more) and products below 2^-126 count as 0. lse has
+ * the absolute error (2 D + 16) u L + (N + 32) u + u |lse|. Results do not depend on the number of threads.
  */
 typedef struct weft_attention_desc {
   /**
@@ -682,7 +1062,9 @@ typedef struct weft_attention_desc {
    */
   struct weft_tensor lse;
   /**
-   * Added to the scaled scores, or (WEFT_BOOL) true where attention is allowed; broadcastable to [B, Hq, Sq, Skv]. Optional.
+   * f32, f16 or bf16: added to the scaled scores; or WEFT_BOOL: true where attention is allowed. Broadcastable to
+   * [B, Hq, Sq, Skv], indexed within a sequence; where q (keys) are packed or paged, its axis of queries (keys) may have any
+   * size that covers every sequence, which is checked when the request runs. Optional.
    */
   struct weft_tensor bias;
   /**
@@ -694,11 +1076,12 @@ typedef struct weft_attention_desc {
    */
   struct weft_tensor sink_logits;
   /**
-   * i32 [B]: queries in use of each batch entry. Optional.
+   * i32 [B]: queries in use of each batch entry, from its first; 0 to Sq (packed: to the sequence's rows). Optional.
    */
   struct weft_tensor q_lengths;
   /**
-   * i32 [B]: keys in use of each batch entry; needed with block_table. Optional.
+   * i32 [B]: keys in use of each batch entry, from its first; 0 to Skv (packed: to the sequence's rows; paged: to what
+   * the row of block_table holds). Needed with block_table, else optional.
    */
   struct weft_tensor kv_lengths;
   /**
@@ -706,7 +1089,7 @@ typedef struct weft_attention_desc {
    */
   struct weft_tensor q_starts;
   /**
-   * i32 [B + 1] (cu_seqlens): the same for packed k and v. Optional.
+   * i32 [B + 1] (cu_seqlens): the same for packed k and v; not with block_table. Optional.
    */
   struct weft_tensor kv_starts;
   /**
@@ -722,11 +1105,11 @@ typedef struct weft_attention_desc {
    */
   double softcap;
   /**
-   * Keys to the left, with WEFT_ATTENTION_WINDOW_LEFT.
+   * Keys to the left, with WEFT_ATTENTION_WINDOW_LEFT; at least 0.
    */
   int64_t window_left;
   /**
-   * Keys to the right, with WEFT_ATTENTION_WINDOW_RIGHT.
+   * Keys to the right, with WEFT_ATTENTION_WINDOW_RIGHT; at least 0.
    */
   int64_t window_right;
   /**
@@ -734,7 +1117,10 @@ typedef struct weft_attention_desc {
    */
   int64_t sink_tokens;
   /**
-   * Probability with which a weight is dropped; kept ones are divided by 1 - dropout. 0 means none.
+   * Probability with which a weight is dropped, at least 0 and below 1; kept ones are divided by 1 - dropout. lse is that
+   * of no dropout. 0 means none. The weight of query i and key j (counted within their sequence) of batch entry b and head
+   * h is kept when w / 2^32 >= dropout, w being word j mod 4 of Philox4x32-10 with the counter words (j / 4, i, b Hq + h,
+   * offset mod 2^32) and the key words (seed mod 2^32, seed / 2^32 xor offset / 2^32).
    */
   double dropout;
   /**
@@ -749,6 +1135,12 @@ typedef struct weft_attention_desc {
 
 /**
  * What `weft_rms_norm` and `weft_layer_norm` compute.
+ *
+ * x is f32, f64, f16 or bf16; f64 is computed in f64, the others in f32, with sums in f64. With a residual, what is
+ * normalised is x + residual rounded to x's dtype, which is also what `sum` gets. The variance is the biased one,
+ * from centred elements. With e half an ulp of f32 (f64), y is within
+ * 8 e ((|x| + |mean|) rstd |weight| + |bias|) of the value, then rounded to its dtype; rstd within 8 e, relative, as long
+ * as the elements are not all the same to within their rounding. (For f64 add the rounding of a plain sum.)
  */
 typedef struct weft_norm_desc {
   /**
@@ -768,11 +1160,11 @@ typedef struct weft_norm_desc {
    */
   struct weft_tensor residual;
   /**
-   * Broadcastable to the normalised axes. Optional.
+   * Broadcastable to the normalised axes; x's dtype or f32. Optional.
    */
   struct weft_tensor weight;
   /**
-   * Broadcastable to the normalised axes. Optional.
+   * Broadcastable to the normalised axes; x's dtype or f32. Optional.
    */
   struct weft_tensor bias;
   /**
@@ -780,15 +1172,15 @@ typedef struct weft_norm_desc {
    */
   struct weft_tensor y;
   /**
-   * As x: x + residual, rounded to its dtype. May be exactly x or residual. Optional output.
+   * As x: x + residual, rounded to its dtype. May be exactly x or residual. Needs residual. Optional output.
    */
   struct weft_tensor sum;
   /**
-   * f32, x's dims with the normalised axes 1 or left out: the mean (layer_norm alone). Optional output.
+   * f32 (or f64 where x is), x's dims with the normalised axes 1 or left out: the mean (layer_norm alone). Optional output.
    */
   struct weft_tensor mean;
   /**
-   * f32, as mean: 1 / sqrt(variance or mean square + epsilon). Optional output.
+   * As mean: 1 / sqrt(variance or mean square + epsilon). Optional output.
    */
   struct weft_tensor rstd;
   /**
@@ -807,6 +1199,12 @@ typedef struct weft_norm_desc {
 
 /**
  * What `weft_rope` computes: for pair i at position p, angle = p * frequency_scale * base^(-2i / rotary_dim) / factors[i].
+ *
+ * x is f32, f64, f16 or bf16; f64 is turned in f64, the others in f32. Angles are computed and reduced in f64 whatever x is,
+ * so that rows far into a sequence are turned as exactly as the first: within 2e-7 attention_factor (|a| + |b|) of the
+ * value for a pair (a, b) (4e-16 and the rounding of the angle for f64), then rounded to y's dtype. With cos and sin,
+ * base, frequency_scale, factors and position_start stay 0. With positions, a position outside the rows of cos ends
+ * the request with WEFT_ERROR_OUT_OF_RANGE before anything is written.
  */
 typedef struct weft_rope_desc {
   /**
@@ -830,7 +1228,8 @@ typedef struct weft_rope_desc {
    */
   struct weft_tensor positions;
   /**
-   * [P, rotary_dim / 2], or [B, S, rotary_dim / 2] without positions: cosines to use in place of computed ones. Optional.
+   * [P, rotary_dim / 2] with positions, broadcastable to [B, S, rotary_dim / 2] without: cosines to use in place of
+   * computed ones, of x's dtype or f32. Optional.
    */
   struct weft_tensor cos;
   /**
@@ -865,6 +1264,14 @@ typedef struct weft_rope_desc {
 
 /**
  * What `weft_elementwise` computes: y = f(a, b, c), each operand broadcast to y.
+ *
+ * All operands have y's dtype, but that conditions (results of comparisons and tests, and SELECT's a) are WEFT_BOOL.
+ * Functions take f32, f64, f16 and bf16; those whose text speaks of integers, MAX, MIN, CLIP, RELU, SIGN and the
+ * comparisons take all integer dtypes too (NEG the signed ones), EQUAL also WEFT_BOOL, and SELECT any dtype.
+ *
+ * f16 and bf16 are computed in f32 and rounded once. Functions of f32 are within 5e-7 of the value, relative (from
+ * 1.5e-6 to 1e-5 in GELU's and GEGLU's left tail, where the value is below 1e-4; sines and cosines within 1e-7, absolute);
+ * sums, products, quotients, square roots and roundings are exact to half an ulp, and f64 is as good as the C library's.
  */
 typedef struct weft_elementwise_desc {
   /**
@@ -872,7 +1279,7 @@ typedef struct weft_elementwise_desc {
    */
   uint32_t struct_size;
   /**
-   * 0.
+   * WEFT_EW_PARAMETERS or 0.
    */
   uint32_t flags;
   /**
@@ -911,6 +1318,10 @@ typedef struct weft_elementwise_desc {
 
 /**
  * What `weft_softmax` computes: y = exp(scale x - max) / sum along an axis.
+ *
+ * x is f32, f64, f16 or bf16; f64 is computed in f64, the others in f32. With e half an ulp of that type, y is within
+ * e (10 + 3 (|scale x| + |max|)) of the value, relative, and the logarithm within e (10 + 3 (|scale x| + |max| + |y|)),
+ * absolute; then rounded to y's dtype. NaN or +inf make their whole row NaN.
  */
 typedef struct weft_softmax_desc {
   /**
@@ -946,6 +1357,11 @@ typedef struct weft_softmax_desc {
 /**
  * What `weft_gather_rows` computes: rows[i..., r...] = table[indices[i...], r...]; and what `weft_scatter_rows` does:
  * table[indices[i...], r...] = rows[i..., r...].
+ *
+ * Rows move as bytes, whatever their dtype. Of several indices that name one row of the table, scatter without
+ * WEFT_ROWS_ADD keeps the last one's row (the indices' row-major order). An index outside of the table ends the request
+ * with WEFT_ERROR_OUT_OF_RANGE and a sentence that names the first such place and its value; the rows of all other
+ * indices are written nonetheless, its own row is not.
  */
 typedef struct weft_rows_desc {
   /**
@@ -965,13 +1381,18 @@ typedef struct weft_rows_desc {
    */
   struct weft_tensor indices;
   /**
-   * [i..., r...], of table's dtype: the output of gather, the input of scatter.
+   * [i..., r...], of table's dtype: the output of gather, the input of scatter. The output overlaps no input.
    */
   struct weft_tensor rows;
 } weft_rows_desc;
 
 /**
- * What `weft_top_k` and `weft_arg_reduce` compute. NaN counts as larger than every number.
+ * What `weft_top_k` and `weft_arg_reduce` compute. NaN counts as larger than every number: it comes first among the
+ * largest and last among the smallest. All NaNs are equal, and so are 0 and -0.
+ *
+ * weft_top_k: at least one of values and indices; k at most the axis's length, 0 too. weft_arg_reduce: the one largest;
+ * indices are required, values may be given; an axis without elements is an error. Outputs overlap neither x nor each
+ * other.
  */
 typedef struct weft_rank_desc {
   /**
@@ -983,7 +1404,7 @@ typedef struct weft_rank_desc {
    */
   uint32_t flags;
   /**
-   * Any shape; floats or integers.
+   * Any shape; floats, integers or bools.
    */
   struct weft_tensor x;
   /**
@@ -1006,6 +1427,17 @@ typedef struct weft_rank_desc {
 
 /**
  * What `weft_reduce` computes.
+ *
+ * Floats (f32, f64, f16, bf16) are summed and multiplied in f64 and rounded to y's dtype once. With n elements, T the
+ * sum of the terms' magnitudes, and u = 2^-53, a sum (SUM, MEAN, L1, SUM_SQUARE and under the root of L2) is off by at
+ * most (2100 + n / 1000) u T before that rounding, a product by n u of itself where no partial product leaves the range
+ * of f64. LOG_SUM_EXP is off by at most 4e-7 (f64: 1e-14 and n u) plus the rounding. Where the largest is infinite or NaN,
+ * so is LOG_SUM_EXP. Of 0 and -0, MAX and MIN may give either.
+ *
+ * Integers: SUM, PROD, L1 and SUM_SQUARE wrap; MEAN, L2, LOG_SUM and LOG_SUM_EXP are computed in f64 from elements
+ * rounded to f64, then truncated towards zero and saturated, NaN giving 0. Bools: MAX (any) and MIN (all) alone.
+ *
+ * The result does not depend on the number of threads: where a sum is cut depends on the shape alone.
  */
 typedef struct weft_reduce_desc {
   /**
@@ -1029,14 +1461,15 @@ typedef struct weft_reduce_desc {
    */
   struct weft_tensor x;
   /**
-   * x's dims with the reduced axes 1 or left out: the result, of x's dtype.
+   * x's dims with the reduced axes 1 or left out: the result, of x's dtype. Does not overlap x.
    */
   struct weft_tensor y;
 } weft_reduce_desc;
 
 /**
- * What `weft_cast` computes: y = x, broadcast, rounded to nearest even; float to integer truncates and saturates (NaN
- * gives 0); integer to integer wraps; anything but 0 is true.
+ * What `weft_cast` computes: y = x, broadcast. To a float: rounded to nearest even, once, whatever x is. Float to integer
+ * truncates and saturates (NaN gives 0); integer to integer wraps; anything but 0 is true, and a bool is read as 0 or 1.
+ * Equal dtypes: the bytes move as they are, WEFT_CAST_SATURATE or not. The payload of a NaN is not kept in a conversion.
  */
 typedef struct weft_cast_desc {
   /**
