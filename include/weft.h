@@ -35,21 +35,6 @@
 #define WEFT_ABI_VERSION 65536
 
 /**
- * Neither high nor low.
- */
-#define WEFT_PRIORITY_NORMAL 0
-
-/**
- * Goes first.
- */
-#define WEFT_PRIORITY_HIGH 1
-
-/**
- * Goes last.
- */
-#define WEFT_PRIORITY_LOW 2
-
-/**
  * weft_request_wait: until all are complete.
  */
 #define WEFT_WAIT_ALL 0
@@ -73,11 +58,6 @@
  * What kind of device it is, as C sees it: an NVIDIA GPU.
  */
 #define WEFT_DEVICE_CUDA 2
-
-/**
- * How many priorities there are, 0 the lowest.
- */
-#define LEVELS 3
 
 /**
  * IEEE 754 binary32.
@@ -260,12 +240,14 @@
 #define WEFT_OP_CAST 18
 
 /**
- * Query i sees key j where j <= i + (Skv - Sq): the masks' lower right corners meet.
+ * Query i sees key j where j <= i + (Skv - Sq): the masks' lower right corners meet. Sq and Skv are those of each batch
+ * entry (its lengths, where they are given).
  */
 #define WEFT_ATTENTION_CAUSAL 1
 
 /**
- * With WEFT_ATTENTION_CAUSAL or a window: align upper left corners instead, so that query i stands at key i.
+ * Align upper left corners instead: query i stands at position i, not at i + (Skv - Sq). Matters to the causal mask, the
+ * windows and ALiBi.
  */
 #define WEFT_ATTENTION_TOP_LEFT 2
 
@@ -280,7 +262,8 @@
 #define WEFT_ATTENTION_WINDOW_RIGHT 8
 
 /**
- * A float beyond the range of y's dtype becomes its largest finite value in place of infinity or NaN.
+ * A number beyond the range of y's float dtype, infinity too, becomes its largest finite value in place of infinity or
+ * NaN. NaN stays NaN. Without this flag WEFT_F8_E4M3, which has no infinities, gets NaN, the other floats infinity.
  */
 #define WEFT_CAST_SATURATE 1
 
@@ -736,17 +719,19 @@
 #define WEFT_ROPE_INVERSE 2
 
 /**
- * A negative index counts from the end of the table.
+ * A negative index counts from the end of the table: -N to -1 stand for 0 to N - 1.
  */
 #define WEFT_ROWS_FROM_END 1
 
 /**
- * A negative index skips its row: gather leaves the result's row as it is, scatter writes nothing.
+ * A negative index skips its row: gather leaves the result's row as it is, scatter writes nothing. Not together with
+ * WEFT_ROWS_FROM_END.
  */
 #define WEFT_ROWS_SKIP_NEGATIVE 2
 
 /**
- * Scatter adds to the row instead of replacing it; rows named twice are added in the order of the indices.
+ * Scatter adds to the row instead of replacing it; rows named twice are added in the order of the indices. Floats of 16
+ * bits or more, added in f32 (f64 in f64) and rounded each time, and integers, which wrap.
  */
 #define WEFT_ROWS_ADD 4
 
@@ -924,6 +909,16 @@ typedef struct weft_tensor {
 
 /**
  * What `weft_matmul` computes.
+ *
+ * Element types: a and b are both WEFT_F32, WEFT_F64, WEFT_F16 or WEFT_BF16, or a is WEFT_F32 and b a half type. d is of
+ * a's dtype, or WEFT_F32 where a is a half type; c is of d's dtype, bias of d's dtype or WEFT_F32 (WEFT_F64 for f64).
+ *
+ * Accuracy: with u = 2^-24 (f64: 2^-53) the value before the epilogue is off by at most
+ * (K + 4) u (|alpha| |A| |B| + |beta C| + |bias|), the epilogue by a few u of its argument besides, and the result is
+ * rounded to d's dtype once. Sums are ordered alike for any number of threads. Where the machine multiplies bfloat16
+ * in hardware, subnormal inputs and products count as 0.
+ *
+ * alpha 0 (with its flag) and K = 0 leave A and B unread: D = act(beta C + bias).
  */
 typedef struct weft_matmul_desc {
   /**
@@ -939,7 +934,7 @@ typedef struct weft_matmul_desc {
    */
   struct weft_tensor a;
   /**
-   * [..., K, N], of a's dtype.
+   * [..., K, N], of a's dtype (or a half type where a is WEFT_F32).
    */
   struct weft_tensor b;
   /**
@@ -989,63 +984,6 @@ typedef struct weft_matmul_desc {
 } weft_matmul_desc;
 
 /**
- * Handle of a request: work that a queue accepted.
- */
-typedef uint64_t weft_request;
-
-/**
- * Handle of a port: where completions collect.
- */
-typedef uint64_t weft_port;
-
-/**
- * A completion: what became of a request. Frozen: 64 bytes, whose fields never change.
- */
-typedef struct weft_completion {
-  /**
-   * The caller's own number, from weft_submit.
-   */
-  uint64_t user_data;
-  /**
-   * The request's handle; 0 if none was asked for.
-   */
-  uint64_t request;
-  /**
-   * WEFT_OK, or why it failed.
-   */
-  weft_status status;
-  /**
-   * Which operation, a WEFT_OP constant.
-   */
-  uint32_t op;
-  /**
-   * 0.
-   */
-  uint32_t flags;
-  /**
-   * 0.
-   */
-  uint32_t reserved0;
-  /**
-   * Nanoseconds that the device spent on it.
-   */
-  uint64_t device_ns;
-  /**
-   * 0.
-   */
-  uint64_t result;
-  /**
-   * 0.
-   */
-  uint64_t reserved1[2];
-} weft_completion;
-
-/**
- * A function of the caller's, to be called with its own number and the record of a completion. It must not throw.
- */
-typedef void (*weft_complete_fn)(uint64_t user, const struct weft_completion *completion);
-
-/**
  * Options of a submission; NULL means all defaults.
  */
 typedef struct weft_submit {
@@ -1065,34 +1003,34 @@ typedef struct weft_submit {
    * How long to wait for room when the queue is full; 0 answers WEFT_WOULD_BLOCK at once.
    */
   uint64_t timeout_ns;
-  /**
-   * Requests of any queue that must be complete before this one begins; if one fails, so does this one. NULL with 0.
-   */
-  const weft_request *after;
-  /**
-   * How many requests after names.
-   */
-  uint32_t after_count;
-  /**
-   * 0.
-   */
-  uint32_t reserved;
-  /**
-   * The port that takes the completion; 0 for none. A full port answers WEFT_WOULD_BLOCK.
-   */
-  weft_port port;
-  /**
-   * Called by weft_port_dispatch with user_data and the record. Needs a port. NULL for none.
-   */
-  weft_complete_fn callback;
-  /**
-   * Nanoseconds from now after which the request ends with WEFT_ERROR_DEADLINE_EXCEEDED; 0 for never.
-   */
-  uint64_t deadline_ns;
 } weft_submit;
 
 /**
- * What `weft_attention` computes.
+ * Handle of a request: work that a queue accepted.
+ */
+typedef uint64_t weft_request;
+
+/**
+ * What `weft_attention` computes, for each batch entry b, head h and query i over the keys j that it sees:
+ *
+ *     logit[j] = softcap(scale * q . k[j]) + bias[j] - slope |p - j|
+ *     lse      = ln(sum exp(logit[j]) [+ exp(sink_logit)]),   o = sum exp(logit[j] - lse) v[j]
+ *
+ * q, k, v and o have one type: f32, f16 or bf16. Query head h uses key and value head h / (Hq / Hkv). The position of
+ * query i is p = i + (keys in use - queries in use) of its batch entry, or i with WEFT_ATTENTION_TOP_LEFT.
+ *
+ * Hidden keys and values are never looked at: NaN or infinity there, in unused rows of a page or past the lengths changes
+ * nothing. NaN in a visible key, or in a visible value whose weight is above 0, reaches exactly the rows that see it. A
+ * bias of -infinity hides its key, as false in a WEFT_BOOL one does. A row that sees no key is o = 0, lse = -infinity (with
+ * sink_logits: lse = the sink's logit); a query past q_lengths, or in no sequence, is o = 0, lse = -infinity always.
+ *
+ * Lengths, starts and pages are read when the request runs. A value out of range completes the request with
+ * WEFT_ERROR_OUT_OF_RANGE before anything is written; of block_table only entries of pages that some query sees are read.
+ *
+ * Error of o, with u = 2^-24, D the head dimension, N the keys seen, L the largest sum of |scale q_d k_d|, |bias|
+ * and |slope (p - j)| of a visible key: at most ((2 D + 16) u L + (N + 32) u) * 2 * max |v| in f32 and f16, plus rounding to
+ * o's type; in bf16 weights may also be rounded to bf16 (2^-8 max |v| more) and products below 2^-126 count as 0. lse has
+ * the absolute error (2 D + 16) u L + (N + 32) u + u |lse|. Results do not depend on the number of threads.
  */
 typedef struct weft_attention_desc {
   /**
@@ -1124,7 +1062,9 @@ typedef struct weft_attention_desc {
    */
   struct weft_tensor lse;
   /**
-   * Added to the scaled scores, or (WEFT_BOOL) true where attention is allowed; broadcastable to [B, Hq, Sq, Skv]. Optional.
+   * f32, f16 or bf16: added to the scaled scores; or WEFT_BOOL: true where attention is allowed. Broadcastable to
+   * [B, Hq, Sq, Skv], indexed within a sequence; where q (keys) are packed or paged, its axis of queries (keys) may have any
+   * size that covers every sequence, which is checked when the request runs. Optional.
    */
   struct weft_tensor bias;
   /**
@@ -1136,11 +1076,12 @@ typedef struct weft_attention_desc {
    */
   struct weft_tensor sink_logits;
   /**
-   * i32 [B]: queries in use of each batch entry. Optional.
+   * i32 [B]: queries in use of each batch entry, from its first; 0 to Sq (packed: to the sequence's rows). Optional.
    */
   struct weft_tensor q_lengths;
   /**
-   * i32 [B]: keys in use of each batch entry; needed with block_table. Optional.
+   * i32 [B]: keys in use of each batch entry, from its first; 0 to Skv (packed: to the sequence's rows; paged: to what
+   * the row of block_table holds). Needed with block_table, else optional.
    */
   struct weft_tensor kv_lengths;
   /**
@@ -1148,7 +1089,7 @@ typedef struct weft_attention_desc {
    */
   struct weft_tensor q_starts;
   /**
-   * i32 [B + 1] (cu_seqlens): the same for packed k and v. Optional.
+   * i32 [B + 1] (cu_seqlens): the same for packed k and v; not with block_table. Optional.
    */
   struct weft_tensor kv_starts;
   /**
@@ -1164,11 +1105,11 @@ typedef struct weft_attention_desc {
    */
   double softcap;
   /**
-   * Keys to the left, with WEFT_ATTENTION_WINDOW_LEFT.
+   * Keys to the left, with WEFT_ATTENTION_WINDOW_LEFT; at least 0.
    */
   int64_t window_left;
   /**
-   * Keys to the right, with WEFT_ATTENTION_WINDOW_RIGHT.
+   * Keys to the right, with WEFT_ATTENTION_WINDOW_RIGHT; at least 0.
    */
   int64_t window_right;
   /**
@@ -1176,7 +1117,10 @@ typedef struct weft_attention_desc {
    */
   int64_t sink_tokens;
   /**
-   * Probability with which a weight is dropped; kept ones are divided by 1 - dropout. 0 means none.
+   * Probability with which a weight is dropped, at least 0 and below 1; kept ones are divided by 1 - dropout. lse is that
+   * of no dropout. 0 means none. The weight of query i and key j (counted within their sequence) of batch entry b and head
+   * h is kept when w / 2^32 >= dropout, w being word j mod 4 of Philox4x32-10 with the counter words (j / 4, i, b Hq + h,
+   * offset mod 2^32) and the key words (seed mod 2^32, seed / 2^32 xor offset / 2^32).
    */
   double dropout;
   /**
@@ -1191,6 +1135,12 @@ typedef struct weft_attention_desc {
 
 /**
  * What `weft_rms_norm` and `weft_layer_norm` compute.
+ *
+ * x is f32, f64, f16 or bf16; f64 is computed in f64, the others in f32, with sums in f64. With a residual, what is
+ * normalised is x + residual rounded to x's dtype, which is also what `sum` gets. The variance is the biased one,
+ * from centred elements. With e half an ulp of f32 (f64), y is within
+ * 8 e ((|x| + |mean|) rstd |weight| + |bias|) of the value, then rounded to its dtype; rstd within 8 e, relative, as long
+ * as the elements are not all the same to within their rounding. (For f64 add the rounding of a plain sum.)
  */
 typedef struct weft_norm_desc {
   /**
@@ -1210,11 +1160,11 @@ typedef struct weft_norm_desc {
    */
   struct weft_tensor residual;
   /**
-   * Broadcastable to the normalised axes. Optional.
+   * Broadcastable to the normalised axes; x's dtype or f32. Optional.
    */
   struct weft_tensor weight;
   /**
-   * Broadcastable to the normalised axes. Optional.
+   * Broadcastable to the normalised axes; x's dtype or f32. Optional.
    */
   struct weft_tensor bias;
   /**
@@ -1222,15 +1172,15 @@ typedef struct weft_norm_desc {
    */
   struct weft_tensor y;
   /**
-   * As x: x + residual, rounded to its dtype. May be exactly x or residual. Optional output.
+   * As x: x + residual, rounded to its dtype. May be exactly x or residual. Needs residual. Optional output.
    */
   struct weft_tensor sum;
   /**
-   * f32, x's dims with the normalised axes 1 or left out: the mean (layer_norm alone). Optional output.
+   * f32 (or f64 where x is), x's dims with the normalised axes 1 or left out: the mean (layer_norm alone). Optional output.
    */
   struct weft_tensor mean;
   /**
-   * f32, as mean: 1 / sqrt(variance or mean square + epsilon). Optional output.
+   * As mean: 1 / sqrt(variance or mean square + epsilon). Optional output.
    */
   struct weft_tensor rstd;
   /**
@@ -1249,6 +1199,12 @@ typedef struct weft_norm_desc {
 
 /**
  * What `weft_rope` computes: for pair i at position p, angle = p * frequency_scale * base^(-2i / rotary_dim) / factors[i].
+ *
+ * x is f32, f64, f16 or bf16; f64 is turned in f64, the others in f32. Angles are computed and reduced in f64 whatever x is,
+ * so that rows far into a sequence are turned as exactly as the first: within 2e-7 attention_factor (|a| + |b|) of the
+ * value for a pair (a, b) (4e-16 and the rounding of the angle for f64), then rounded to y's dtype. With cos and sin,
+ * base, frequency_scale, factors and position_start stay 0. With positions, a position outside the rows of cos ends
+ * the request with WEFT_ERROR_OUT_OF_RANGE before anything is written.
  */
 typedef struct weft_rope_desc {
   /**
@@ -1272,7 +1228,8 @@ typedef struct weft_rope_desc {
    */
   struct weft_tensor positions;
   /**
-   * [P, rotary_dim / 2], or [B, S, rotary_dim / 2] without positions: cosines to use in place of computed ones. Optional.
+   * [P, rotary_dim / 2] with positions, broadcastable to [B, S, rotary_dim / 2] without: cosines to use in place of
+   * computed ones, of x's dtype or f32. Optional.
    */
   struct weft_tensor cos;
   /**
@@ -1307,6 +1264,14 @@ typedef struct weft_rope_desc {
 
 /**
  * What `weft_elementwise` computes: y = f(a, b, c), each operand broadcast to y.
+ *
+ * All operands have y's dtype, but that conditions (results of comparisons and tests, and SELECT's a) are WEFT_BOOL.
+ * Functions take f32, f64, f16 and bf16; those whose text speaks of integers, MAX, MIN, CLIP, RELU, SIGN and the
+ * comparisons take all integer dtypes too (NEG the signed ones), EQUAL also WEFT_BOOL, and SELECT any dtype.
+ *
+ * f16 and bf16 are computed in f32 and rounded once. Functions of f32 are within 5e-7 of the value, relative (from
+ * 1.5e-6 to 1e-5 in GELU's and GEGLU's left tail, where the value is below 1e-4; sines and cosines within 1e-7, absolute);
+ * sums, products, quotients, square roots and roundings are exact to half an ulp, and f64 is as good as the C library's.
  */
 typedef struct weft_elementwise_desc {
   /**
@@ -1353,6 +1318,10 @@ typedef struct weft_elementwise_desc {
 
 /**
  * What `weft_softmax` computes: y = exp(scale x - max) / sum along an axis.
+ *
+ * x is f32, f64, f16 or bf16; f64 is computed in f64, the others in f32. With e half an ulp of that type, y is within
+ * e (10 + 3 (|scale x| + |max|)) of the value, relative, and the logarithm within e (10 + 3 (|scale x| + |max| + |y|)),
+ * absolute; then rounded to y's dtype. NaN or +inf make their whole row NaN.
  */
 typedef struct weft_softmax_desc {
   /**
@@ -1388,6 +1357,11 @@ typedef struct weft_softmax_desc {
 /**
  * What `weft_gather_rows` computes: rows[i..., r...] = table[indices[i...], r...]; and what `weft_scatter_rows` does:
  * table[indices[i...], r...] = rows[i..., r...].
+ *
+ * Rows move as bytes, whatever their dtype. Of several indices that name one row of the table, scatter without
+ * WEFT_ROWS_ADD keeps the last one's row (the indices' row-major order). An index outside of the table ends the request
+ * with WEFT_ERROR_OUT_OF_RANGE and a sentence that names the first such place and its value; the rows of all other
+ * indices are written nonetheless, its own row is not.
  */
 typedef struct weft_rows_desc {
   /**
@@ -1407,13 +1381,18 @@ typedef struct weft_rows_desc {
    */
   struct weft_tensor indices;
   /**
-   * [i..., r...], of table's dtype: the output of gather, the input of scatter.
+   * [i..., r...], of table's dtype: the output of gather, the input of scatter. The output overlaps no input.
    */
   struct weft_tensor rows;
 } weft_rows_desc;
 
 /**
- * What `weft_top_k` and `weft_arg_reduce` compute. NaN counts as larger than every number.
+ * What `weft_top_k` and `weft_arg_reduce` compute. NaN counts as larger than every number: it comes first among the
+ * largest and last among the smallest. All NaNs are equal, and so are 0 and -0.
+ *
+ * weft_top_k: at least one of values and indices; k at most the axis's length, 0 too. weft_arg_reduce: the one largest;
+ * indices are required, values may be given; an axis without elements is an error. Outputs overlap neither x nor each
+ * other.
  */
 typedef struct weft_rank_desc {
   /**
@@ -1425,7 +1404,7 @@ typedef struct weft_rank_desc {
    */
   uint32_t flags;
   /**
-   * Any shape; floats or integers.
+   * Any shape; floats, integers or bools.
    */
   struct weft_tensor x;
   /**
@@ -1448,6 +1427,17 @@ typedef struct weft_rank_desc {
 
 /**
  * What `weft_reduce` computes.
+ *
+ * Floats (f32, f64, f16, bf16) are summed and multiplied in f64 and rounded to y's dtype once. With n elements, T the
+ * sum of the terms' magnitudes, and u = 2^-53, a sum (SUM, MEAN, L1, SUM_SQUARE and under the root of L2) is off by at
+ * most (2100 + n / 1000) u T before that rounding, a product by n u of itself where no partial product leaves the range
+ * of f64. LOG_SUM_EXP is off by at most 4e-7 (f64: 1e-14 and n u) plus the rounding. Where the largest is infinite or NaN,
+ * so is LOG_SUM_EXP. Of 0 and -0, MAX and MIN may give either.
+ *
+ * Integers: SUM, PROD, L1 and SUM_SQUARE wrap; MEAN, L2, LOG_SUM and LOG_SUM_EXP are computed in f64 from elements
+ * rounded to f64, then truncated towards zero and saturated, NaN giving 0. Bools: MAX (any) and MIN (all) alone.
+ *
+ * The result does not depend on the number of threads: where a sum is cut depends on the shape alone.
  */
 typedef struct weft_reduce_desc {
   /**
@@ -1471,14 +1461,15 @@ typedef struct weft_reduce_desc {
    */
   struct weft_tensor x;
   /**
-   * x's dims with the reduced axes 1 or left out: the result, of x's dtype.
+   * x's dims with the reduced axes 1 or left out: the result, of x's dtype. Does not overlap x.
    */
   struct weft_tensor y;
 } weft_reduce_desc;
 
 /**
- * What `weft_cast` computes: y = x, broadcast, rounded to nearest even; float to integer truncates and saturates (NaN
- * gives 0); integer to integer wraps; anything but 0 is true.
+ * What `weft_cast` computes: y = x, broadcast. To a float: rounded to nearest even, once, whatever x is. Float to integer
+ * truncates and saturates (NaN gives 0); integer to integer wraps; anything but 0 is true, and a bool is read as 0 or 1.
+ * Equal dtypes: the bytes move as they are, WEFT_CAST_SATURATE or not. The payload of a NaN is not kept in a conversion.
  */
 typedef struct weft_cast_desc {
   /**
@@ -1500,20 +1491,6 @@ typedef struct weft_cast_desc {
 } weft_cast_desc;
 
 /**
- * Options of `weft_port_create`.
- */
-typedef struct weft_port_desc {
-  /**
-   * sizeof(weft_port_desc).
-   */
-  uint32_t struct_size;
-  /**
-   * How many requests may be pending or wait to be taken, 1048576 at most; 0 means 4096.
-   */
-  uint32_t capacity;
-} weft_port_desc;
-
-/**
  * Options of `weft_queue_create`.
  */
 typedef struct weft_queue_desc {
@@ -1530,10 +1507,9 @@ typedef struct weft_queue_desc {
    */
   uint32_t depth;
   /**
-   * WEFT_PRIORITY_NORMAL (0), _HIGH or _LOW: while a queue of a higher priority has work, one of a lower priority of
-   * the same context begins none.
+   * 0.
    */
-  uint32_t priority;
+  uint32_t reserved;
 } weft_queue_desc;
 
 /**
@@ -1559,6 +1535,48 @@ typedef struct weft_queue_info {
 } weft_queue_info;
 
 /**
+ * A completion: what became of a request. Frozen: 64 bytes, whose fields never change.
+ */
+typedef struct weft_completion {
+  /**
+   * The caller's own number, from weft_submit.
+   */
+  uint64_t user_data;
+  /**
+   * The request's handle; 0 if none was asked for.
+   */
+  weft_request request;
+  /**
+   * WEFT_OK, or why it failed.
+   */
+  weft_status status;
+  /**
+   * Which operation, a WEFT_OP constant.
+   */
+  uint32_t op;
+  /**
+   * 0.
+   */
+  uint32_t flags;
+  /**
+   * 0.
+   */
+  uint32_t reserved0;
+  /**
+   * Nanoseconds that the device spent on it.
+   */
+  uint64_t device_ns;
+  /**
+   * 0.
+   */
+  uint64_t result;
+  /**
+   * 0.
+   */
+  uint64_t reserved1[2];
+} weft_completion;
+
+/**
  * Success.
  */
 #define WEFT_OK 0
@@ -1579,104 +1597,84 @@ typedef struct weft_queue_info {
 #define WEFT_WOULD_BLOCK 3
 
 /**
- * A cancel found the request already complete.
- */
-#define WEFT_NOT_FOUND 4
-
-/**
- * A cancel found the request begun: it goes on.
- */
-#define WEFT_TOO_LATE 5
-
-/**
  * An argument is null, out of range, misaligned, or contradicts another.
  */
-#define WEFT_ERROR_INVALID_ARGUMENT -1
+#define WEFT_ERROR_INVALID_ARGUMENT (-1)
 
 /**
  * A handle names an object that was released.
  */
-#define WEFT_ERROR_STALE_HANDLE -2
+#define WEFT_ERROR_STALE_HANDLE (-2)
 
 /**
  * A handle was never issued, or names an object of another kind.
  */
-#define WEFT_ERROR_WRONG_KIND -3
+#define WEFT_ERROR_WRONG_KIND (-3)
 
 /**
  * Objects of two contexts meet in one call.
  */
-#define WEFT_ERROR_WRONG_CONTEXT -4
+#define WEFT_ERROR_WRONG_CONTEXT (-4)
 
 /**
  * Host memory ran out, or a fixed limit of the library was reached.
  */
-#define WEFT_ERROR_OUT_OF_MEMORY -5
+#define WEFT_ERROR_OUT_OF_MEMORY (-5)
 
 /**
  * Device memory ran out.
  */
-#define WEFT_ERROR_OUT_OF_DEVICE_MEMORY -6
+#define WEFT_ERROR_OUT_OF_DEVICE_MEMORY (-6)
 
 /**
  * A device, driver or library that the call needs is not on this machine.
  */
-#define WEFT_ERROR_UNAVAILABLE -7
+#define WEFT_ERROR_UNAVAILABLE (-7)
 
 /**
  * The request is well formed, but this device has no way to run it.
  */
-#define WEFT_ERROR_UNSUPPORTED -8
+#define WEFT_ERROR_UNSUPPORTED (-8)
 
 /**
  * The device failed for good; every request of its context ends with this.
  */
-#define WEFT_ERROR_DEVICE_LOST -9
+#define WEFT_ERROR_DEVICE_LOST (-9)
 
 /**
  * An index read from a buffer at run time lies outside the tensor that it indexes.
  */
-#define WEFT_ERROR_OUT_OF_RANGE -10
+#define WEFT_ERROR_OUT_OF_RANGE (-10)
 
 /**
  * The request was cancelled before it ran.
  */
-#define WEFT_ERROR_CANCELLED -11
+#define WEFT_ERROR_CANCELLED (-11)
 
 /**
  * The request's deadline passed before it completed.
  */
-#define WEFT_ERROR_DEADLINE_EXCEEDED -12
+#define WEFT_ERROR_DEADLINE_EXCEEDED (-12)
 
 /**
  * A request that this one waited for failed.
  */
-#define WEFT_ERROR_DEPENDENCY_FAILED -13
+#define WEFT_ERROR_DEPENDENCY_FAILED (-13)
 
 /**
  * The process is a fork's child: the library works in the parent alone.
  */
-#define WEFT_ERROR_FORKED -14
+#define WEFT_ERROR_FORKED (-14)
 
 /**
  * The header that the caller was compiled with and this library do not fit.
  */
-#define WEFT_ERROR_ABI_MISMATCH -15
+#define WEFT_ERROR_ABI_MISMATCH (-15)
 
 /**
  * A defect of this library, stopped at its border. Please report it.
  */
-#define WEFT_ERROR_INTERNAL -16
-
-/**
- * The call is not allowed in a completion's callback, where it could wait for itself.
- */
-#define WEFT_ERROR_IN_CALLBACK -17
-
-/**
- * The library was shut down: it accepts no more work.
- */
-#define WEFT_ERROR_SHUT_DOWN -18
+#define WEFT_ERROR_INTERNAL (-16)
 
 #ifdef __cplusplus
 extern "C" {
@@ -1689,9 +1687,7 @@ extern "C" {
  * WEFT_ERROR_INVALID_ARGUMENT (options, buffer is NULL); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_OUT_OF_DEVICE_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `options` is NULL or a struct of its struct_size, `buffer` NULL or valid for one write.
+ * Memory: `options` is NULL or a struct of its struct_size, `buffer` NULL or valid for one write.
  */
 weft_status weft_buffer_create(weft_context context,
                                uint64_t size,
@@ -1704,9 +1700,7 @@ weft_status weft_buffer_create(weft_context context,
  * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
  * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `info` is NULL or points to a weft_buffer_info of info->struct_size bytes.
+ * Memory: `info` is NULL or points to a weft_buffer_info of info->struct_size bytes.
  */
 weft_status weft_buffer_info_get(weft_buffer buffer, struct weft_buffer_info *info);
 
@@ -1724,9 +1718,7 @@ weft_status weft_buffer_release(weft_buffer buffer);
  * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (count is NULL);
  * WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `count` is NULL or valid for one write.
+ * Memory: `count` is NULL or valid for one write.
  */
 weft_status weft_device_count(uint32_t *count);
 
@@ -1736,9 +1728,7 @@ weft_status weft_device_count(uint32_t *count);
  * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (no such device, info is NULL,
  * struct_size); WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `info` is NULL or points to a weft_device_info of info->struct_size bytes.
+ * Memory: `info` is NULL or points to a weft_device_info of info->struct_size bytes.
  */
 weft_status weft_device_info_get(uint32_t index, struct weft_device_info *info);
 
@@ -1750,9 +1740,7 @@ weft_status weft_device_info_get(uint32_t index, struct weft_device_info *info);
  * WEFT_ERROR_UNAVAILABLE (the sentence says why and what to do); WEFT_ERROR_OUT_OF_MEMORY (also: 256 contexts are
  * open); WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `device` is NULL or a zero-terminated string, `options` NULL or a struct of its struct_size, `context` NULL or valid
+ * Memory: `device` is NULL or a zero-terminated string, `options` NULL or a struct of its struct_size, `context` NULL or valid
  * for one write.
  */
 weft_status weft_context_create(const char *device, const struct weft_context_desc *options, weft_context *context);
@@ -1763,9 +1751,7 @@ weft_status weft_context_create(const char *device, const struct weft_context_de
  * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
  * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `info` is NULL or points to a weft_context_info of info->struct_size bytes.
+ * Memory: `info` is NULL or points to a weft_context_info of info->struct_size bytes.
  */
 weft_status weft_context_info_get(weft_context context, struct weft_context_info *info);
 
@@ -1817,15 +1803,6 @@ const char *weft_status_name(weft_status status);
 const char *weft_last_error(void);
 
 /**
- * Accepts no more work from here on, and waits until all that was accepted is complete, `timeout_ns` at the most. For
- * the end of a program or before it unloads what its callbacks use; releases go on working, and it may be called again.
- *
- * Thread safety: any thread. Blocks: yes. Returns: WEFT_OK; WEFT_TIMEOUT: work is still in flight; WEFT_ERROR_FORKED.
- * Since: 1.0.
- */
-weft_status weft_shutdown(uint64_t timeout_ns);
-
-/**
  * D = act(alpha A B + beta C + bias): see weft_matmul_desc. A [..., M, K], B [..., K, N], D [..., M, N]; any strides, batch axes
  * broadcast; f32, f64, f16, bf16.
  *
@@ -1834,9 +1811,7 @@ weft_status weft_shutdown(uint64_t timeout_ns);
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_matmul(weft_queue queue,
                         const struct weft_matmul_desc *desc,
@@ -1852,9 +1827,7 @@ weft_status weft_matmul(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_attention(weft_queue queue,
                            const struct weft_attention_desc *desc,
@@ -1870,9 +1843,7 @@ weft_status weft_attention(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_rms_norm(weft_queue queue,
                           const struct weft_norm_desc *desc,
@@ -1888,9 +1859,7 @@ weft_status weft_rms_norm(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_layer_norm(weft_queue queue,
                             const struct weft_norm_desc *desc,
@@ -1905,9 +1874,7 @@ weft_status weft_layer_norm(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_rope(weft_queue queue,
                       const struct weft_rope_desc *desc,
@@ -1922,9 +1889,7 @@ weft_status weft_rope(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_elementwise(weft_queue queue,
                              const struct weft_elementwise_desc *desc,
@@ -1939,9 +1904,7 @@ weft_status weft_elementwise(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_softmax(weft_queue queue,
                          const struct weft_softmax_desc *desc,
@@ -1956,9 +1919,7 @@ weft_status weft_softmax(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_gather_rows(weft_queue queue,
                              const struct weft_rows_desc *desc,
@@ -1973,9 +1934,7 @@ weft_status weft_gather_rows(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_scatter_rows(weft_queue queue,
                               const struct weft_rows_desc *desc,
@@ -1990,9 +1949,7 @@ weft_status weft_scatter_rows(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_top_k(weft_queue queue,
                        const struct weft_rank_desc *desc,
@@ -2007,9 +1964,7 @@ weft_status weft_top_k(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_arg_reduce(weft_queue queue,
                             const struct weft_rank_desc *desc,
@@ -2024,9 +1979,7 @@ weft_status weft_arg_reduce(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_reduce(weft_queue queue,
                         const struct weft_reduce_desc *desc,
@@ -2041,111 +1994,12 @@ weft_status weft_reduce(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_cast(weft_queue queue,
                       const struct weft_cast_desc *desc,
                       const struct weft_submit *options,
                       weft_request *out);
-
-/**
- * Creates a port. Requests of any queue of any context whose weft_submit names it post their completions there;
- * `context` is the one that the port belongs to. `options` may be NULL.
- *
- * Thread safety: any thread. Blocks: no. Ownership: release the port with weft_port_release. Returns: WEFT_OK;
- * WEFT_ERROR_INVALID_ARGUMENT (options, port is NULL); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
- * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED. Since: 1.0.
- *
- * # Safety
- *
- * `options` is NULL or a struct of its struct_size, `port` NULL or valid for one write.
- */
-weft_status weft_port_create(weft_context context, const struct weft_port_desc *options, weft_port *port);
-
-/**
- * Takes up to `capacity` completions that wait, oldest first, into `completions`; `*count` becomes how many.
- *
- * Thread safety: any thread, several at once. Blocks: no. Returns: WEFT_OK (also when there are none);
- * WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
- *
- * # Safety
- *
- * `completions` is valid for `capacity` writes, `count` NULL or valid for one write.
- */
-weft_status weft_port_poll(weft_port port, struct weft_completion *completions, uint32_t capacity, uint32_t *count);
-
-/**
- * As weft_port_poll, but waits up to `timeout_ns` for the first completion. weft_port_wake ends the wait early.
- *
- * Thread safety: any thread, several at once. Blocks: yes. Returns: WEFT_OK (*count may be 0 after a wake);
- * WEFT_TIMEOUT; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK;
- * WEFT_ERROR_FORKED. Since: 1.0.
- *
- * # Safety
- *
- * `completions` is valid for `capacity` writes, `count` NULL or valid for one write.
- */
-weft_status weft_port_wait(weft_port port,
-                           struct weft_completion *completions,
-                           uint32_t capacity,
-                           uint64_t timeout_ns,
-                           uint32_t *count);
-
-/**
- * Takes up to `most` completions that wait (0: all that wait now) and calls their callbacks on this thread; those
- * without one are only taken. `*count`, unless NULL, becomes how many were taken. A callback may submit, poll, cancel and
- * release, but not wait, drain or dispatch; it must not throw.
- *
- * Thread safety: any thread, several at once. Blocks: as long as the callbacks do. Returns: WEFT_OK;
- * WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK;
- * WEFT_ERROR_FORKED. Since: 1.0.
- *
- * # Safety
- *
- * `count` is NULL or valid for one write; the callbacks keep their promise.
- */
-weft_status weft_port_dispatch(weft_port port,
-                               uint32_t most,
-                               uint32_t *count);
-
-/**
- * Gives an eventfd that is readable while completions wait, for poll, epoll, libuv, asyncio and the like. Do not read
- * or close it: taking the last completion clears it. It lives as long as the port.
- *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY (no more descriptors); WEFT_ERROR_FORKED. Since: 1.0.
- *
- * # Safety
- *
- * `fd` is NULL or valid for one write.
- */
-weft_status weft_port_event_handle(weft_port port, int64_t *fd);
-
-/**
- * For loops that are told of edges alone (EPOLLET): makes the event handle readable anew if completions wait.
- *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
- */
-weft_status weft_port_arm(weft_port port);
-
-/**
- * Ends every weft_port_wait on this port, and makes the event handle readable once.
- *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
- */
-weft_status weft_port_wake(weft_port port);
-
-/**
- * Gives up a port. Requests in flight that name it still complete, and their records are dropped with it. 0 is allowed.
- *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
- * WEFT_ERROR_FORKED. Since: 1.0.
- */
-weft_status weft_port_release(weft_port port);
 
 /**
  * Creates a queue. Its requests run one after another in the order of submission; requests of different queues run
@@ -2155,9 +2009,7 @@ weft_status weft_port_release(weft_port port);
  * WEFT_ERROR_INVALID_ARGUMENT (options, queue is NULL); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
  * WEFT_ERROR_OUT_OF_MEMORY (also: no more threads); WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `options` is NULL or a struct of its struct_size, `queue` NULL or valid for one write.
+ * Memory: `options` is NULL or a struct of its struct_size, `queue` NULL or valid for one write.
  */
 weft_status weft_queue_create(weft_context context, const struct weft_queue_desc *options, weft_queue *queue);
 
@@ -2167,9 +2019,7 @@ weft_status weft_queue_create(weft_context context, const struct weft_queue_desc
  * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
  * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `info` is NULL or points to a weft_queue_info of info->struct_size bytes.
+ * Memory: `info` is NULL or points to a weft_queue_info of info->struct_size bytes.
  */
 weft_status weft_queue_info_get(weft_queue queue, struct weft_queue_info *info);
 
@@ -2201,9 +2051,7 @@ weft_status weft_queue_release(weft_queue queue);
  * sentence in weft_last_error; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `requests` is NULL or valid for `count` reads, `index` NULL or valid for one write.
+ * Memory: `requests` is NULL or valid for `count` reads, `index` NULL or valid for one write.
  */
 weft_status weft_request_wait(const weft_request *requests,
                               uint32_t count,
@@ -2226,9 +2074,7 @@ weft_status weft_request_poll(weft_request request);
  * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_NOT_READY while it is pending (*completion is left
  * alone); WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `completion` is NULL or valid for one write.
+ * Memory: `completion` is NULL or valid for one write.
  */
 weft_status weft_request_completion(weft_request request, struct weft_completion *completion);
 
@@ -2239,20 +2085,9 @@ weft_status weft_request_completion(weft_request request, struct weft_completion
  * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
  * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `buffer` is NULL or valid for `capacity` writes, `needed` NULL or valid for one write.
+ * Memory: `buffer` is NULL or valid for `capacity` writes, `needed` NULL or valid for one write.
  */
 weft_status weft_request_error(weft_request request, char *buffer, size_t capacity, size_t *needed);
-
-/**
- * Cancels a request that has not begun. Its completion still comes, once, and says what happened.
- *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK: it will not run and ends with WEFT_ERROR_CANCELLED;
- * WEFT_TOO_LATE: it has begun, and goes on; WEFT_NOT_FOUND: it was complete; WEFT_ERROR_INVALID_ARGUMENT;
- * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
- */
-weft_status weft_request_cancel(weft_request request);
 
 /**
  * Gives up a request's handle. The request itself still runs and completes. 0 is allowed.
@@ -2271,9 +2106,7 @@ weft_status weft_request_release(weft_request request);
  * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
  * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `src` is NULL or readable for `size` bytes until completion; `options` NULL or a struct of its struct_size; `out`
+ * Memory: `src` is NULL or readable for `size` bytes until completion; `options` NULL or a struct of its struct_size; `out`
  * NULL or valid for one write.
  */
 weft_status weft_write(weft_queue queue,
@@ -2293,9 +2126,7 @@ weft_status weft_write(weft_queue queue,
  * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
  * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `dst` is NULL or writable for `size` bytes until completion; `options` NULL or a struct of its struct_size; `out`
+ * Memory: `dst` is NULL or writable for `size` bytes until completion; `options` NULL or a struct of its struct_size; `out`
  * NULL or valid for one write.
  */
 weft_status weft_read(weft_queue queue,
@@ -2315,9 +2146,7 @@ weft_status weft_read(weft_queue queue,
  * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
  * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
+ * Memory: `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
  */
 weft_status weft_copy(weft_queue queue,
                       weft_buffer src,
@@ -2337,9 +2166,7 @@ weft_status weft_copy(weft_queue queue,
  * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
  * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
+ * Memory: `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
  */
 weft_status weft_fill(weft_queue queue,
                       weft_buffer buffer,
@@ -2358,9 +2185,7 @@ weft_status weft_fill(weft_queue queue,
  * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
  * WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
+ * Memory: `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
  */
 weft_status weft_barrier(weft_queue queue, const struct weft_submit *options, weft_request *out);
 

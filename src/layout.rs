@@ -222,6 +222,14 @@ impl Layout {
         out
     }
 
+    /// The outer axes alone and the last `inner` alone.
+    pub fn split(&self, inner: usize) -> (Self, Self) {
+        let at = self.rank - inner;
+        let part =
+            |range: std::ops::Range<usize>| Self::strided(&self.dims[range.clone()], &self.strides[range]);
+        (part(0..at), part(at..self.rank))
+    }
+
     /// Where the element with this row-major number lies, from the origin.
     pub fn offset_of(&self, mut number: usize) -> isize {
         let mut offset = 0;

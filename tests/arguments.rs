@@ -170,7 +170,8 @@ fn right_descriptors_run_and_wrong_sizes_are_told() {
         }
         let mut longer = case.bytes.clone();
         longer.extend([0; 24]);
-        put(&mut longer, 0, &(longer.len() as u32).to_ne_bytes());
+        let length = longer.len() as u32;
+        put(&mut longer, 0, &length.to_ne_bytes());
         assert_eq!(outcome(&world, &case, &longer).0, WEFT_OK, "{}: a zero tail is fine", case.name);
         longer[size + 17] = 1;
         let (status, text) = outcome(&world, &case, &longer);

@@ -133,7 +133,7 @@ pub fn erf(x: f32) -> f32 {
     p = p * z - 2.685_381_3e-2;
     p = p * z + 0.112_835_854;
     p = p * z - 0.376_126_26;
-    p = p * z + 1.128_379_1;
+    p = p * z + std::f32::consts::FRAC_2_SQRT_PI;
     let large = (1.0 - erfc(x.abs())).copysign(x);
     if x.abs() < 1.0 { x * p } else { large }
 }

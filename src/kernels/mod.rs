@@ -1,6 +1,13 @@
 //! Mathematics that two or more families use. Nothing here knows an operation.
 
 pub mod angle;
+pub mod block;
+pub mod convert;
 pub mod math;
+pub mod moves;
+pub mod narrow;
+pub mod philox;
+pub mod reader;
 mod versions;
 pub mod walk;
+pub mod widen;

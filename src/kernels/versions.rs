@@ -26,9 +26,9 @@ macro_rules! for_each_isa {
             #[cfg(target_arch = "x86_64")]
             match $crate::device::cpu::isa() {
                 // SAFETY: `isa` answers so only on a machine that has these features.
-                $crate::device::cpu::Isa::Avx512 | $crate::device::cpu::Isa::Avx512Bf16 => return unsafe { avx512($($arg),*) },
+                $crate::device::cpu::Isa::Avx512 | $crate::device::cpu::Isa::Avx512Bf16 => return unsafe { avx512 $(::<$($G),+>)? ($($arg),*) },
                 // SAFETY: as above.
-                $crate::device::cpu::Isa::Avx2 => return unsafe { avx2($($arg),*) },
+                $crate::device::cpu::Isa::Avx2 => return unsafe { avx2 $(::<$($G),+>)? ($($arg),*) },
                 _ => {}
             }
             body $(::<$($G),+>)? ($($arg),*)

@@ -48,6 +48,33 @@ impl<const N: usize> Walk<N> {
         }
         at
     }
+
+    /// Elements in all runs.
+    pub fn count(&self) -> usize {
+        self.runs() * self.run
+    }
+
+    /// Calls `part(at, count)` for each stretch of a run within the elements `start..end`, in order.
+    pub fn parts(&self, start: usize, end: usize, mut part: impl FnMut([isize; N], usize)) {
+        let mut next = start;
+        while next < end {
+            let (number, skipped) = (next / self.run, next % self.run);
+            let count = (self.run - skipped).min(end - next);
+            let mut at = self.start(number);
+            (0..N).for_each(|n| at[n] += skipped as isize * self.strides[n]);
+            part(at, count);
+            next += count;
+        }
+    }
+}
+
+impl<const N: usize> Walk<N> {
+    /// Where element `number`, in row-major order, lies of each operand.
+    pub fn at(&self, number: usize) -> [isize; N] {
+        let (mut at, along) = (self.start(number / self.run), (number % self.run) as isize);
+        (0..N).for_each(|n| at[n] += along * self.strides[n]);
+        at
+    }
 }
 
 #[cfg(test)]

@@ -76,6 +76,11 @@ impl Operand {
         self.buffer.ptr().wrapping_add(self.place.offset as usize).cast()
     }
 
+    /// The address of element (0, ..., 0) as bytes; see [`ptr`](Self::ptr).
+    pub fn address(&self) -> *mut u8 {
+        self.buffer.ptr().wrapping_add(self.place.offset as usize)
+    }
+
     /// An error unless the element type is one of `allowed`.
     pub fn expect_dtype(&self, allowed: &[Dtype]) -> Result<()> {
         let names = || allowed.iter().map(|dtype| dtype.name()).collect::<Vec<_>>().join(", ");

@@ -1,4 +1,16 @@
-"""Weft from Python through its C header, for tests and benchmarks: cffi reads include/weft.h itself."""
+"""Weft from Python through its C header, for tests and benchmarks.
+
+cffi reads include/weft.h itself, so that the structs here are the ones C sees. `Session` is a context and a queue,
+`Array` a tensor in a buffer: its dtype is numpy's, or one that ml_dtypes adds (bfloat16, float8_e4m3fn, float8_e5m2).
+
+    session = Session()
+    a, b = session.put(numpy_a), session.put(numpy_b)
+    d = session.output((m, n), a.dtype)
+    session.run("matmul", a=a, b=b, d=d)
+    d.numpy()
+
+WEFT_LIB names the library, target/release/libweft.so unless set; WEFT_DEVICE the device, "auto" unless set.
+"""
 import os
 import re
 
@@ -7,18 +19,18 @@ import numpy as np
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FOREVER = 2**64 - 1
+POISON = 0xDB
 
 ffi = cffi.FFI()
-header = os.path.join(ROOT, "include", "weft.h")
-text = re.sub(r"#ifdef __cplusplus.*?#endif[^\n]*", "", open(header).read(), flags=re.S)
-text = re.sub(r"/\*.*?\*/|^[ \t]*#[^\n]*$", "", text, flags=re.S | re.M)
-ffi.cdef(text)
+with open(os.path.join(ROOT, "include", "weft.h")) as file:
+    header = file.read()
+text = re.sub(r"#ifdef __cplusplus.*?#endif[^\n]*", "", header, flags=re.S)
+ffi.cdef(re.sub(r"/\*.*?\*/|^[ \t]*#[^\n]*$", "", text, flags=re.S | re.M))
 lib = ffi.dlopen(os.environ.get("WEFT_LIB", os.path.join(ROOT, "target", "release", "libweft.so")))
 
 # Constants are #defines.
-C = {}
-for name, value in re.findall(r"^#define (WEFT_\w+) (-?\d+|0x[0-9a-fA-F]+)\b", open(header).read(), re.M):
-    C[name] = int(value, 0)
+C = {name: int(value, 0)
+     for name, value in re.findall(r"^#define (WEFT_\w+) \(?(-?(?:0x)?[0-9a-fA-F]+)\)?$", header, re.M)}
 
 DTYPES = {"float32": "F32", "float64": "F64", "float16": "F16", "bfloat16": "BF16", "float8_e4m3fn": "F8_E4M3",
           "float8_e5m2": "F8_E5M2", "int8": "I8", "int16": "I16", "int32": "I32", "int64": "I64", "uint8": "U8",
@@ -37,24 +49,44 @@ def check(status):
         raise WeftError(status)
 
 
+check(lib.weft_abi_check(C["WEFT_ABI_VERSION"]))
+
+
 def dtype_code(dtype):
-    return C["WEFT_" + DTYPES[np.dtype(dtype).name]]
+    name = np.dtype(dtype).name
+    if name not in DTYPES:
+        raise TypeError(f"Weft has no dtype {name}")
+    return C["WEFT_" + DTYPES[name]]
+
+
+def packed(shape):
+    """Row-major strides without gaps, in elements."""
+    strides = [1] * len(shape)
+    for axis in reversed(range(len(shape) - 1)):
+        strides[axis] = strides[axis + 1] * max(shape[axis + 1], 1)
+    return tuple(strides)
 
 
 class Array:
     """A numpy-shaped tensor on the device: a buffer and the weft_tensor that describes it."""
 
-    def __init__(self, session, shape, dtype, strides=None, offset=0, buffer=None, nbytes=None):
+    def __init__(self, session, shape, dtype, strides=None, offset=0, buffer=None, nbytes=None, base=None):
         self.session, self.shape, self.dtype = session, tuple(int(d) for d in shape), np.dtype(dtype)
         self.strides, self.offset = strides, offset
+        # A view keeps alive what owns its buffer.
+        self.base = base
         size = int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
         self.owner = buffer is None
         self.buffer = session.buffer(nbytes or size) if buffer is None else buffer
 
     @property
+    def rank(self):
+        return len(self.shape)
+
+    @property
     def tensor(self):
         t = ffi.new("weft_tensor *")
-        t.buffer, t.offset, t.dtype, t.rank = self.buffer, self.offset, dtype_code(self.dtype), len(self.shape)
+        t.buffer, t.offset, t.dtype, t.rank = self.buffer, self.offset, dtype_code(self.dtype), self.rank
         for i, d in enumerate(self.shape):
             t.dims[i] = d
             if self.strides:
@@ -63,16 +95,39 @@ class Array:
 
     def view(self, shape, strides, offset_elements=0):
         """The same buffer under another shape and strides (in elements)."""
-        return Array(self.session, shape, self.dtype, strides, self.offset + offset_elements * self.dtype.itemsize, self.buffer)
+        offset = self.offset + offset_elements * self.dtype.itemsize
+        return Array(self.session, shape, self.dtype, strides, offset, self.buffer, base=self.base or self)
+
+    def seen(self, function):
+        """The view that `function` makes of a numpy array of this layout: seen(lambda a: a.T[::-1]).
+
+        The array has no memory behind it, so `function` must make views alone: reshape with copy=False."""
+        ghost = np.lib.stride_tricks.as_strided(np.zeros(1, np.int8), self.shape, self.strides or packed(self.shape))
+        out = function(ghost)
+        start = out.__array_interface__["data"][0] - ghost.__array_interface__["data"][0]
+        if out.size > 1 and not any(out.strides):
+            raise ValueError("strides of 0 alone mean packed: leave the broadcast to Weft")
+        return self.view(out.shape, out.strides, start)
+
+    def reshape(self, *shape):
+        return self.seen(lambda a: a.reshape(shape, copy=False))
+
+    def transpose(self, *order):
+        return self.seen(lambda a: a.transpose(order))
+
+    def __getitem__(self, index):
+        index = index if isinstance(index, tuple) else (index,)
+        # With an ellipsis, a single element is a view too.
+        return self.seen(lambda a: a[index if Ellipsis in index else (*index, ...)])
 
     def numpy(self):
         """A copy of a packed array."""
-        assert self.strides is None
+        assert self.strides in (None, packed(self.shape)), "only a packed array can be read"
         out = np.empty(self.shape, self.dtype)
         if out.nbytes:
-            self.session.wait(lambda r: lib.weft_read(self.session.queue, self.buffer, self.offset,
-                                                      ffi.from_buffer(out.view(np.uint8) if out.ndim else out.reshape(1).view(np.uint8)),
-                                                      out.nbytes, ffi.NULL, r))
+            raw = ffi.from_buffer(out.reshape(-1).view(np.uint8), require_writable=True)
+            self.session.wait(lambda r: lib.weft_read(self.session.queue, self.buffer, self.offset, raw, out.nbytes,
+                                                      ffi.NULL, r))
         return out
 
     def __del__(self):
@@ -83,7 +138,8 @@ class Array:
 class Session:
     """A context and a queue."""
 
-    def __init__(self, device="auto", threads=0):
+    def __init__(self, device=None, threads=0):
+        device = device or os.environ.get("WEFT_DEVICE", "auto")
         options = ffi.new("weft_context_desc *", {"struct_size": ffi.sizeof("weft_context_desc"), "threads": threads})
         out = ffi.new("uint64_t *")
         check(lib.weft_context_create(device.encode(), options, out))
@@ -110,12 +166,24 @@ class Session:
         array = np.ascontiguousarray(array).reshape(np.shape(array))
         out = Array(self, array.shape, array.dtype)
         if array.nbytes:
-            raw = array.reshape(-1).view(np.uint8)
-            self.wait(lambda r: lib.weft_write(self.queue, out.buffer, 0, ffi.from_buffer(raw), raw.nbytes, ffi.NULL, r))
+            raw = ffi.from_buffer(array.reshape(-1).view(np.uint8))
+            self.wait(lambda r: lib.weft_write(self.queue, out.buffer, 0, raw, array.nbytes, ffi.NULL, r))
         return out
 
     def empty(self, shape, dtype):
+        """A packed array, all zero."""
         return Array(self, shape, dtype)
+
+    def output(self, shape, dtype):
+        """A packed array of poison: whatever a request leaves unwritten shows."""
+        return self.fill(Array(self, shape, dtype), POISON, 1)
+
+    def fill(self, array, pattern, pattern_size):
+        """Fills a packed array with the low bytes of an integer."""
+        size = int(np.prod(array.shape, dtype=np.int64)) * array.dtype.itemsize
+        self.wait(lambda r: lib.weft_fill(self.queue, array.buffer, array.offset, size, pattern, pattern_size,
+                                          ffi.NULL, r))
+        return array
 
     def desc(self, type_name, **fields):
         d = ffi.new(type_name + " *")

@@ -223,9 +223,10 @@ impl Session {
 
     fn blank(&self, rng: &mut Rng, dtype: Dtype, dims: &[i64], style: Style) -> Tensor {
         let strides = strides(rng, dims, style);
-        let explicit =
-            if style == Style::Packed { Layout::packed(dims) } else { Layout::strided(dims, &strides) };
-        let span = explicit.span();
+        // All strides 0 would mean packed.
+        let packed = strides.iter().all(|&stride| stride == 0);
+        let layout = if packed { Layout::packed(dims) } else { Layout::strided(dims, &strides) };
+        let span = layout.span();
         let before =
             span.map_or(0, |span| -span.low) + if style == Style::Packed { 0 } else { rng.range(0, 5) };
         let size = (before + span.map_or(0, |span| span.high + 1) + rng.range(0, 3)) as usize * dtype.size();
@@ -234,8 +235,6 @@ impl Session {
         desc.offset = before as u64 * dtype.size() as u64;
         desc.dims[..dims.len()].copy_from_slice(dims);
         desc.strides[..dims.len()].copy_from_slice(&strides);
-        // All strides 0 would mean packed.
-        let layout = if strides.iter().all(|&s| s == 0) { Layout::packed(dims) } else { explicit };
         Tensor { desc, dtype, layout, image: vec![POISON; size], values: Vec::new() }
     }
 

@@ -1,0 +1,60 @@
+//! The choices on the CPU, best first, and how batches and tiles spread over threads.
+
+use super::problem::Problem;
+use super::{Matmul, gemm, gemv, naive, packed};
+use crate::device::Cpu;
+use crate::op::{Choice, first};
+use crate::status::{Error, Result};
+use parking_lot::Mutex;
+
+const CHOICES: &[Choice<Problem>] = &[
+    Choice { name: "gemv", accepts: gemv::accepts, run: |p, cpu| each(p, cpu, gemv::run) },
+    Choice { name: "packed", accepts: packed::accepts, run: |p, cpu| each(p, cpu, packed::run) },
+    Choice { name: "gemm", accepts: gemm::accepts, run: |p, cpu| each(p, cpu, gemm::run) },
+    Choice { name: "naive", accepts: |_, _| true, run: |p, cpu| each(p, cpu, naive::run) },
+];
+
+/// Below this many multiplications a matrix is not worth several threads.
+const SMALL: f64 = 4e6;
+
+/// Runs a checked multiplication.
+pub fn run(op: &Matmul, cpu: &Cpu) -> Result<()> {
+    if op.d.layout().is_empty() {
+        return Ok(());
+    }
+    first("matmul", CHOICES, &Problem::new(op), cpu)
+}
+
+/// One matrix after another on all threads, or, if they are small or many, each on one thread.
+fn each(p: &Problem, cpu: &Cpu, run: fn(&Problem, &Cpu) -> Result<()>) -> Result<()> {
+    let batches = p.batches();
+    if batches == 1 {
+        return run(&p.matrix(0), cpu);
+    }
+    if p.work() > SMALL && batches < 4 * cpu.threads() {
+        return (0..batches).try_for_each(|number| run(&p.matrix(number), cpu));
+    }
+    let tiles = batches.min(cpu.threads() * 16);
+    let cut = |tile: usize| (tile as u128 * batches as u128 / tiles as u128) as usize;
+    let ns = (p.work() / 20.0 + 100.0) * batches as f64;
+    try_parallel(cpu, tiles, ns as u64, |tile| {
+        let serial = Cpu::new(1);
+        (cut(tile)..cut(tile + 1)).try_for_each(|number| run(&p.matrix(number), &serial))
+    })
+}
+
+/// [`Cpu::parallel`] for tiles that can fail: the first error.
+pub fn try_parallel(
+    cpu: &Cpu,
+    tiles: usize,
+    ns: u64,
+    work: impl Fn(usize) -> Result<()> + Sync,
+) -> Result<()> {
+    let failed: Mutex<Option<Error>> = Mutex::new(None);
+    cpu.parallel(tiles, ns, |tile| {
+        if let Err(error) = work(tile) {
+            *failed.lock() = Some(error);
+        }
+    });
+    failed.into_inner().map_or(Ok(()), Err)
+}

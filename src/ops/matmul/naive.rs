@@ -1,0 +1,53 @@
+//! Each element by its definition, whatever the strides: the last choice.
+
+use super::element::{Real, read};
+use super::finish::{Part, finish};
+use super::problem::Problem;
+use crate::device::Cpu;
+use crate::dtype::Dtype;
+use crate::status::Result;
+
+const RUN: usize = 64;
+
+/// Multiplies one matrix.
+pub fn run(p: &Problem, cpu: &Cpu) -> Result<()> {
+    let item = p.n as f64 * p.k.max(1) as f64 * 4.0;
+    cpu.parallel_ranges(p.m, item, |from, to| {
+        for i in from..to {
+            match p.a.dtype {
+                Dtype::F64 => row::<f64>(p, i),
+                _ => row::<f32>(p, i),
+            }
+        }
+    });
+    Ok(())
+}
+
+fn row<R: Real>(p: &Problem, i: usize) {
+    for j in (0..p.n).step_by(RUN) {
+        let cols = RUN.min(p.n - j);
+        let mut sums = [R::ZERO; RUN];
+        sums.iter_mut().take(cols).enumerate().for_each(|(index, sum)| *sum = dot(p, i, j + index));
+        // SAFETY: columns j to j + cols of row i, which is this call's alone; `sums` holds as many.
+        unsafe { finish(p, Part { row: i, col: j, rows: 1, cols, sums: sums.as_ptr(), stride: RUN }) };
+    }
+}
+
+fn dot<R: Real>(p: &Problem, i: usize, j: usize) -> R {
+    let mut sum = R::ZERO;
+    for k in 0..p.k {
+        // SAFETY: elements (i, k) of A and (k, j) of B exist; the addresses are counted in elements of their size.
+        unsafe { sum += element::<R>(&p.a, i, k) * element::<R>(&p.b, k, j) };
+    }
+    sum
+}
+
+unsafe fn element<R: Real>(view: &super::problem::View, i: usize, j: usize) -> R {
+    let at = match view.dtype.size() {
+        2 => view.ptr::<u16>(i, j).cast(),
+        4 => view.ptr::<u32>(i, j).cast(),
+        _ => view.ptr::<u64>(i, j).cast::<u8>(),
+    };
+    // SAFETY: the caller's: the element exists.
+    unsafe { read(view.dtype, at) }
+}

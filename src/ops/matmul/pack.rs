@@ -1,0 +1,144 @@
+//! Packing: rows of A or columns of B become panels in which a register tile reads straight ahead.
+
+use super::element::Element;
+use super::tile::Kernel;
+use crate::dtype::{Dtype, bf16, f16};
+use crate::for_each_isa;
+
+/// Units that a panel may be overwritten with past its end.
+pub(super) const SLACK: usize = 16;
+
+/// Lines (rows of A or columns of B) to pack into a panel.
+#[derive(Clone, Copy)]
+pub struct Lines {
+    pub at: *const u8,
+    pub dtype: Dtype,
+    /// Elements from one line to the next.
+    pub line: isize,
+    /// Elements from one k to the next.
+    pub step: isize,
+    pub count: usize,
+    /// Elements of a line.
+    pub k: usize,
+}
+
+/// Writes `ceil(k / elements a unit)` times `width` units, 0 where there is no line or no element.
+///
+/// # Safety
+///
+/// The lines exist; `to` is writable for the panel and SLACK units more; a kernel of pairs has bf16 lines.
+pub unsafe fn pack(kernel: &Kernel, lines: Lines, width: usize, to: *mut u32) {
+    #[cfg(target_arch = "x86_64")]
+    if kernel.cols == 32 && lines.step == 1 {
+        // SAFETY: the caller's; only AVX-512 kernels have 32 columns.
+        return unsafe { x86::transposed(kernel.pairs, lines, width, to) };
+    }
+    match lines.dtype {
+        Dtype::Bf16 if kernel.pairs => pairs(lines, width, to),
+        Dtype::Bf16 => singles::<bf16>(lines, width, to),
+        Dtype::F16 => singles::<f16>(lines, width, to),
+        _ => singles::<f32>(lines, width, to),
+    }
+}
+
+for_each_isa! {
+    fn singles<T: Element>(lines: Lines, width: usize, to: *mut u32) {
+        for k in 0..lines.k {
+            let from = lines.at.cast::<T>().wrapping_offset((k as isize).wrapping_mul(lines.step));
+            let to = to.wrapping_add(k * width);
+            let read = |at: isize| {
+                // SAFETY: element k of line `at / line` exists: the contract of `pack`, the only caller.
+                unsafe { from.wrapping_offset(at).read().widen().to_bits() }
+            };
+            // SAFETY: `width` units of the panel.
+            let out = unsafe { std::slice::from_raw_parts_mut(to, width) };
+            let (some, none) = out.split_at_mut(lines.count);
+            if lines.line == 1 {
+                some.iter_mut().enumerate().for_each(|(i, unit)| *unit = read(i as isize));
+            } else {
+                some.iter_mut().enumerate().for_each(|(i, unit)| *unit = read((i as isize).wrapping_mul(lines.line)));
+            }
+            none.fill(0);
+        }
+    }
+}
+
+for_each_isa! {
+    fn pairs(lines: Lines, width: usize, to: *mut u32) {
+        for pair in 0..lines.k.div_ceil(2) {
+            let from = lines.at.cast::<u16>().wrapping_offset((2 * pair as isize).wrapping_mul(lines.step));
+            let both = 2 * pair + 1 < lines.k;
+            let read = |at: isize| {
+                // SAFETY: the elements 2 pair and, if `both`, 2 pair + 1 of the line exist: the contract of `pack`.
+                unsafe {
+                    let low = u32::from(from.wrapping_offset(at).read());
+                    let high = if both { u32::from(from.wrapping_offset(at).wrapping_offset(lines.step).read()) } else { 0 };
+                    low | high << 16
+                }
+            };
+            // SAFETY: `width` units of the panel.
+            let out = unsafe { std::slice::from_raw_parts_mut(to.wrapping_add(pair * width), width) };
+            let (some, none) = out.split_at_mut(lines.count);
+            if lines.line == 1 {
+                some.iter_mut().enumerate().for_each(|(i, unit)| *unit = read(i as isize));
+            } else {
+                some.iter_mut().enumerate().for_each(|(i, unit)| *unit = read((i as isize).wrapping_mul(lines.line)));
+            }
+            none.fill(0);
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::*;
+    use crate::ops::matmul::transpose::transpose;
+    use std::arch::x86_64::*;
+
+    /// Lines contiguous in k: blocks of 16 lines by 16 units through registers. A block's columns are stored whole, so
+    /// what falls past a narrow panel's line is overwritten by the next k.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+    pub unsafe fn transposed(pairs: bool, lines: Lines, width: usize, to: *mut u32) {
+        let elements = if pairs { 32 } else { 16 };
+        for k in (0..lines.k).step_by(elements) {
+            let left = (lines.k - k).min(elements);
+            let units = if pairs { left.div_ceil(2) } else { left };
+            for group in (0..width).step_by(16) {
+                let mut rows = [_mm512_setzero_si512(); 16];
+                for (i, row) in rows.iter_mut().enumerate().take(lines.count.saturating_sub(group).min(16)) {
+                    let line = ((group + i) as isize).wrapping_mul(lines.line).wrapping_add(k as isize);
+                    // SAFETY: `left` elements of the line from k exist.
+                    *row = unsafe { load(pairs, &lines, line, left) };
+                }
+                let columns = transpose(rows);
+                let first = to.wrapping_add(if pairs { k / 2 } else { k } * width + group);
+                for (unit, column) in columns.into_iter().enumerate().take(units) {
+                    // SAFETY: inside the panel and its slack.
+                    unsafe { _mm512_storeu_si512(first.wrapping_add(unit * width).cast(), column) };
+                }
+            }
+        }
+    }
+
+    /// Sixteen units of which `left` elements exist, the rest 0.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+    unsafe fn load(pairs: bool, lines: &Lines, at: isize, left: usize) -> __m512i {
+        let halves = lines.at.cast::<i16>().wrapping_offset(at);
+        let mask = ((1u64 << left) - 1) as u32;
+        // SAFETY: the mask admits `left` elements, which exist.
+        unsafe {
+            match lines.dtype {
+                Dtype::Bf16 if pairs => _mm512_maskz_loadu_epi16(mask, halves),
+                Dtype::Bf16 => {
+                    let wide = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask as u16, halves));
+                    _mm512_slli_epi32::<16>(wide)
+                }
+                Dtype::F16 => {
+                    _mm512_castps_si512(_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask as u16, halves)))
+                }
+                _ => _mm512_maskz_loadu_epi32(mask as u16, lines.at.cast::<i32>().wrapping_offset(at)),
+            }
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The multiplication as kernels see it: plain strided matrices, batch axes folded away where they can be.
+
+use super::Matmul;
+use crate::dtype::Dtype;
+use crate::layout::{Layout, WEFT_MAX_RANK};
+use crate::op::Operand;
+
+/// A matrix in a buffer: element (i, j) is at `at + i row + j col`, strides in elements.
+#[derive(Clone, Copy)]
+pub struct View {
+    pub at: *mut u8,
+    pub dtype: Dtype,
+    pub row: isize,
+    pub col: isize,
+}
+
+// SAFETY: a number here; what it points to lives as long as the operands of the operation that is running.
+unsafe impl Send for View {}
+// SAFETY: as above.
+unsafe impl Sync for View {}
+
+impl View {
+    fn new(operand: &Operand) -> Self {
+        let layout = operand.layout();
+        // The stride of an axis of one element says nothing; 1 suits every kernel.
+        let stride = |axis| if layout.dim(axis) == 1 { 1 } else { layout.stride(axis) };
+        let rank = layout.rank();
+        Self { at: address(operand), dtype: operand.dtype(), row: stride(rank - 2), col: stride(rank - 1) }
+    }
+
+    /// The address of element (i, j), which must exist.
+    #[inline(always)]
+    pub fn ptr<T>(&self, i: usize, j: usize) -> *mut T {
+        let at = (i as isize).wrapping_mul(self.row).wrapping_add((j as isize).wrapping_mul(self.col));
+        self.at.cast::<T>().wrapping_offset(at)
+    }
+
+    fn moved(&self, elements: isize) -> Self {
+        let bytes = elements.wrapping_mul(self.dtype.size() as isize);
+        Self { at: self.at.wrapping_offset(bytes), ..*self }
+    }
+
+    fn turned(&self) -> Self {
+        Self { row: self.col, col: self.row, ..*self }
+    }
+}
+
+fn address(operand: &Operand) -> *mut u8 {
+    match operand.dtype().size() {
+        2 => operand.ptr::<u16>().cast(),
+        4 => operand.ptr::<u32>().cast(),
+        _ => operand.ptr::<u64>().cast(),
+    }
+}
+
+/// What happens to the product on its way to d.
+#[derive(Clone, Copy)]
+pub struct After {
+    pub alpha: f64,
+    pub beta: f64,
+    pub epilogue: u32,
+}
+
+/// D = act(alpha A B + beta C + bias) for each matrix of a batch. The views are valid while the operation that it was
+/// made from lives.
+#[derive(Clone, Copy)]
+pub struct Problem {
+    pub m: usize,
+    pub n: usize,
+    /// 0 where A and B are not to be read.
+    pub k: usize,
+    pub a: View,
+    pub b: View,
+    pub d: View,
+    pub c: Option<View>,
+    pub bias: Option<View>,
+    pub after: After,
+    batch: Batch,
+}
+
+/// The batch axes: dim, and the strides of a, b, d, c and bias.
+#[derive(Clone, Copy)]
+struct Batch {
+    axes: [(usize, [isize; 5]); WEFT_MAX_RANK],
+    rank: usize,
+}
+
+impl Problem {
+    pub fn new(op: &Matmul) -> Self {
+        let rank = op.d.dims().len();
+        let (m, n) = (op.d.layout().dim(rank - 2), op.d.layout().dim(rank - 1));
+        let k = if op.alpha == 0.0 { 0 } else { op.a.layout().dim(rank - 1) };
+        let view = |operand: &Option<Operand>| operand.as_ref().map(View::new);
+        let mut problem = Self {
+            m,
+            n,
+            k,
+            a: View::new(&op.a),
+            b: View::new(&op.b),
+            d: View::new(&op.d),
+            c: view(&op.c),
+            bias: view(&op.bias),
+            after: After { alpha: if k == 0 { 1.0 } else { op.alpha }, beta: op.beta, epilogue: op.epilogue },
+            batch: Batch::new(op),
+        };
+        problem.fold();
+        problem.turn();
+        problem
+    }
+
+    /// How many matrices.
+    pub fn batches(&self) -> usize {
+        self.batch.axes[..self.batch.rank].iter().map(|axis| axis.0).product()
+    }
+
+    /// The matrix with this number.
+    pub fn matrix(&self, number: usize) -> Self {
+        let mut at = [0isize; 5];
+        let mut number = number;
+        for (dim, strides) in self.batch.axes[..self.batch.rank].iter().rev() {
+            let index = (number % dim) as isize;
+            number /= dim;
+            (0..5).for_each(|operand| at[operand] += index * strides[operand]);
+        }
+        Self {
+            a: self.a.moved(at[0]),
+            b: self.b.moved(at[1]),
+            d: self.d.moved(at[2]),
+            c: self.c.map(|c| c.moved(at[3])),
+            bias: self.bias.map(|bias| bias.moved(at[4])),
+            batch: Batch { rank: 0, ..self.batch },
+            ..*self
+        }
+    }
+
+    /// Whether D is A B and nothing else.
+    pub fn is_plain(&self) -> bool {
+        self.after.alpha == 1.0 && self.after.epilogue == 0 && self.c.is_none() && self.bias.is_none()
+    }
+
+    /// Multiplications with addition, as a float: the product may overflow.
+    pub fn work(&self) -> f64 {
+        self.m as f64 * self.n as f64 * self.k.max(1) as f64
+    }
+
+    /// Makes rows of the innermost batch axes that share B and continue the rows.
+    fn fold(&mut self) {
+        while self.batch.rank > 0 {
+            let (dim, strides) = self.batch.axes[self.batch.rank - 1];
+            let rows = self.m as isize;
+            let matrices = [Some(self.a), None, Some(self.d), self.c, self.bias];
+            let follows =
+                |(view, stride): (Option<View>, isize)| view.is_none_or(|view| stride == rows * view.row);
+            let follow = matrices.into_iter().zip(strides).all(follows);
+            let alone = self.m == 1;
+            if dim != 1 && (strides[1] != 0 || !(alone || follow)) {
+                return;
+            }
+            if alone && dim != 1 {
+                self.set_rows(strides);
+            }
+            self.m *= dim;
+            self.batch.rank -= 1;
+        }
+    }
+
+    fn set_rows(&mut self, strides: [isize; 5]) {
+        (self.a.row, self.d.row) = (strides[0], strides[2]);
+        self.c = self.c.map(|c| View { row: strides[3], ..c });
+        self.bias = self.bias.map(|bias| View { row: strides[4], ..bias });
+    }
+
+    /// Computes the transpose instead where that makes D's rows contiguous, or rows few.
+    fn turn(&mut self) {
+        const FEW: usize = 8;
+        let few = self.n <= FEW && self.m > FEW;
+        let many = self.m <= FEW && self.n > FEW;
+        let columns = self.d.row == 1 && self.d.col != 1;
+        if few || (columns && !many) {
+            (self.m, self.n) = (self.n, self.m);
+            (self.a, self.b) = (self.b.turned(), self.a.turned());
+            self.d = self.d.turned();
+            self.c = self.c.map(|c| c.turned());
+            self.bias = self.bias.map(|bias| bias.turned());
+            let axes = &mut self.batch.axes[..self.batch.rank];
+            axes.iter_mut().for_each(|axis| axis.1.swap(0, 1));
+        }
+    }
+}
+
+impl Batch {
+    fn new(op: &Matmul) -> Self {
+        let rank = op.d.dims().len() - 2;
+        let mut axes = [(1, [0; 5]); WEFT_MAX_RANK];
+        let layouts = [Some(&op.a), Some(&op.b), Some(&op.d), op.c.as_ref(), op.bias.as_ref()];
+        let layouts: [Option<&Layout>; 5] = layouts.map(|operand| operand.map(Operand::layout));
+        for (axis, slot) in axes.iter_mut().enumerate().take(rank) {
+            *slot = (
+                op.d.layout().dim(axis),
+                layouts.map(|layout| layout.map_or(0, |layout| layout.stride(axis))),
+            );
+        }
+        Self { axes, rank }
+    }
+}

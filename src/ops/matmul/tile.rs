@@ -1,0 +1,192 @@
+//! Register tiles: an R x 2V block of sums that stays in registers while it runs along k over two packed panels.
+//!
+//! A panel of A holds its R rows' units for each k, a panel of B its 2V columns'. A unit is 32 bits: an f32, or two
+//! neighbours in k of bf16 for the instruction that multiplies those.
+
+use super::vector::{Plain, Vector};
+use crate::device::cpu::{Isa, isa};
+
+/// Computes one tile: sums from `from` (null: zero), plus the panels' product over `depth` units, to `to`.
+pub type Tile = unsafe fn(Run);
+
+/// The operands of one tile.
+#[derive(Clone, Copy)]
+pub struct Run {
+    pub depth: usize,
+    pub a: *const u32,
+    pub b: *const u32,
+    pub from: *const f32,
+    pub from_stride: isize,
+    pub to: *mut f32,
+    pub to_stride: isize,
+}
+
+/// The tiles of one instruction set.
+pub struct Kernel {
+    /// Columns of a tile.
+    pub cols: usize,
+    /// Whether a unit is a pair of bf16.
+    pub pairs: bool,
+    /// The tile of each number of rows, from 1.
+    pub tiles: &'static [Tile],
+}
+
+impl Kernel {
+    /// The most rows of a tile.
+    pub fn rows(&self) -> usize {
+        self.tiles.len()
+    }
+
+    /// The best kernel of this machine; `bf16` if both matrices are of that type.
+    pub fn best(bf16: bool) -> &'static Self {
+        #[cfg(target_arch = "x86_64")]
+        match isa() {
+            Isa::Avx512Bf16 if bf16 => return &x86::BF16,
+            Isa::Avx512Bf16 | Isa::Avx512 => return &x86::AVX512,
+            Isa::Avx2 => return &x86::AVX2,
+            Isa::Scalar => {}
+        }
+        let _ = (bf16, isa() == Isa::Scalar);
+        &PLAIN
+    }
+}
+
+/// How units are multiplied.
+trait Multiply {
+    /// Sums, a row of a tile's half.
+    type Sums: Vector<Real = f32>;
+    /// As many units.
+    type Units: Copy;
+    /// # Safety
+    ///
+    /// As many units as there are lanes are readable.
+    unsafe fn load(at: *const u32) -> Self::Units;
+    /// # Safety
+    ///
+    /// One unit is readable.
+    unsafe fn splat(at: *const u32) -> Self::Units;
+    fn add_product(sums: Self::Sums, x: Self::Units, y: Self::Units) -> Self::Sums;
+}
+
+/// One f32 a unit.
+struct Single<V>(V);
+
+impl<V: Vector<Real = f32>> Multiply for Single<V> {
+    type Sums = V;
+    type Units = V;
+    #[inline(always)]
+    unsafe fn load(at: *const u32) -> V {
+        // SAFETY: the caller's.
+        unsafe { V::load(at.cast::<f32>()) }
+    }
+    #[inline(always)]
+    unsafe fn splat(at: *const u32) -> V {
+        // SAFETY: the caller's.
+        V::splat(unsafe { at.cast::<f32>().read() })
+    }
+    #[inline(always)]
+    fn add_product(sums: V, x: V, y: V) -> V {
+        sums.add_product(x, y)
+    }
+}
+
+#[inline(always)]
+unsafe fn tile<K: Multiply, const R: usize>(run: Run) {
+    let lanes = K::Sums::LANES;
+    let mut sums = [[K::Sums::zero(); 2]; R];
+    let at = |base: *const f32, stride: isize, i: usize, half: usize| {
+        base.wrapping_offset(i as isize * stride).wrapping_add(half * lanes)
+    };
+    if !run.from.is_null() {
+        for (i, row) in sums.iter_mut().enumerate() {
+            // SAFETY: the tile's rows of sums are readable: the caller's.
+            *row = unsafe { [0, 1].map(|half| K::Sums::load(at(run.from, run.from_stride, i, half))) };
+        }
+    }
+    let (mut a, mut b) = (run.a, run.b);
+    for _ in 0..run.depth {
+        // SAFETY: each k of the panels holds R units of A and two vectors of B.
+        unsafe {
+            let columns = [K::load(b), K::load(b.wrapping_add(lanes))];
+            for (i, row) in sums.iter_mut().enumerate() {
+                let x = K::splat(a.wrapping_add(i));
+                *row = [K::add_product(row[0], x, columns[0]), K::add_product(row[1], x, columns[1])];
+            }
+        }
+        (a, b) = (a.wrapping_add(R), b.wrapping_add(2 * lanes));
+    }
+    for (i, row) in sums.into_iter().enumerate() {
+        for (half, sums) in row.into_iter().enumerate() {
+            // SAFETY: the tile's rows are writable: the caller's.
+            unsafe { sums.store(at(run.to, run.to_stride, i, half).cast_mut()) };
+        }
+    }
+}
+
+static PLAIN: Kernel = {
+    type K = Single<Plain<f32, 4>>;
+    Kernel { cols: 8, pairs: false, tiles: &[tile::<K, 1>, tile::<K, 2>, tile::<K, 3>, tile::<K, 4>] }
+};
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::*;
+    use std::arch::x86_64::*;
+
+    /// Two bf16 a unit: the dot product of the pairs is added in f32.
+    struct Pair;
+
+    impl Multiply for Pair {
+        type Sums = __m512;
+        type Units = __m512i;
+        #[inline(always)]
+        unsafe fn load(at: *const u32) -> __m512i {
+            // SAFETY: the caller's; the instruction set is enabled where this is inlined.
+            unsafe { _mm512_loadu_si512(at.cast()) }
+        }
+        #[inline(always)]
+        unsafe fn splat(at: *const u32) -> __m512i {
+            // SAFETY: as above.
+            unsafe { _mm512_set1_epi32(at.read().cast_signed()) }
+        }
+        #[inline(always)]
+        fn add_product(sums: __m512, x: __m512i, y: __m512i) -> __m512 {
+            // SAFETY: as above; both are 64 bytes of bf16.
+            unsafe {
+                _mm512_dpbf16_ps(
+                    sums,
+                    std::mem::transmute::<__m512i, __m512bh>(x),
+                    std::mem::transmute::<__m512i, __m512bh>(y),
+                )
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+    unsafe fn avx512<const R: usize>(run: Run) {
+        // SAFETY: the caller's.
+        unsafe { tile::<Single<__m512>, R>(run) }
+    }
+
+    #[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+    unsafe fn bf16<const R: usize>(run: Run) {
+        // SAFETY: the caller's.
+        unsafe { tile::<Pair, R>(run) }
+    }
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn avx2<const R: usize>(run: Run) {
+        // SAFETY: the caller's.
+        unsafe { tile::<Single<__m256>, R>(run) }
+    }
+
+    macro_rules! tiles {
+        ($f:ident: $($rows:literal)+) => { &[$($f::<$rows>),+] };
+    }
+
+    pub static AVX512: Kernel =
+        Kernel { cols: 32, pairs: false, tiles: tiles!(avx512: 1 2 3 4 5 6 7 8 9 10 11 12 13 14) };
+    pub static BF16: Kernel =
+        Kernel { cols: 32, pairs: true, tiles: tiles!(bf16: 1 2 3 4 5 6 7 8 9 10 11 12 13 14) };
+    pub static AVX2: Kernel = Kernel { cols: 16, pairs: false, tiles: tiles!(avx2: 1 2 3 4 5 6) };
+}

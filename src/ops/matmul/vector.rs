@@ -1,0 +1,154 @@
+//! Vectors of sums: one small interface, so that a kernel is written once. Everything is inlined into functions that
+//! enable the instruction set, or it would be slow.
+
+use super::element::{Element, Real};
+
+/// Several sums that are computed together.
+pub trait Vector: Copy {
+    /// What a sum is.
+    type Real: Real;
+    /// How many sums.
+    const LANES: usize;
+    /// All zero.
+    fn zero() -> Self;
+    /// All `x`.
+    fn splat(x: Self::Real) -> Self;
+    /// Widens `LANES` elements.
+    ///
+    /// # Safety
+    ///
+    /// They are readable, and the machine has the instruction set (as for everything here).
+    unsafe fn load<W: Element>(at: *const W) -> Self;
+    /// Writes `LANES` sums.
+    ///
+    /// # Safety
+    ///
+    /// They are writable.
+    unsafe fn store(self, at: *mut Self::Real);
+    /// self + x y.
+    fn add_product(self, x: Self, y: Self) -> Self;
+    /// The sum of the lanes.
+    fn total(self) -> Self::Real;
+}
+
+/// Plain Rust, for any machine.
+#[derive(Clone, Copy)]
+pub struct Plain<R, const N: usize>([R; N]);
+
+impl<R: Real, const N: usize> Vector for Plain<R, N> {
+    type Real = R;
+    const LANES: usize = N;
+    #[inline(always)]
+    fn zero() -> Self {
+        Self([R::ZERO; N])
+    }
+    #[inline(always)]
+    fn splat(x: R) -> Self {
+        Self([x; N])
+    }
+    #[inline(always)]
+    unsafe fn load<W: Element>(at: *const W) -> Self {
+        // SAFETY: the caller's.
+        Self(std::array::from_fn(|i| unsafe { R::of(at.wrapping_add(i).read()) }))
+    }
+    #[inline(always)]
+    unsafe fn store(self, at: *mut R) {
+        // SAFETY: the caller's; an array has no alignment beyond its element's.
+        unsafe { at.cast::<[R; N]>().write(self.0) };
+    }
+    #[inline(always)]
+    fn add_product(self, x: Self, y: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] + x.0[i] * y.0[i]))
+    }
+    #[inline(always)]
+    fn total(self) -> R {
+        self.0.into_iter().fold(R::ZERO, |sum, x| sum + x)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::*;
+    use crate::dtype::Dtype;
+    use std::arch::x86_64::*;
+
+    macro_rules! vector {
+        ($V:ty, $R:ty, $lanes:literal, $zero:ident, $splat:ident, $store:ident, $fma:ident, load $at:ident $load:block, total $x:ident $total:block) => {
+            // SAFETY (all blocks): only functions that enable the instruction set inline these; the caller answers
+            // for the memory.
+            impl Vector for $V {
+                type Real = $R;
+                const LANES: usize = $lanes;
+                #[inline(always)]
+                fn zero() -> Self {
+                    // SAFETY: the instruction set is enabled, by the rule of this file.
+                    unsafe { $zero() }
+                }
+                #[inline(always)]
+                fn splat(x: $R) -> Self {
+                    // SAFETY: as above.
+                    unsafe { $splat(x) }
+                }
+                #[inline(always)]
+                unsafe fn load<W: Element>($at: *const W) -> Self {
+                    // SAFETY: as above, and the caller's for the memory.
+                    unsafe { $load }
+                }
+                #[inline(always)]
+                unsafe fn store(self, at: *mut $R) {
+                    // SAFETY: as above, and the caller's for the memory.
+                    unsafe { $store(at, self) }
+                }
+                #[inline(always)]
+                fn add_product(self, x: Self, y: Self) -> Self {
+                    // SAFETY: as above.
+                    unsafe { $fma(x, y, self) }
+                }
+                #[inline(always)]
+                fn total(self) -> $R {
+                    let $x = self;
+                    // SAFETY: as above.
+                    unsafe { $total }
+                }
+            }
+        };
+    }
+
+    vector!(__m512, f32, 16, _mm512_setzero_ps, _mm512_set1_ps, _mm512_storeu_ps, _mm512_fmadd_ps,
+        load at {
+            match W::DTYPE {
+                Dtype::F16 => _mm512_cvtph_ps(_mm256_loadu_si256(at.cast())),
+                Dtype::Bf16 => {
+                    let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(at.cast()));
+                    _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
+                }
+                _ => _mm512_loadu_ps(at.cast()),
+            }
+        },
+        total x { _mm512_reduce_add_ps(x) });
+    vector!(__m256, f32, 8, _mm256_setzero_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm256_fmadd_ps,
+    load at {
+        match W::DTYPE {
+            Dtype::F16 => _mm256_cvtph_ps(_mm_loadu_si128(at.cast())),
+            Dtype::Bf16 => {
+                let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(at.cast()));
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
+            }
+            _ => _mm256_loadu_ps(at.cast()),
+        }
+    },
+    total x {
+        let mut lanes = [0f32; 8];
+        _mm256_storeu_ps(lanes.as_mut_ptr(), x);
+        lanes.into_iter().sum()
+    });
+    vector!(__m512d, f64, 8, _mm512_setzero_pd, _mm512_set1_pd, _mm512_storeu_pd, _mm512_fmadd_pd,
+        load at { _mm512_loadu_pd(at.cast()) }, total x { _mm512_reduce_add_pd(x) });
+    vector!(__m256d, f64, 4, _mm256_setzero_pd, _mm256_set1_pd, _mm256_storeu_pd, _mm256_fmadd_pd,
+    load at { _mm256_loadu_pd(at.cast()) },
+    total x {
+        let mut lanes = [0f64; 4];
+        _mm256_storeu_pd(lanes.as_mut_ptr(), x);
+        lanes.into_iter().sum()
+    });
+}

@@ -1,0 +1,203 @@
+"""weft_matmul against PyTorch (oneDNN), OpenBLAS and MKL: one process, alternating, medians of the ratio of each pair.
+
+    python tests/bench/matmul.py [--threads 1,2] [--seconds 0.6] [--only TEXT]
+
+Peers that are not installed are left out. Time goes through the C API: submit and wait for every call; rows marked
+"batch" submit 64 and wait once. Run it on a quiet machine.
+"""
+import argparse
+import ctypes
+import ctypes.util
+import glob
+import os
+import statistics
+import sys
+import time
+
+os.environ.setdefault("OMP_WAIT_POLICY", "active")
+import numpy as np
+import torch
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "python"))
+import weft
+
+TORCH = {"f32": torch.float32, "f64": torch.float64, "bf16": torch.bfloat16, "f16": torch.float16}
+CODE = {"f32": weft.C["WEFT_F32"], "f64": weft.C["WEFT_F64"], "bf16": weft.C["WEFT_BF16"], "f16": weft.C["WEFT_F16"]}
+SIZE = {"f32": 4, "f64": 8, "bf16": 2, "f16": 2}
+
+
+def load(names):
+    for name in names:
+        for path in glob.glob(name) or [name]:
+            try:
+                return ctypes.CDLL(path)
+            except OSError:
+                pass
+    return None
+
+
+venv = os.path.dirname(os.path.dirname(sys.executable))
+OPENBLAS = load(["libopenblas.so.0", "/usr/lib/x86_64-linux-gnu/openblas-pthread/libopenblas.so.0"])
+MKL = load([os.path.join(venv, "lib", "libmkl_rt.so*")])
+
+
+class Weft:
+    def __init__(self, threads):
+        self.session = weft.Session("cpu", threads)
+        self.request = weft.ffi.new("uint64_t *")
+
+    def tensor(self, t):
+        """A weft_tensor of a torch tensor's values and strides."""
+        kind = next(k for k, v in TORCH.items() if v == t.dtype)
+        flat = t.T.contiguous() if t.stride(0) == 1 and t.stride(1) != 1 else t.contiguous()
+        raw = flat.reshape(-1).view(torch.uint8).numpy()
+        buffer = self.session.buffer(max(raw.nbytes, 64))
+        self.session.wait(lambda r: weft.lib.weft_write(self.session.queue, buffer, 0, weft.ffi.from_buffer(raw), raw.nbytes, weft.ffi.NULL, r))
+        out = weft.ffi.new("weft_tensor *")
+        out.buffer, out.dtype, out.rank = buffer, CODE[kind], 2
+        for i in range(2):
+            out.dims[i], out.strides[i] = t.shape[i], t.stride(i)
+        return out[0]
+
+    def matmul(self, a, b, d):
+        desc = self.session.desc("weft_matmul_desc")
+        desc.a, desc.b, desc.d = self.tensor(a), self.tensor(b), self.tensor(d)
+        lib, queue, null, request = weft.lib, self.session.queue, weft.ffi.NULL, self.request
+        many = weft.ffi.new("uint64_t[64]")
+        slots = [many + i for i in range(64)]
+
+        def once():
+            weft.check(lib.weft_matmul(queue, desc, null, request))
+            weft.check(lib.weft_request_wait(request, 1, 0, weft.FOREVER, null))
+            lib.weft_request_release(request[0])
+
+        def batch():
+            for slot in slots:
+                weft.check(lib.weft_matmul(queue, desc, null, slot))
+            weft.check(lib.weft_request_wait(many, 64, 0, weft.FOREVER, null))
+            for i in range(64):
+                lib.weft_request_release(many[i])
+
+        return once, batch, desc
+
+
+def blas(lib, kind, a, b, d):
+    """cblas_?gemm (or ?gemv) on torch's memory; None where the library has none for this type."""
+    names = {"f32": ("cblas_sgemm", ctypes.c_float), "f64": ("cblas_dgemm", ctypes.c_double)}
+    if lib is MKL and MKL is not None and hasattr(MKL, "cblas_gemm_bf16bf16f32"):
+        names["bf16"] = ("cblas_gemm_bf16bf16f32", ctypes.c_float)
+    if lib is None or kind not in names:
+        return None
+    name, real = names[kind]
+    f = getattr(lib, name)
+    i = ctypes.c_int
+    f.argtypes = [i, i, i, i, i, i, real, ctypes.c_void_p, i, ctypes.c_void_p, i, real, ctypes.c_void_p, i]
+    f.restype = None
+    trans = lambda t: (111, t.stride(0)) if t.stride(1) == 1 else (112, t.stride(1))
+    (ta, lda), (tb, ldb) = trans(a), trans(b)
+    m, k, n = a.shape[0], a.shape[1], b.shape[1]
+    out = torch.empty(m, n, dtype=torch.float32 if kind == "bf16" else d.dtype)
+    args = (101, ta, tb, m, n, k, 1.0, a.data_ptr(), max(lda, 1), b.data_ptr(), max(ldb, 1), 0.0, out.data_ptr(), n)
+    run = lambda: f(*args)
+    run.keep = (a, b, out)
+    return run
+
+
+def threads(count):
+    torch.set_num_threads(count)
+    if OPENBLAS is not None:
+        OPENBLAS.openblas_set_num_threads(count)
+    if MKL is not None:
+        MKL.MKL_Set_Num_Threads(count)
+
+
+def clock(f, calls):
+    start = time.perf_counter()
+    for _ in range(calls):
+        f()
+    return (time.perf_counter() - start) / calls
+
+
+def compare(ours, peers, seconds, scale=1):
+    """Median seconds of each, and the median of peer / ours over the rounds."""
+    calls = max(1, int(0.004 / max(clock(ours, 1), 1e-7)))
+    times = {name: [] for name in ["weft", *peers]}
+    end = time.perf_counter() + seconds * (1 + len(peers))
+    rounds = 0
+    while time.perf_counter() < end or rounds < 5:
+        rounds += 1
+        times["weft"].append(clock(ours, calls) / scale)
+        for name, f in peers.items():
+            times[name].append(clock(f, max(1, calls * scale)))
+    ratios = {name: statistics.median(p / w for p, w in zip(times[name], times["weft"])) for name in peers}
+    return {name: statistics.median(t) for name, t in times.items()}, ratios
+
+
+CASES = [
+    # m, k, n, types of a, b, d, B stored [N, K]
+    *[(s, s, s, t, t, t, False) for t in ("f32", "bf16", "f16", "f64") for s in (64, 256, 1024, 2048)],
+    *[(1, 4096, 4096, t, t, t, turned) for t in ("f32", "bf16", "f16", "f64") for turned in (False, True)],
+    *[(4096, 4096, 1, t, t, t, False) for t in ("f32", "bf16")],
+    *[(m, 576, 1536, "f32", t, "f32", True) for t in ("f32", "f16", "bf16") for m in (1, 4, 16, 128)],
+    (1, 576, 49152, "f32", "f16", "f32", True),
+    (128, 576, 1536, "bf16", "bf16", "bf16", True),
+]
+
+
+def run(case, count, seconds):
+    m, k, n, ta, tb, td, turned = case
+    torch.manual_seed(0)
+    a = torch.randn(m, k).to(TORCH[ta])
+    b = torch.randn(n, k).to(TORCH[tb]).T if turned else torch.randn(k, n).to(TORCH[tb])
+    d = torch.empty(m, n, dtype=TORCH[td])
+    device = Weft(count)
+    once, batch, desc = device.matmul(a, b, d)
+    peers = {}
+    if ta == tb:
+        peers["torch"] = lambda: torch.matmul(a, b, out=d)
+    else:
+        same = a.to(TORCH[tb])
+        half = torch.empty(m, n, dtype=TORCH[tb])
+        peers[f"torch {tb} x {tb}"] = lambda: torch.matmul(same, b, out=half)
+        wide = b.T.contiguous().to(TORCH[ta]).T
+        peers["torch f32 x f32"] = lambda: torch.matmul(a, wide, out=d)
+    for name, lib in (("OpenBLAS", OPENBLAS), ("MKL", MKL)):
+        call = blas(lib, ta, a, b, d) if ta == tb else None
+        if call:
+            peers[name] = call
+    for f in (once, *peers.values()):
+        clock(f, 2)
+    threads(count)
+    label = f"{m}x{k}x{n}{' B^T' if turned else ''} | {ta}{'' if ta == tb else ' x ' + tb} | {count}"
+    report(label, 2 * m * k * n, *compare(once, peers, seconds))
+    if m * n * k <= 300**3:
+        report(label + " batch", 2 * m * k * n, *compare(batch, peers, seconds, 64))
+    for t in (desc.a, desc.b, desc.d):
+        weft.lib.weft_buffer_release(t.buffer)
+    device.session.close()
+
+
+def report(label, flops, times, ratios):
+    best = min(ratios, key=lambda name: times[name])
+    rate = lambda name: flops / times[name] / 1e9
+    others = ", ".join(f"{name} {rate(name):.1f}" for name in ratios if name != best)
+    print(f"| {label} | {rate('weft'):.1f} | {best} {rate(best):.1f} | {ratios[best]:.2f} | {others} |", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--seconds", type=float, default=0.6, help="for each contender and row")
+    parser.add_argument("--only", default="", help="rows whose label holds this text")
+    args = parser.parse_args()
+    print("| M x K x N | types | threads | Weft GF/s | best peer GF/s | Weft/peer | others |\n|---|---|---|---|---|---|---|")
+    for count in map(int, args.threads.split(",")):
+        threads(count)
+        for case in CASES:
+            label = f"{case[0]}x{case[1]}x{case[2]} {case[3]} {case[4]}{' T' if case[6] else ''}"
+            if args.only in label:
+                run(case, count, args.seconds)
+
+
+if __name__ == "__main__":
+    main()

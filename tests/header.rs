@@ -1,0 +1,309 @@
+//! include/weft.h is what C gets: it is the generated one, compiles everywhere, lays structs out as Rust does, and
+//! says of every function what a caller must know; the shared library exports those functions and nothing else.
+
+use std::collections::BTreeSet;
+use std::ffi::CStr;
+use std::fmt::Write;
+use std::io::ErrorKind;
+use std::mem::offset_of;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::{env, fs};
+use weft::api::library::weft_status_name;
+use weft::api::{buffer::*, context::*, queue::*, request::*, submit::*};
+use weft::layout::weft_tensor;
+use weft::ops::softmax::weft_softmax_desc;
+use weft::ops::{
+    attention::*, cast::*, elementwise::*, matmul::*, norm::*, rank::*, reduce::*, rope::*, rows::*,
+};
+
+const GENERATED: &str = include_str!(concat!(env!("OUT_DIR"), "/weft.h"));
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/include/weft.h");
+
+#[test]
+fn the_header_is_the_generated_one() {
+    if env::var_os("WEFT_BLESS").is_some() {
+        fs::write(FILE, GENERATED).unwrap();
+    }
+    let same = fs::read_to_string(FILE).unwrap() == GENERATED;
+    assert!(
+        same,
+        "include/weft.h is not what build.rs generates; refresh: WEFT_BLESS=1 cargo test --test header"
+    );
+}
+
+/// A function of the header: its name and its comment without line ends.
+struct Function {
+    name: String,
+    comment: String,
+}
+
+fn functions() -> Vec<Function> {
+    let (_, functions) = GENERATED.split_once("extern \"C\" {").unwrap();
+    functions.split("/**").skip(1).map(function).collect()
+}
+
+fn function(text: &str) -> Function {
+    let (comment, rest) = text.split_once("*/").unwrap();
+    let (declaration, _) = rest.split_once('(').unwrap();
+    let name = declaration.rsplit([' ', '*']).next().unwrap().to_owned();
+    let comment = comment.split_whitespace().filter(|&word| word != "*").collect::<Vec<_>>().join(" ");
+    Function { name, comment }
+}
+
+/// (name, value) of every #define that has a value.
+fn defines() -> Vec<(&'static str, &'static str)> {
+    GENERATED.lines().filter_map(|line| line.strip_prefix("#define ")?.split_once(' ')).collect()
+}
+
+/// Every WEFT_ word of a text.
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| word.starts_with("WEFT_"))
+}
+
+#[test]
+fn every_function_says_what_a_caller_must_know() {
+    for Function { name, comment } in functions() {
+        for word in ["Thread safety:", "Blocks:", "Returns:", "Since:"] {
+            assert!(comment.contains(word), "{name}: its comment lacks {word:?}");
+        }
+        assert!(!comment.contains('#'), "{name}: a heading of Rust's documentation leaked into the comment");
+    }
+}
+
+#[test]
+fn every_constant_that_a_comment_names_exists() {
+    // The guard, and the text for a number that is no status.
+    let others = ["WEFT_H", "WEFT_STATUS_UNKNOWN"];
+    let defined: BTreeSet<_> = defines().iter().map(|row| row.0).chain(others).collect();
+    // "One of the WEFT_OP constants" names a family.
+    let family =
+        |word: &str| defined.iter().any(|name| name.strip_prefix(word).is_some_and(|s| s.starts_with('_')));
+    for word in names(GENERATED) {
+        assert!(defined.contains(word) || family(word), "{word} is named but not defined");
+    }
+}
+
+#[test]
+fn constants_and_types_carry_the_prefix() {
+    for (name, _) in defines() {
+        assert!(name.starts_with("WEFT_"), "{name} leaked into the header");
+    }
+    let typedefs = GENERATED.lines().filter_map(|line| line.strip_prefix("typedef "));
+    for words in typedefs {
+        assert!(
+            words.split(' ').any(|word| word.starts_with("weft_")),
+            "typedef {words}: a name without weft_"
+        );
+    }
+}
+
+#[test]
+fn every_status_has_its_name() {
+    let statuses = ["WEFT_OK", "WEFT_NOT_READY", "WEFT_TIMEOUT", "WEFT_WOULD_BLOCK"];
+    let is_status = |name: &str| statuses.contains(&name) || name.starts_with("WEFT_ERROR_");
+    let rows: Vec<_> = defines().into_iter().filter(|row| is_status(row.0)).collect();
+    assert!(rows.len() >= 20);
+    for (name, value) in rows {
+        let code = value.trim_matches(['(', ')']).parse().unwrap();
+        // SAFETY: never null, zero-terminated, a constant.
+        let told = unsafe { CStr::from_ptr(weft_status_name(code)) }.to_str().unwrap();
+        assert_eq!(told, name, "weft_status_name({code})");
+    }
+}
+
+/// libweft.so as cargo built it with this test.
+fn library() -> PathBuf {
+    let library = env::current_exe().unwrap().with_file_name("libweft.so");
+    assert!(library.exists(), "{} is missing; cargo builds it with this test", library.display());
+    library
+}
+
+/// An empty folder of this name, with a link to the library by its soname.
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("header").join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    for link in ["libweft.so", "libweft.so.1"] {
+        std::os::unix::fs::symlink(library(), folder.join(link)).unwrap();
+    }
+    folder
+}
+
+/// Runs a program; `None`, said on stderr, if it is not installed.
+fn run(program: &str, arguments: &[&str], folder: &Path) -> Option<Output> {
+    let output =
+        Command::new(program).args(arguments).current_dir(folder).env("LD_LIBRARY_PATH", folder).output();
+    match output {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            eprintln!("skipped: {program} is not installed");
+            None
+        }
+        output => Some(output.unwrap()),
+    }
+}
+
+#[track_caller]
+fn succeeded(what: &str, output: &Output) -> String {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    assert!(
+        output.status.success(),
+        "{what}: {}\n{}{}",
+        output.status,
+        text(&output.stderr),
+        text(&output.stdout)
+    );
+    text(&output.stdout)
+}
+
+/// Compiles the sources as one program against the library and runs it: what it printed.
+fn build_and_run(compiler: &str, standard: &str, sources: &[(&str, &str)]) -> Option<String> {
+    let what = format!("{compiler} {standard}");
+    let folder = folder(&what.replace(' ', "-"));
+    sources.iter().for_each(|(name, text)| fs::write(folder.join(name), text).unwrap());
+    fs::write(folder.join("weft.h"), GENERATED).unwrap();
+    let mut arguments = vec![standard, "-Wall", "-Wextra", "-pedantic", "-Werror", "-I.", "-o", "program"];
+    arguments.extend(sources.iter().map(|source| source.0));
+    arguments.extend(["-L.", "-lweft"]);
+    succeeded(&what, &run(compiler, &arguments, &folder)?);
+    Some(succeeded(&what, &run("./program", &[], &folder)?))
+}
+
+const MAIN: &str = r#"
+#include <weft.h>
+#include <weft.h>
+int fits(void);
+int main(void) { return fits() && weft_abi_check(WEFT_ABI_VERSION) == WEFT_OK ? 0 : 1; }
+"#;
+const OTHER: &str = r#"
+#include <weft.h>
+int fits(void);
+int fits(void) { return weft_abi_version() == WEFT_ABI_VERSION; }
+"#;
+
+#[test]
+fn c_compilers_take_the_header() {
+    for compiler in ["gcc", "clang"] {
+        for standard in ["-std=c99", "-std=c11", "-std=c17", "-std=c2x"] {
+            build_and_run(compiler, standard, &[("main.c", MAIN), ("other.c", OTHER)]);
+        }
+    }
+}
+
+#[test]
+fn cpp_compilers_take_the_header() {
+    for compiler in ["g++", "clang++"] {
+        for standard in ["-std=c++11", "-std=c++14", "-std=c++17", "-std=c++20", "-std=c++2b"] {
+            build_and_run(compiler, standard, &[("main.cpp", MAIN), ("other.cpp", OTHER)]);
+        }
+    }
+}
+
+/// (struct, its fields) as the header has them.
+fn structs() -> Vec<(&'static str, Vec<&'static str>)> {
+    let bodies = GENERATED.split("typedef struct ").skip(1);
+    bodies.map(|text| text.split_once(" {").unwrap()).map(|(name, body)| (name, fields(body))).collect()
+}
+
+fn fields(body: &str) -> Vec<&str> {
+    let (body, _) = body.split_once("\n}").unwrap();
+    let declarations =
+        body.lines().map(str::trim).filter(|line| line.ends_with(';') && !line.starts_with('*'));
+    declarations.map(field).collect()
+}
+
+/// The name that `uint32_t units;` or `char name[32];` declares.
+fn field(declaration: &str) -> &str {
+    let declarator = declaration.rsplit([' ', '*']).next().unwrap();
+    declarator.split(['[', ';']).next().unwrap()
+}
+
+/// A C program that prints "struct size" and "struct.field offset", a line each.
+fn layout_program() -> String {
+    let mut text = String::from("#include <stdio.h>\n#include <weft.h>\nint main(void) {\n");
+    for (name, fields) in structs() {
+        writeln!(text, "printf(\"{name} %u\\n\", (unsigned)sizeof({name}));").unwrap();
+        for field in fields {
+            writeln!(text, "printf(\"{name}.{field} %u\\n\", (unsigned)offsetof({name}, {field}));").unwrap();
+        }
+    }
+    text + "return 0;\n}\n"
+}
+
+/// The same lines from Rust, for structs and fields written out.
+macro_rules! layouts {
+    ($($name:ident { $($field:ident)* })*) => {
+        BTreeSet::from([$(
+            format!("{} {}", stringify!($name), size_of::<$name>()),
+            $(format!("{}.{} {}", stringify!($name), stringify!($field), offset_of!($name, $field)),)*
+        )*])
+    };
+}
+
+#[test]
+fn structs_lie_in_c_as_in_rust() {
+    let rust = layouts! {
+        weft_buffer_desc { struct_size flags }
+        weft_buffer_info { struct_size state size generation reserved }
+        weft_device_info { struct_size kind name description memory units reserved }
+        weft_context_desc { struct_size threads }
+        weft_context_info { struct_size kind threads state buffer_bytes }
+        weft_queue_desc { struct_size flags depth reserved }
+        weft_queue_info { struct_size depth submitted completed }
+        weft_submit { struct_size flags user_data timeout_ns }
+        weft_completion { user_data request status op flags reserved0 device_ns result reserved1 }
+        weft_tensor { buffer offset dtype rank dims strides }
+        weft_matmul_desc {
+            struct_size flags a b c d bias alpha beta epilogue compute a_scale b_scale d_scale aux
+        }
+        weft_attention_desc {
+            struct_size flags q k v o lse bias alibi_slopes sink_logits q_lengths kv_lengths q_starts kv_starts
+            block_table scale softcap window_left window_right sink_tokens dropout seed offset
+        }
+        weft_norm_desc { struct_size flags x residual weight bias y sum mean rstd axes reserved epsilon }
+        weft_rope_desc {
+            struct_size flags x y positions cos sin factors base frequency_scale attention_factor position_start
+            rotary_dim
+        }
+        weft_elementwise_desc { struct_size flags function reserved a b c y alpha beta }
+        weft_softmax_desc { struct_size flags x y axis reserved scale }
+        weft_rows_desc { struct_size flags table indices rows }
+        weft_rank_desc { struct_size flags x values indices axis k }
+        weft_reduce_desc { struct_size flags function axes x y }
+        weft_cast_desc { struct_size flags x y }
+    };
+    let program = layout_program();
+    for compiler in ["gcc", "clang"] {
+        let Some(printed) = build_and_run(compiler, "-std=c11", &[("layout.c", &program)]) else { continue };
+        let c: BTreeSet<String> = printed.lines().map(str::to_owned).collect();
+        let apart: Vec<_> = c.symmetric_difference(&rust).collect();
+        assert!(apart.is_empty(), "{compiler}: in C or in this test's list, but not in both: {apart:#?}");
+    }
+}
+
+#[test]
+fn the_library_exports_the_functions_of_the_header_alone() {
+    let library = library();
+    let Some(output) = run("nm", &["-D", "--defined-only", library.to_str().unwrap()], Path::new(".")) else {
+        return;
+    };
+    let text = succeeded("nm", &output);
+    let exported: BTreeSet<_> = text.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
+    let functions = functions();
+    let declared: BTreeSet<_> = functions.iter().map(|function| function.name.as_str()).collect();
+    assert!(declared.iter().all(|name| name.starts_with("weft_")));
+    let apart: Vec<_> = exported.symmetric_difference(&declared).collect();
+    assert!(apart.is_empty(), "exported by the library or declared in the header, but not both: {apart:?}");
+}
+
+#[test]
+fn the_library_needs_the_c_library_alone() {
+    let library = library();
+    let Some(output) = run("readelf", &["-d", library.to_str().unwrap()], Path::new(".")) else { return };
+    let text = succeeded("readelf", &output);
+    let known = ["libc.so", "libm.so", "libgcc_s.so", "libpthread.so", "libdl.so", "ld-linux"];
+    for line in text.lines().filter(|line| line.contains("(NEEDED)")) {
+        let (_, name) = line.split_once('[').unwrap();
+        assert!(known.iter().any(|prefix| name.starts_with(prefix)), "libweft.so needs {name}");
+    }
+}
