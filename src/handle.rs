@@ -76,6 +76,7 @@ impl<T> Registry<T> {
 
     /// Stores `value`, which belongs to context slot `context`, and returns its handle.
     pub fn insert(&self, context: u8, value: Arc<T>) -> Result<u64> {
+        crate::reserve::check()?;
         let slots = &mut *self.slots.write();
         let index = match slots.free.pop_front() {
             Some(index) => index,

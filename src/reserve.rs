@@ -5,6 +5,7 @@
 //! comes from here, so that the call gets as far as saying OUT_OF_MEMORY. 256 blocks of 4 KiB, which cost nothing
 //! until they are touched; each is given back to the reserve when it is freed.
 
+use crate::status::{Error, Result};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU64, Ordering::*};
@@ -27,6 +28,16 @@ struct Reserve;
 
 #[global_allocator]
 static ALLOCATOR: Reserve = Reserve;
+
+/// An error once half of the reserve is in use: what makes objects that last asks first, so that the other half is there
+/// for what must not fail, such as a completion.
+pub fn check() -> Result<()> {
+    let used: u32 = USED.iter().map(|bits| bits.load(Relaxed).count_ones()).sum();
+    match used as usize > BLOCKS / 2 {
+        false => Ok(()),
+        true => Err(Error::out_of_memory(BLOCK)),
+    }
+}
 
 /// A free block, marked as used; null when there is none or it would not do.
 fn take(layout: Layout) -> *mut u8 {

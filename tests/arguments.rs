@@ -411,7 +411,11 @@ fn the_other_functions_tell_bad_arguments() {
         told(weft_queue_drain(0, 0), bad, "queue");
         told(weft_queue_release(s.context), WEFT_ERROR_WRONG_KIND, "queue");
         told(weft_request_wait(ptr::null(), 3, WEFT_WAIT_ALL, 0, ptr::null_mut()), bad, "requests is NULL");
-        told(weft_request_wait([0u64].as_ptr(), 1, WEFT_WAIT_ALL, 0, ptr::null_mut()), bad, "request is 0");
+        told(
+            weft_request_wait([0u64].as_ptr(), 1, WEFT_WAIT_ALL, 0, ptr::null_mut()),
+            bad,
+            "requests[0] is 0",
+        );
         told(weft_request_wait(ptr::null(), 0, 9, 0, ptr::null_mut()), bad, "mode is 9");
         told(weft_request_poll(s.queue), WEFT_ERROR_WRONG_KIND, "names a queue");
         told(weft_request_release(1 << 60 | 5), WEFT_ERROR_WRONG_KIND, "names a context");

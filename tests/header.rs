@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::{env, fs};
 use weft::api::library::weft_status_name;
-use weft::api::{buffer::*, context::*, queue::*, request::*, submit::*};
+use weft::api::{buffer::*, context::*, port::*, queue::*, submit::*};
 use weft::layout::weft_tensor;
 use weft::ops::softmax::weft_softmax_desc;
 use weft::ops::{
     attention::*, cast::*, elementwise::*, matmul::*, norm::*, rank::*, reduce::*, rope::*, rows::*,
 };
+use weft::queue::weft_completion;
 
 const GENERATED: &str = include_str!(concat!(env!("OUT_DIR"), "/weft.h"));
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/include/weft.h");
@@ -248,9 +249,12 @@ fn structs_lie_in_c_as_in_rust() {
         weft_device_info { struct_size kind name description memory units reserved }
         weft_context_desc { struct_size threads }
         weft_context_info { struct_size kind threads state buffer_bytes }
-        weft_queue_desc { struct_size flags depth reserved }
+        weft_queue_desc { struct_size flags depth priority }
         weft_queue_info { struct_size depth submitted completed }
-        weft_submit { struct_size flags user_data timeout_ns }
+        weft_submit {
+            struct_size flags user_data timeout_ns after after_count reserved port callback deadline_ns
+        }
+        weft_port_desc { struct_size capacity }
         weft_completion { user_data request status op flags reserved0 device_ns result reserved1 }
         weft_tensor { buffer offset dtype rank dims strides }
         weft_matmul_desc {

@@ -8,16 +8,16 @@ use std::path::{Path, PathBuf};
 /// Each module and the modules it may import, as `src/lib.rs` has it.
 const LAYERS: &[(&str, &[&str])] = &[
     ("status", &[]),
-    ("reserve", &[]),
+    ("reserve", &["status"]),
     ("dtype", &["status"]),
     ("layout", &["status", "dtype"]),
-    ("handle", &["status", "dtype", "layout"]),
+    ("handle", &["status", "reserve", "dtype", "layout"]),
     ("device", &["status", "dtype", "layout", "handle"]),
     ("kernels", &["status", "dtype", "layout", "handle", "device"]),
     ("op", &["status", "dtype", "layout", "handle", "device", "kernels"]),
     ("ops", &["status", "dtype", "layout", "device", "kernels", "op"]),
     ("queue", &["status", "dtype", "layout", "device", "kernels", "op"]),
-    ("api", &["status", "dtype", "layout", "handle", "device", "kernels", "op", "ops", "queue"]),
+    ("api", &["status", "reserve", "dtype", "layout", "handle", "device", "kernels", "op", "ops", "queue"]),
 ];
 
 /// Devices must not know handles either, though their layer lies above.

@@ -8,6 +8,7 @@ use crate::device::{Buffer, Context};
 use crate::handle::context_slot;
 use crate::op::{Bind, Op};
 use crate::queue::{Port, Queue, Request, Tag, schedule, weft_complete_fn};
+use crate::reserve;
 use crate::status::{Result, WEFT_OK, WEFT_WOULD_BLOCK, weft_status};
 use crate::{ensure, fail};
 use std::sync::Arc;
@@ -89,6 +90,7 @@ pub unsafe fn submit(
 ) -> weft_status {
     call(|| {
         library::check_running()?;
+        reserve::check()?;
         let queue = QUEUES.get("queue", target.queue)?;
         queue.context().check()?;
         // SAFETY: this function's contract.

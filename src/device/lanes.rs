@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::*};
 use std::time::Duration;
 
 /// How many priorities there are, 0 the lowest.
-pub const LEVELS: usize = 3;
+const LEVELS: usize = 3;
 
 /// Who is running, by priority.
 #[derive(Default)]

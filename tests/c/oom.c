@@ -74,9 +74,11 @@ static void copied_transfers(void) { transfers(5000, WEFT_SUBMIT_COPY_HOST); }
 static void large_transfers(void) { transfers(4 << 20, 0); }
 
 static void fill(void) {
+    weft_status status;
     weft_buffer a = buffer(4096);
     weft_request request = 0;
-    finish(weft_fill(queue, a, 0, 4096, 1, 1, NULL, &request), request);
+    status = weft_fill(queue, a, 0, 4096, 1, 1, NULL, &request);
+    finish(status, request);
     weft_buffer_release(a);
 }
 
@@ -142,8 +144,9 @@ static void failing_request(void) {
     desc.table = tensor(table, WEFT_F32, 2, (int64_t[]){4, 4});
     desc.indices = tensor(index, WEFT_I32, 1, (int64_t[]){1});
     desc.rows = tensor(rows, WEFT_F32, 2, (int64_t[]){1, 4});
-    finish(weft_fill(queue, index, 0, 8, 99, 4, NULL, &request), request);
-    weft_status status = weft_gather_rows(queue, &desc, NULL, &request);
+    weft_status status = weft_fill(queue, index, 0, 8, 99, 4, NULL, &request);
+    finish(status, request);
+    status = weft_gather_rows(queue, &desc, NULL, &request);
     want(finish(status, request) <= 0);
     weft_buffer_release(table), weft_buffer_release(index), weft_buffer_release(rows);
 }
@@ -202,9 +205,10 @@ static void wait_lists(void) {
     weft_status status = weft_queue_create(context, NULL, &other);
     if (status == WEFT_OK && (status = weft_barrier(queue, NULL, &first)) == WEFT_OK) {
         options.after = &first, options.after_count = 1;
-        finish(weft_barrier(other, &options, &second), second);
+        status = weft_barrier(other, &options, &second);
+    finish(status, second);
     }
-    finish(first ? WEFT_OK : WEFT_TIMEOUT, first);
+    finish(first ? WEFT_OK : WEFT_TIMEOUT, first); /* releases first */
     weft_queue_release(other);
 }
 
@@ -217,10 +221,12 @@ static void cancels(void) {
 }
 
 static void deadlines(void) {
+    weft_status status;
     weft_request request = 0;
     DESC(weft_submit, options);
     options.deadline_ns = 1000;
-    finish(weft_barrier(queue, &options, &request), request);
+    status = weft_barrier(queue, &options, &request);
+    finish(status, request);
 }
 
 static void info(void) {

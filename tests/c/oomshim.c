@@ -35,7 +35,8 @@ static int find(struct dl_phdr_info *info, size_t size, void *data) {
         first = start < first ? start : first;
         last = end > last ? end : last;
     }
-    low = first, high = last;
+    low = first;
+    high = last;
     return 1;
 }
 
