@@ -265,6 +265,352 @@
 #define WEFT_CAST_SATURATE 1
 
 /**
+ * alpha and beta are taken as they stand, so that 0 means 0 and not the function's default.
+ */
+#define WEFT_EW_PARAMETERS 1
+
+/**
+ * a + b; integers wrap.
+ */
+#define WEFT_EW_ADD 1
+
+/**
+ * a - b; integers wrap.
+ */
+#define WEFT_EW_SUB 2
+
+/**
+ * a b; integers wrap.
+ */
+#define WEFT_EW_MUL 3
+
+/**
+ * a / b; integers truncate, by zero gives 0.
+ */
+#define WEFT_EW_DIV 4
+
+/**
+ * The larger of a and b; NaN if either is.
+ */
+#define WEFT_EW_MAX 5
+
+/**
+ * The smaller of a and b; NaN if either is.
+ */
+#define WEFT_EW_MIN 6
+
+/**
+ * a to the power of b, as C's pow.
+ */
+#define WEFT_EW_POW 7
+
+/**
+ * The remainder of a / b with the sign of a, as C's fmod; an integer by zero gives 0.
+ */
+#define WEFT_EW_MOD 8
+
+/**
+ * a where a >= 0, else a b.
+ */
+#define WEFT_EW_PRELU 9
+
+/**
+ * a == b; y is WEFT_BOOL.
+ */
+#define WEFT_EW_EQUAL 10
+
+/**
+ * a < b; y is WEFT_BOOL.
+ */
+#define WEFT_EW_LESS 11
+
+/**
+ * a > b; y is WEFT_BOOL.
+ */
+#define WEFT_EW_GREATER 12
+
+/**
+ * a <= b; y is WEFT_BOOL.
+ */
+#define WEFT_EW_LESS_EQUAL 13
+
+/**
+ * a >= b; y is WEFT_BOOL.
+ */
+#define WEFT_EW_GREATER_EQUAL 14
+
+/**
+ * Both of two WEFT_BOOL.
+ */
+#define WEFT_EW_AND 15
+
+/**
+ * Either of two WEFT_BOOL.
+ */
+#define WEFT_EW_OR 16
+
+/**
+ * One of two WEFT_BOOL alone.
+ */
+#define WEFT_EW_XOR 17
+
+/**
+ * silu(a) b.
+ */
+#define WEFT_EW_SWIGLU 18
+
+/**
+ * gelu(a) b, with erf.
+ */
+#define WEFT_EW_GEGLU 19
+
+/**
+ * gelu_tanh(a) b.
+ */
+#define WEFT_EW_GEGLU_TANH 20
+
+/**
+ * relu(a) b.
+ */
+#define WEFT_EW_REGLU 21
+
+/**
+ * b where a, a WEFT_BOOL, else c; any dtype.
+ */
+#define WEFT_EW_SELECT 22
+
+/**
+ * a b + c, rounded once for floats and wrapped for integers.
+ */
+#define WEFT_EW_FMA 23
+
+/**
+ * min(max(a, b), c): c where b > c. NaN if any is.
+ */
+#define WEFT_EW_CLIP 24
+
+/**
+ * -a; integers wrap.
+ */
+#define WEFT_EW_NEG 25
+
+/**
+ * The magnitude of a; integers wrap.
+ */
+#define WEFT_EW_ABS 26
+
+/**
+ * Square root.
+ */
+#define WEFT_EW_SQRT 27
+
+/**
+ * 1 / sqrt(a).
+ */
+#define WEFT_EW_RSQRT 28
+
+/**
+ * 1 / a.
+ */
+#define WEFT_EW_RECIPROCAL 29
+
+/**
+ * a a; integers wrap.
+ */
+#define WEFT_EW_SQUARE 30
+
+/**
+ * e^a.
+ */
+#define WEFT_EW_EXP 31
+
+/**
+ * Natural logarithm.
+ */
+#define WEFT_EW_LOG 32
+
+/**
+ * Sine.
+ */
+#define WEFT_EW_SIN 33
+
+/**
+ * Cosine.
+ */
+#define WEFT_EW_COS 34
+
+/**
+ * Tangent.
+ */
+#define WEFT_EW_TAN 35
+
+/**
+ * Arc sine.
+ */
+#define WEFT_EW_ASIN 36
+
+/**
+ * Arc cosine.
+ */
+#define WEFT_EW_ACOS 37
+
+/**
+ * Arc tangent.
+ */
+#define WEFT_EW_ATAN 38
+
+/**
+ * Hyperbolic sine.
+ */
+#define WEFT_EW_SINH 39
+
+/**
+ * Hyperbolic cosine.
+ */
+#define WEFT_EW_COSH 40
+
+/**
+ * Hyperbolic tangent.
+ */
+#define WEFT_EW_TANH 41
+
+/**
+ * Inverse hyperbolic sine.
+ */
+#define WEFT_EW_ASINH 42
+
+/**
+ * Inverse hyperbolic cosine.
+ */
+#define WEFT_EW_ACOSH 43
+
+/**
+ * Inverse hyperbolic tangent.
+ */
+#define WEFT_EW_ATANH 44
+
+/**
+ * The error function.
+ */
+#define WEFT_EW_ERF 45
+
+/**
+ * 1 / (1 + e^-a).
+ */
+#define WEFT_EW_SIGMOID 46
+
+/**
+ * max(a, 0); NaN for NaN.
+ */
+#define WEFT_EW_RELU 47
+
+/**
+ * a/2 (1 + erf(a / sqrt 2)).
+ */
+#define WEFT_EW_GELU 48
+
+/**
+ * a/2 (1 + tanh(sqrt(2/pi) (a + 0.044715 a^3))).
+ */
+#define WEFT_EW_GELU_TANH 49
+
+/**
+ * a sigmoid(alpha a): swish; alpha is 1 by default.
+ */
+#define WEFT_EW_SILU 50
+
+/**
+ * log(1 + e^a).
+ */
+#define WEFT_EW_SOFTPLUS 51
+
+/**
+ * a / (1 + |a|).
+ */
+#define WEFT_EW_SOFTSIGN 52
+
+/**
+ * a tanh(softplus(a)).
+ */
+#define WEFT_EW_MISH 53
+
+/**
+ * a where a >= 0, else alpha (e^a - 1); alpha is 1 by default.
+ */
+#define WEFT_EW_ELU 54
+
+/**
+ * beta a where a >= 0, else beta alpha (e^a - 1); alpha is 1.67326324..., beta 1.05070098... by default.
+ */
+#define WEFT_EW_SELU 55
+
+/**
+ * a where a >= 0, else alpha (e^(a / alpha) - 1); alpha is 1 by default.
+ */
+#define WEFT_EW_CELU 56
+
+/**
+ * a where a >= 0, else alpha a; alpha is 0.01 by default.
+ */
+#define WEFT_EW_LEAKY_RELU 57
+
+/**
+ * min(max(alpha a + beta, 0), 1); alpha is 0.2, beta 0.5 by default.
+ */
+#define WEFT_EW_HARD_SIGMOID 58
+
+/**
+ * a min(max(a / 6 + 1/2, 0), 1).
+ */
+#define WEFT_EW_HARD_SWISH 59
+
+/**
+ * a where a > alpha, else 0 (NaN for NaN); alpha is 1 by default.
+ */
+#define WEFT_EW_THRESHOLDED_RELU 60
+
+/**
+ * a + beta where a < -alpha, a - beta where a > alpha, else 0 (NaN for NaN); alpha is 0.5, beta 0 by
+ * default.
+ */
+#define WEFT_EW_SHRINK 61
+
+/**
+ * Rounded down.
+ */
+#define WEFT_EW_FLOOR 62
+
+/**
+ * Rounded up.
+ */
+#define WEFT_EW_CEIL 63
+
+/**
+ * Rounded to the nearest, halves to even.
+ */
+#define WEFT_EW_ROUND 64
+
+/**
+ * -1, 0 or 1; NaN for NaN.
+ */
+#define WEFT_EW_SIGN 65
+
+/**
+ * Not a WEFT_BOOL.
+ */
+#define WEFT_EW_NOT 66
+
+/**
+ * Whether a is NaN; y is WEFT_BOOL.
+ */
+#define WEFT_EW_IS_NAN 67
+
+/**
+ * Whether a is an infinity; y is WEFT_BOOL.
+ */
+#define WEFT_EW_IS_INF 68
+
+/**
  * No epilogue.
  */
 #define WEFT_EPILOGUE_NONE 0
@@ -749,6 +1095,12 @@ typedef struct weft_attention_desc {
 
 /**
  * What `weft_rms_norm` and `weft_layer_norm` compute.
+ *
+ * x is f32, f64, f16 or bf16; f64 is computed in f64, the others in f32, with sums in f64. With a residual, what is
+ * normalised is x + residual rounded to x's dtype, which is also what `sum` gets. The variance is the biased one,
+ * from centred elements. With e half an ulp of f32 (f64), y is within
+ * 8 e ((|x| + |mean|) rstd |weight| + |bias|) of the value, then rounded to its dtype; rstd within 8 e, relative, as long
+ * as the elements are not all the same to within their rounding. (For f64 add the rounding of a plain sum.)
  */
 typedef struct weft_norm_desc {
   /**
@@ -768,11 +1120,11 @@ typedef struct weft_norm_desc {
    */
   struct weft_tensor residual;
   /**
-   * Broadcastable to the normalised axes. Optional.
+   * Broadcastable to the normalised axes; x's dtype or f32. Optional.
    */
   struct weft_tensor weight;
   /**
-   * Broadcastable to the normalised axes. Optional.
+   * Broadcastable to the normalised axes; x's dtype or f32. Optional.
    */
   struct weft_tensor bias;
   /**
@@ -780,15 +1132,15 @@ typedef struct weft_norm_desc {
    */
   struct weft_tensor y;
   /**
-   * As x: x + residual, rounded to its dtype. May be exactly x or residual. Optional output.
+   * As x: x + residual, rounded to its dtype. May be exactly x or residual. Needs residual. Optional output.
    */
   struct weft_tensor sum;
   /**
-   * f32, x's dims with the normalised axes 1 or left out: the mean (layer_norm alone). Optional output.
+   * f32 (or f64 where x is), x's dims with the normalised axes 1 or left out: the mean (layer_norm alone). Optional output.
    */
   struct weft_tensor mean;
   /**
-   * f32, as mean: 1 / sqrt(variance or mean square + epsilon). Optional output.
+   * As mean: 1 / sqrt(variance or mean square + epsilon). Optional output.
    */
   struct weft_tensor rstd;
   /**
@@ -807,6 +1159,12 @@ typedef struct weft_norm_desc {
 
 /**
  * What `weft_rope` computes: for pair i at position p, angle = p * frequency_scale * base^(-2i / rotary_dim) / factors[i].
+ *
+ * x is f32, f64, f16 or bf16; f64 is turned in f64, the others in f32. Angles are computed and reduced in f64 whatever x is,
+ * so that rows far into a sequence are turned as exactly as the first: within 2e-7 attention_factor (|a| + |b|) of the
+ * value for a pair (a, b) (4e-16 and the rounding of the angle for f64), then rounded to y's dtype. With cos and sin,
+ * base, frequency_scale, factors and position_start stay 0. With positions, a position outside the rows of cos ends
+ * the request with WEFT_ERROR_OUT_OF_RANGE before anything is written.
  */
 typedef struct weft_rope_desc {
   /**
@@ -830,7 +1188,8 @@ typedef struct weft_rope_desc {
    */
   struct weft_tensor positions;
   /**
-   * [P, rotary_dim / 2], or [B, S, rotary_dim / 2] without positions: cosines to use in place of computed ones. Optional.
+   * [P, rotary_dim / 2] with positions, broadcastable to [B, S, rotary_dim / 2] without: cosines to use in place of
+   * computed ones, of x's dtype or f32. Optional.
    */
   struct weft_tensor cos;
   /**
@@ -865,6 +1224,14 @@ typedef struct weft_rope_desc {
 
 /**
  * What `weft_elementwise` computes: y = f(a, b, c), each operand broadcast to y.
+ *
+ * All operands have y's dtype, but that conditions (results of comparisons and tests, and SELECT's a) are WEFT_BOOL.
+ * Functions take f32, f64, f16 and bf16; those whose text speaks of integers, MAX, MIN, CLIP, RELU, SIGN and the
+ * comparisons take all integer dtypes too (NEG the signed ones), EQUAL also WEFT_BOOL, and SELECT any dtype.
+ *
+ * f16 and bf16 are computed in f32 and rounded once. Functions of f32 are within 5e-7 of the value, relative (from
+ * 1.5e-6 to 1e-5 in GELU's and GEGLU's left tail, where the value is below 1e-4; sines and cosines within 1e-7, absolute);
+ * sums, products, quotients, square roots and roundings are exact to half an ulp, and f64 is as good as the C library's.
  */
 typedef struct weft_elementwise_desc {
   /**
@@ -872,7 +1239,7 @@ typedef struct weft_elementwise_desc {
    */
   uint32_t struct_size;
   /**
-   * 0.
+   * WEFT_EW_PARAMETERS or 0.
    */
   uint32_t flags;
   /**
@@ -911,6 +1278,10 @@ typedef struct weft_elementwise_desc {
 
 /**
  * What `weft_softmax` computes: y = exp(scale x - max) / sum along an axis.
+ *
+ * x is f32, f64, f16 or bf16; f64 is computed in f64, the others in f32. With e half an ulp of that type, y is within
+ * e (10 + 3 (|scale x| + |max|)) of the value, relative, and the logarithm within e (10 + 3 (|scale x| + |max| + |y|)),
+ * absolute; then rounded to y's dtype. NaN or +inf make their whole row NaN.
  */
 typedef struct weft_softmax_desc {
   /**
