@@ -6,26 +6,24 @@ use crate::kernels::block;
 use crate::kernels::widen::Wide;
 
 /// Elements summed in f32 before f64 takes over.
-const BLOCK: usize = 4096;
+const BLOCK: usize = 1024;
 
 for_each_isa! {
     /// The sum, in f64.
     pub(super) fn sum<T: Wide>(row: Row<T>) -> f64 {
-        let (mut even, mut odd) = ([0f64; 16], [0f64; 16]);
-        let whole = row.count - row.count % 32;
-        for i in (0..whole).step_by(32) {
-            // SAFETY: `i + 32 <= count`, for which a row is valid.
-            let (a, b) = unsafe { (block::read(row.at, i), block::read(row.at, i.wrapping_add(16))) };
+        let (mut lanes, whole) = ([0f64; 16], row.count - row.count % 16);
+        for i in (0..whole).step_by(16) {
+            // SAFETY: `i + 16 <= count`, for which a row is valid.
+            let x = unsafe { block::read(row.at, i) };
             for k in 0..16 {
-                even[k] += a[k].to_f64();
-                odd[k] += b[k].to_f64();
+                lanes[k] += x[k].to_f64();
             }
         }
         for i in whole..row.count {
             // SAFETY: `i < count`.
-            even[0] += unsafe { *row.at.add(i) }.to_f64();
+            lanes[0] += unsafe { *row.at.add(i) }.to_f64();
         }
-        even.iter().sum::<f64>() + odd.iter().sum::<f64>()
+        lanes.iter().sum()
     }
 }
 
@@ -36,38 +34,27 @@ pub(super) fn squares<T: Wide>(row: Row<T>, centre: T) -> f64 {
     if fine || T::DTYPE == <f64 as crate::dtype::Float>::DTYPE { total } else { exact_squares(row, centre) }
 }
 
-#[inline(always)]
-fn add_squares<T: Wide>(lanes: &mut [T; 16], x: [T; 16], centre: T) {
-    for k in 0..16 {
-        let d = x[k] - centre;
-        lanes[k] = lanes[k] + d * d;
-    }
-}
-
 for_each_isa! {
     fn lane_squares<T: Wide>(row: Row<T>, centre: T) -> f64 {
         let (mut total, mut start) = (0.0, 0);
         while start < row.count {
             let end = row.count.min(start.wrapping_add(BLOCK));
-            let zero = [T::from_f32(0.0); 16];
-            let (mut one, mut two, mut three, mut four) = (zero, zero, zero, zero);
-            let whole = end.wrapping_sub(end.wrapping_sub(start) % 64);
-            for i in (start..whole).step_by(64) {
-                // SAFETY: `i + 64 <= count`, for which a row is valid.
-                unsafe {
-                    add_squares(&mut one, block::read(row.at, i), centre);
-                    add_squares(&mut two, block::read(row.at, i.wrapping_add(16)), centre);
-                    add_squares(&mut three, block::read(row.at, i.wrapping_add(32)), centre);
-                    add_squares(&mut four, block::read(row.at, i.wrapping_add(48)), centre);
+            let mut lanes = [T::from_f32(0.0); 16];
+            let whole = end.wrapping_sub(end.wrapping_sub(start) % 16);
+            for i in (start..whole).step_by(16) {
+                // SAFETY: `i + 16 <= count`, for which a row is valid.
+                let x = unsafe { block::read(row.at, i) };
+                for k in 0..16 {
+                    let d = x[k] - centre;
+                    lanes[k] = lanes[k] + d * d;
                 }
             }
             for i in whole..end {
                 // SAFETY: `i < count`.
                 let d = unsafe { *row.at.add(i) } - centre;
-                one[0] = one[0] + d * d;
+                lanes[0] = lanes[0] + d * d;
             }
-            let lanes = |lanes: [T; 16]| lanes.iter().map(|lane| lane.to_f64()).sum::<f64>();
-            total += (lanes(one) + lanes(two)) + (lanes(three) + lanes(four));
+            total += lanes.iter().map(|lane| lane.to_f64()).sum::<f64>();
             start = end;
         }
         total
