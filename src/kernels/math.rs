@@ -15,9 +15,11 @@ const ROUND: f32 = 12_582_912.0;
 /// e^x; NaN for NaN, 0 and infinity beyond the range, subnormals kept.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
-    // Written so that NaN passes through.
+    // Written so that NaN passes through. What ends as 0 (masked elements, often) goes another way than through
+    // subnormal products, which are slow.
     let x = if x > 89.0 { 89.0 } else { x };
-    let x = if x < -104.0 { -104.0 } else { x };
+    let vanishes = x < -104.0;
+    let x = if vanishes { 0.0 } else { x };
     let n = (x * LOG2_E + ROUND) - ROUND;
     let r = (x - n * LN2_HIGH) - n * LN2_LOW;
     let mut p = 1.987_569_1e-4;
@@ -32,7 +34,8 @@ pub fn exp(x: f32) -> f32 {
     // SAFETY: n is finite and within [-151, 129].
     let n = unsafe { n.to_int_unchecked::<i32>() };
     let half = n >> 1;
-    p * power_of_two(half) * power_of_two(n.wrapping_sub(half))
+    let value = p * power_of_two(half) * power_of_two(n.wrapping_sub(half));
+    if vanishes { 0.0 } else { value }
 }
 
 #[inline(always)]
