@@ -194,7 +194,9 @@ impl<'a, T: Widen<Wide: Turn>> Plan<'a, T> {
                 T::Wide::waves(position as f64, frequencies, room.cos, room.sin, self.rope.pairs);
             }
             Waves::Tables { cos, sin } => {
-                let index = position.map_or([batch, s], |position| [0, position as usize]);
+                // The check saw good positions; clamped, for another queue may have written others since.
+                let row = |position: i64| position.clamp(0, (cos.dims()[0] - 1).max(0)) as usize;
+                let index = position.map_or([batch, s], |position| [0, row(position)]);
                 load(cos, index, room.cos, room.row);
                 load(sin, index, room.sin, room.row);
             }
