@@ -69,6 +69,11 @@ impl<const N: usize> Walk<N> {
 }
 
 impl<const N: usize> Walk<N> {
+    /// Whether every run of operand `n` starts at the same element.
+    pub fn repeats(&self, n: usize) -> bool {
+        self.outer.iter().all(|axis| axis.0 == 1 || axis.1[n] == 0)
+    }
+
     /// Where element `number`, in row-major order, lies of each operand.
     pub fn at(&self, number: usize) -> [isize; N] {
         let (mut at, along) = (self.start(number / self.run), (number % self.run) as isize);
