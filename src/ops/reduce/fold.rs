@@ -217,11 +217,13 @@ for_each_isa! {
 for_each_isa! {
     /// Folds `count` rows into the running values, one element of each row into each.
     pub fn columns<F: Fold>(from: Lines<F::In>, count: usize, shifts: &[F::Acc], accs: &mut [F::Acc]) {
+        let width = accs.len().min(shifts.len());
+        let (accs, shifts) = (accs.as_mut_ptr(), shifts.as_ptr());
         for number in 0..count {
             let at = from.line(number);
-            for (i, (acc, &shift)) in accs.iter_mut().zip(shifts).enumerate() {
-                // SAFETY: `Lines`' promise: line `number` has as many elements as there are running values.
-                *acc = F::step(*acc, unsafe { *at.add(i) }, shift);
+            for i in 0..width {
+                // SAFETY: below `width`; `Lines`' promise: line `number` has as many elements.
+                unsafe { accs.add(i).write(F::step(*accs.add(i), *at.add(i), *shifts.add(i))) };
             }
         }
     }
