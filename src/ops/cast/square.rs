@@ -97,19 +97,24 @@ mod vector {
     pub unsafe fn singles(side: usize, x: Lines, y: Lines) {
         for (line, column) in blocks(side, 8) {
             let (x, y) = (x.from::<u32>(column, line), y.from::<u32>(line, column));
-            // SAFETY: 8 elements of each of 8 lines.
-            let r: [__m256i; 8] = from_fn(|i| unsafe { _mm256_loadu_si256(x.element::<u32>(i, 0).cast()) });
-            let a = pairs(r, |a, b| (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)));
-            let b = pairs(evens(a), |a, b| (_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b)));
+            let mut r = [_mm256_setzero_si256(); 8];
+            for (i, r) in r.iter_mut().enumerate() {
+                // SAFETY: 8 elements of each of 8 lines.
+                *r = unsafe { _mm256_loadu_si256(x.element::<u32>(i, 0).cast()) };
+            }
+            let mut a = r;
+            for i in [0, 2, 4, 6] {
+                a[i] = _mm256_unpacklo_epi32(r[i], r[i + 1]);
+                a[i + 1] = _mm256_unpackhi_epi32(r[i], r[i + 1]);
+            }
+            for i in [0, 1, 4, 5] {
+                let column = i / 4 * 4 + i % 2 * 2;
+                r[column] = _mm256_unpacklo_epi64(a[i], a[i + 2]);
+                r[column + 1] = _mm256_unpackhi_epi64(a[i], a[i + 2]);
+            }
             for i in 0..4 {
-                let (low, high) = (b[i], b[i + 4]);
                 // SAFETY: lines `i` and `i + 4` of y.
-                unsafe {
-                    let first = y.element::<u32>(i, 0).cast();
-                    _mm256_storeu_si256(first, _mm256_permute2x128_si256::<0x20>(low, high));
-                    let second = y.element::<u32>(i + 4, 0).cast();
-                    _mm256_storeu_si256(second, _mm256_permute2x128_si256::<0x31>(low, high));
-                }
+                unsafe { join::<u32>(y, i, 4, r[i], r[i + 4]) };
             }
         }
     }
@@ -123,19 +128,35 @@ mod vector {
     pub unsafe fn doubles(side: usize, x: Lines, y: Lines) {
         for (line, column) in blocks(side, 4) {
             let (x, y) = (x.from::<u64>(column, line), y.from::<u64>(line, column));
-            // SAFETY: 4 elements of each of 4 lines.
-            let r: [__m256i; 4] = from_fn(|i| unsafe { _mm256_loadu_si256(x.element::<u64>(i, 0).cast()) });
+            let mut r = [_mm256_setzero_si256(); 4];
+            for (i, r) in r.iter_mut().enumerate() {
+                // SAFETY: 4 elements of each of 4 lines.
+                *r = unsafe { _mm256_loadu_si256(x.element::<u64>(i, 0).cast()) };
+            }
             let low = [_mm256_unpacklo_epi64(r[0], r[1]), _mm256_unpackhi_epi64(r[0], r[1])];
             let high = [_mm256_unpacklo_epi64(r[2], r[3]), _mm256_unpackhi_epi64(r[2], r[3])];
             for i in 0..2 {
                 // SAFETY: lines `i` and `i + 2` of y.
-                unsafe {
-                    let first = y.element::<u64>(i, 0).cast();
-                    _mm256_storeu_si256(first, _mm256_permute2x128_si256::<0x20>(low[i], high[i]));
-                    let second = y.element::<u64>(i + 2, 0).cast();
-                    _mm256_storeu_si256(second, _mm256_permute2x128_si256::<0x31>(low[i], high[i]));
-                }
+                unsafe { join::<u64>(y, i, 2, low[i], high[i]) };
             }
+        }
+    }
+
+    /// Writes the lower halves of two vectors as one line of y, the upper ones as the line `apart` further.
+    ///
+    /// # Safety
+    ///
+    /// y has both lines, of 32 bytes at least.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn join<T>(y: Lines, line: usize, apart: usize, a: __m256i, b: __m256i) {
+        // SAFETY: this function's contract.
+        unsafe {
+            _mm256_storeu_si256(y.element::<T>(line, 0).cast(), _mm256_permute2x128_si256::<0x20>(a, b));
+            _mm256_storeu_si256(
+                y.element::<T>(line + apart, 0).cast(),
+                _mm256_permute2x128_si256::<0x31>(a, b),
+            );
         }
     }
 
