@@ -32,11 +32,14 @@ pub unsafe fn transpose(size: usize, side: usize, x: Lines, y: Lines) {
     #[cfg(target_arch = "x86_64")]
     {
         use crate::device::cpu::{Isa, isa};
-        // SAFETY: the features that `isa` found, SSE2 everywhere; this function's contract.
-        match (size, isa()) {
-            (2, _) => return unsafe { vector::halves(side, x, y) },
-            (4, Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16) => return unsafe { vector::singles(side, x, y) },
-            (8, Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16) => return unsafe { vector::doubles(side, x, y) },
+        let avx2 = isa() >= Isa::Avx2;
+        match size {
+            // SAFETY: this function's contract; SSE2 is there on every x86-64.
+            2 => return unsafe { vector::halves(side, x, y) },
+            // SAFETY: this function's contract; `isa` found AVX2.
+            4 if avx2 => return unsafe { vector::singles(side, x, y) },
+            // SAFETY: as above.
+            8 if avx2 => return unsafe { vector::doubles(side, x, y) },
             _ => {}
         }
     }
