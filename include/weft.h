@@ -260,7 +260,8 @@
 #define WEFT_ATTENTION_WINDOW_RIGHT 8
 
 /**
- * A float beyond the range of y's dtype becomes its largest finite value in place of infinity or NaN.
+ * A number beyond the range of y's float dtype, infinity too, becomes its largest finite value in place of infinity or
+ * NaN. NaN stays NaN. Without this flag WEFT_F8_E4M3, which has no infinities, gets NaN, the other floats infinity.
  */
 #define WEFT_CAST_SATURATE 1
 
@@ -370,17 +371,19 @@
 #define WEFT_ROPE_INVERSE 2
 
 /**
- * A negative index counts from the end of the table.
+ * A negative index counts from the end of the table: -N to -1 stand for 0 to N - 1.
  */
 #define WEFT_ROWS_FROM_END 1
 
 /**
- * A negative index skips its row: gather leaves the result's row as it is, scatter writes nothing.
+ * A negative index skips its row: gather leaves the result's row as it is, scatter writes nothing. Not together with
+ * WEFT_ROWS_FROM_END.
  */
 #define WEFT_ROWS_SKIP_NEGATIVE 2
 
 /**
- * Scatter adds to the row instead of replacing it; rows named twice are added in the order of the indices.
+ * Scatter adds to the row instead of replacing it; rows named twice are added in the order of the indices. Floats of 16
+ * bits or more, added in f32 (f64 in f64) and rounded each time, and integers, which wrap.
  */
 #define WEFT_ROWS_ADD 4
 
@@ -946,6 +949,11 @@ typedef struct weft_softmax_desc {
 /**
  * What `weft_gather_rows` computes: rows[i..., r...] = table[indices[i...], r...]; and what `weft_scatter_rows` does:
  * table[indices[i...], r...] = rows[i..., r...].
+ *
+ * Rows move as bytes, whatever their dtype. Of several indices that name one row of the table, scatter without
+ * WEFT_ROWS_ADD keeps the last one's row (the indices' row-major order). An index outside of the table ends the request
+ * with WEFT_ERROR_OUT_OF_RANGE and a sentence that names the first such place and its value; the rows of all other
+ * indices are written nonetheless, its own row is not.
  */
 typedef struct weft_rows_desc {
   /**
@@ -965,13 +973,18 @@ typedef struct weft_rows_desc {
    */
   struct weft_tensor indices;
   /**
-   * [i..., r...], of table's dtype: the output of gather, the input of scatter.
+   * [i..., r...], of table's dtype: the output of gather, the input of scatter. The output overlaps no input.
    */
   struct weft_tensor rows;
 } weft_rows_desc;
 
 /**
- * What `weft_top_k` and `weft_arg_reduce` compute. NaN counts as larger than every number.
+ * What `weft_top_k` and `weft_arg_reduce` compute. NaN counts as larger than every number: it comes first among the
+ * largest and last among the smallest. All NaNs are equal, and so are 0 and -0.
+ *
+ * weft_top_k: at least one of values and indices; k at most the axis's length, 0 too. weft_arg_reduce: the one largest;
+ * indices are required, values may be given; an axis without elements is an error. Outputs overlap neither x nor each
+ * other.
  */
 typedef struct weft_rank_desc {
   /**
@@ -983,7 +996,7 @@ typedef struct weft_rank_desc {
    */
   uint32_t flags;
   /**
-   * Any shape; floats or integers.
+   * Any shape; floats, integers or bools.
    */
   struct weft_tensor x;
   /**
@@ -1006,6 +1019,17 @@ typedef struct weft_rank_desc {
 
 /**
  * What `weft_reduce` computes.
+ *
+ * Floats (f32, f64, f16, bf16) are summed and multiplied in f64 and rounded to y's dtype once. With n elements, T the
+ * sum of the terms' magnitudes, and u = 2^-53, a sum (SUM, MEAN, L1, SUM_SQUARE and under the root of L2) is off by at
+ * most n u T before that rounding (mostly far less), a product by n u of itself where no partial product leaves the range
+ * of f64. LOG_SUM_EXP is off by at most 4e-7 (f64: 1e-14 and n u) plus the rounding. Where the largest is infinite or NaN,
+ * so is LOG_SUM_EXP. Of 0 and -0, MAX and MIN may give either.
+ *
+ * Integers: SUM, PROD, L1 and SUM_SQUARE wrap; MEAN, L2, LOG_SUM and LOG_SUM_EXP are computed in f64 from elements
+ * rounded to f64, then truncated towards zero and saturated, NaN giving 0. Bools: MAX (any) and MIN (all) alone.
+ *
+ * The result does not depend on the number of threads: where a sum is cut depends on the shape alone.
  */
 typedef struct weft_reduce_desc {
   /**
@@ -1029,14 +1053,15 @@ typedef struct weft_reduce_desc {
    */
   struct weft_tensor x;
   /**
-   * x's dims with the reduced axes 1 or left out: the result, of x's dtype.
+   * x's dims with the reduced axes 1 or left out: the result, of x's dtype. Does not overlap x.
    */
   struct weft_tensor y;
 } weft_reduce_desc;
 
 /**
- * What `weft_cast` computes: y = x, broadcast, rounded to nearest even; float to integer truncates and saturates (NaN
- * gives 0); integer to integer wraps; anything but 0 is true.
+ * What `weft_cast` computes: y = x, broadcast. To a float: rounded to nearest even, once, whatever x is. Float to integer
+ * truncates and saturates (NaN gives 0); integer to integer wraps; anything but 0 is true, and a bool is read as 0 or 1.
+ * Equal dtypes: the bytes move as they are, WEFT_CAST_SATURATE or not. The payload of a NaN is not kept in a conversion.
  */
 typedef struct weft_cast_desc {
   /**
@@ -1522,7 +1547,8 @@ weft_status weft_gather_rows(weft_queue queue,
                              weft_request *out);
 
 /**
- * table[indices[i...], r...] = rows[i..., r...] (cache append): see weft_rows_desc. Any dtype; adding needs a float.
+ * table[indices[i...], r...] = rows[i..., r...] (cache append): see weft_rows_desc. Any dtype; adding needs a float of 16 bits or
+ * more or an integer.
  *
  * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
  * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
