@@ -596,6 +596,7 @@ fn bad_numbers_in_buffers_end_the_request() {
 
 #[test]
 fn the_sentence_names_what_the_buffer_holds() {
+    let _one = ONE.lock().unwrap_or_else(|e| e.into_inner());
     let (session, mut rng) = (Session::new(1), Rng(2));
     let mut case = valid(&session, &mut rng, "dense");
     case.desc.kv_lengths = session.exact(&mut rng, I32, &[2], Style::Packed, &[5.0, 9.0]).desc;
@@ -612,6 +613,7 @@ fn the_sentence_names_what_the_buffer_holds() {
 
 #[test]
 fn a_bias_must_cover_the_sequences() {
+    let _one = ONE.lock().unwrap_or_else(|e| e.into_inner());
     let (session, mut rng) = (Session::new(1), Rng(3));
     for (dims, axis) in [([2, 4, 3, 5], 2), ([2, 4, 4, 4], 3)] {
         let mut case = valid(&session, &mut rng, "packed");
@@ -623,6 +625,7 @@ fn a_bias_must_cover_the_sequences() {
 
 #[test]
 fn bad_descriptors_get_a_sentence() {
+    let _one = ONE.lock().unwrap_or_else(|e| e.into_inner());
     let (session, mut rng) = (Session::new(1), Rng(4));
     type Break = fn(&mut weft_attention_desc);
     let bad: &[(&str, &str, Break)] = &[

@@ -35,6 +35,8 @@ pub(super) trait Simd: Copy + 'static {
     /// 2^x for x up to 1: under 3 ulp, 0 from -200 down (or earlier: from -126), NaN for NaN.
     unsafe fn exp2(x: Self::V) -> Self::V;
     unsafe fn sum(x: Self::V) -> f32;
+    /// The sums of four vectors.
+    unsafe fn sum4(a: Self::V, b: Self::V, c: Self::V, d: Self::V) -> [f32; 4];
     /// Of no NaN.
     unsafe fn greatest(x: Self::V) -> f32;
     /// 2 `LANES` values of f32, rounded to pairs in `LANES` words. Only where `PAIR` is 2.
@@ -132,6 +134,8 @@ impl Simd for Portable {
         fn dot(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] = each(|i| a[i] * b[i] + c[i]);
         fn exp2(x: [f32; 4]) -> [f32; 4] = each(|i| exp2(x[i]));
         fn sum(x: [f32; 4]) -> f32 = (x[0] + x[2]) + (x[1] + x[3]);
+        fn sum4(a: [f32; 4], b: [f32; 4], c: [f32; 4], d: [f32; 4]) -> [f32; 4] =
+            [Self::sum(a), Self::sum(b), Self::sum(c), Self::sum(d)];
         fn greatest(x: [f32; 4]) -> f32 = x[0].max(x[1]).max(x[2].max(x[3]));
         fn narrow(_from: *const f32, _to: *mut f32) = unreachable!("words of f32");
         fn transpose(from: *const f32, from_step: usize, to: *mut f32, to_step: usize) =
