@@ -20,7 +20,7 @@ pub(super) fn accepts(op: &Attention, _: &Cpu) -> bool {
         Isa::Avx2 => 8,
         Isa::Scalar => 4,
     };
-    let whole = |dim: usize| dim % lanes == 0 && dim <= 4096;
+    let whole = |dim: usize| dim.is_multiple_of(lanes) && dim <= 4096;
     let sequences = if op.q_starts.is_some() { op.shape.batch } else { 1 };
     let few = op.shape.group().saturating_mul(op.q.layout().dim(2)) <= ROWS.saturating_mul(sequences);
     let (k, v) = (op.k.layout().stride(3), op.v.layout().stride(3));
@@ -74,11 +74,10 @@ unsafe fn rows_of<S: Simd, T: Float>(job: &Job, task: &Task) -> Result<()> {
             scores::<S, T>(&chunk, start, (low, high));
             let mut shrink = [1.0f32; ROWS];
             let whole = low / S::LANES * S::LANES;
-            for row in 0..count {
+            for (row, shrink) in shrink.iter_mut().enumerate().take(count) {
                 let scores = space.scores.add(row * space.block);
                 let line = &mut *space.lines.add(row);
-                shrink[row] =
-                    line.weigh::<S>(chunk.op, &job.scorer, scores, start, (whole, high), space.bias);
+                *shrink = line.weigh::<S>(chunk.op, &job.scorer, scores, start, (whole, high), space.bias);
             }
             values::<S, T>(&chunk, &shrink, start, (low, high));
         }
@@ -149,7 +148,7 @@ unsafe fn dots<S: Simd, T: Float, const K: usize, const R: usize>(
                 }
             }
         }
-        for r in 0..R {
+        for (r, _) in sums[0].iter().enumerate() {
             let to = space.scores.add((row + r) * space.block + j);
             if K == 4 {
                 let four = S::sum4(sums[0][r], sums[1 % K][r], sums[2 % K][r], sums[3 % K][r]);
@@ -273,10 +272,10 @@ unsafe fn sum_run<S: Simd, T: Float, const R: usize, const NV: usize>(
             for (c, value) in value.iter_mut().enumerate() {
                 *value = S::load_as(at.wrapping_add(c.wrapping_mul(S::LANES)));
             }
-            for r in 0..R {
+            for (r, acc) in acc.iter_mut().enumerate() {
                 let weight = S::splat_word(weights.wrapping_add(r.wrapping_mul(block).wrapping_add(j)));
-                for c in 0..NV {
-                    acc[r][c] = S::fma(weight, value[c], acc[r][c]);
+                for (acc, value) in acc.iter_mut().zip(value) {
+                    *acc = S::fma(weight, value, *acc);
                 }
             }
             at = at.wrapping_offset(step);

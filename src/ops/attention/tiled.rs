@@ -359,10 +359,10 @@ unsafe fn multiply<S: Simd, const MR: usize, const NV: usize>(
             for (c, x) in row.iter_mut().enumerate() {
                 *x = S::load(b.add(c.wrapping_mul(S::LANES)));
             }
-            for i in 0..MR {
-                let x = S::splat_word(a[i].add(k));
-                for j in 0..NV {
-                    sums[i][j] = S::dot(x, row[j], sums[i][j]);
+            for (a, sums) in a.iter().zip(sums.iter_mut()) {
+                let x = S::splat_word(a.add(k));
+                for (sum, row) in sums.iter_mut().zip(row) {
+                    *sum = S::dot(x, row, *sum);
                 }
             }
             b = b.wrapping_add(step);

@@ -127,8 +127,8 @@ unsafe fn transpose16(from: *const f32, from_step: usize, to: *mut f32, to_step:
     unsafe {
         let mut r = [_mm512_setzero_ps(); 16];
         let mut t = [_mm512_setzero_ps(); 16];
-        for i in 0..16 {
-            r[i] = _mm512_loadu_ps(from.add(i.wrapping_mul(from_step)));
+        for (i, row) in r.iter_mut().enumerate() {
+            *row = _mm512_loadu_ps(from.add(i.wrapping_mul(from_step)));
         }
         for i in (0..16).step_by(2) {
             t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
@@ -241,8 +241,8 @@ unsafe fn transpose8(from: *const f32, from_step: usize, to: *mut f32, to_step: 
     unsafe {
         let mut r = [_mm256_setzero_ps(); 8];
         let mut t = [_mm256_setzero_ps(); 8];
-        for i in 0..8 {
-            r[i] = _mm256_loadu_ps(from.add(i.wrapping_mul(from_step)));
+        for (i, row) in r.iter_mut().enumerate() {
+            *row = _mm256_loadu_ps(from.add(i.wrapping_mul(from_step)));
         }
         for i in (0..8).step_by(2) {
             t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
