@@ -200,6 +200,8 @@ fn sizes(rng: &mut Rng) -> (usize, usize, usize, usize) {
     let dims = [1, 2, 3, 8, 15, 16, 17, 32, 33, 48, 64, 64, 80];
     let (dim, other) = (rng.pick(&dims), rng.pick(&dims));
     let dim_v = if rng.chance(3) { other } else { dim };
+    let (dim, dim_v) =
+        if rng.chance(25) { rng.pick(&[(160, 130), (300, 16), (7, 260)]) } else { (dim, dim_v) };
     let (most_q, most_k) =
         rng.pick(&[(1, 40), (3, 300), (8, 70), (40, 40), (40, 80), (60, 30), (230, 17), (70, 560)]);
     (rng.range(1, most_q) as usize, rng.range(1, most_k) as usize, dim, dim_v)
@@ -678,5 +680,75 @@ fn bad_descriptors_get_a_sentence() {
         let (status, text) = session.refuse(weft_attention, &case.desc);
         assert_eq!(status, WEFT_ERROR_INVALID_ARGUMENT, "{words}: {text}");
         assert!(text.contains(words), "expected {words:?} in {text:?}");
+    }
+}
+
+/// A request of these dims with packed tensors: the descriptor and o.
+fn simple(session: &Session, rng: &mut Rng, dtype: Dtype, q: [i64; 4], kv: [i64; 4], dim_v: i64) -> Case {
+    let tensors = vec![
+        ("q", session.normal(rng, dtype, &q, Style::Packed)),
+        ("k", session.normal(rng, dtype, &kv, Style::Packed)),
+        ("v", session.normal(rng, dtype, &[kv[0], kv[1], kv[2], dim_v], Style::Packed)),
+        ("o", session.output(rng, dtype, &[q[0], q[1], q[2], dim_v], Style::Packed)),
+        ("lse", session.output(rng, F32, &q[..3], Style::Packed)),
+    ];
+    let desc =
+        weft_attention_desc { struct_size: size_of::<weft_attention_desc>() as u32, ..Default::default() };
+    let (b, heads) = (q[0] as usize, q[1] as usize);
+    let (rows, keys) = (vec![q[2] as usize; b], vec![kv[2] as usize; b]);
+    let (dim, dim_v, group) = (q[3] as usize, dim_v as usize, heads / (kv[1] as usize).max(1));
+    let queries = rows.clone();
+    let mut case = Case { desc, tensors, dtype, batch: b, heads, group, dim, dim_v, rows, queries, keys };
+    bind(&mut case);
+    case
+}
+
+#[test]
+fn any_size_may_be_zero() {
+    let _one = ONE.lock().unwrap_or_else(|e| e.into_inner());
+    let (session, mut rng) = (Session::new(2), Rng(5));
+    for zero in 0..7 {
+        for (choice, dtype) in [("plain", F32), ("tiled", F32), ("tiled", Bf16), ("decode", F16), ("", Bf16)]
+        {
+            let mut n = [2, 2, 3, 16, 2, 5, 16];
+            n[zero] = 0;
+            // No heads of keys means no heads of queries.
+            let heads = if n[4] == 0 { 0 } else { n[1] };
+            let kv_heads = if heads == 0 { 0 } else { n[4] };
+            let case = simple(
+                &session,
+                &mut rng,
+                dtype,
+                [n[0], heads, n[2], n[3]],
+                [n[0], kv_heads, n[5], n[3]],
+                n[6],
+            );
+            weft::op::force(&if choice.is_empty() { String::new() } else { format!("attention={choice}") });
+            session.run(weft_attention, &case.desc);
+            judge(&session, &case, &oracle(&case), &format!("zero {zero} {choice}"));
+        }
+    }
+    weft::op::force("");
+}
+
+#[test]
+fn results_do_not_depend_on_threads() {
+    let _one = ONE.lock().unwrap_or_else(|e| e.into_inner());
+    let shapes = [
+        ([1, 2, 700, 64], [1, 2, 700, 64]),
+        ([1, 8, 1, 64], [1, 2, 5000, 64]),
+        ([2, 3, 130, 33], [2, 1, 300, 33]),
+    ];
+    for (q, kv) in shapes {
+        for dtype in [F32, Bf16] {
+            let results = [1, 2, 5].map(|threads| {
+                let (session, mut rng) = (Session::new(threads), Rng(6));
+                let mut case = simple(&session, &mut rng, dtype, q, kv, q[3]);
+                case.desc.flags = WEFT_ATTENTION_CAUSAL;
+                session.run(weft_attention, &case.desc);
+                (session.read(case.tensor("o").unwrap()), session.read(case.tensor("lse").unwrap()))
+            });
+            assert!(results[0] == results[1] && results[0] == results[2], "{q:?} {dtype:?}");
+        }
     }
 }
