@@ -212,12 +212,12 @@ fn random_lengths(rng: &mut Rng, batch: usize, most: usize) -> Vec<usize> {
 }
 
 /// Starts of sequences of these rows, with rows in no sequence before and after: (starts, total).
-fn random_starts(rng: &mut Rng, rows: &[usize]) -> (Vec<f64>, usize) {
+fn random_starts(rng: &mut Rng, rows: &[usize]) -> (Vec<usize>, usize) {
     let mut at = rng.pick(&[0, 0, 3]);
-    let mut starts = vec![at as f64];
+    let mut starts = vec![at];
     for &n in rows {
         at += n;
-        starts.push(at as f64);
+        starts.push(at);
     }
     (starts, at + rng.pick(&[0usize, 0, 2]))
 }
@@ -226,120 +226,130 @@ fn style(rng: &mut Rng) -> Style {
     rng.pick(&[Style::Packed, Style::Packed, Style::Hostile, Style::Repeated])
 }
 
-fn random_case(session: &Session, rng: &mut Rng) -> Case {
-    let dtype = rng.pick(&[F32, F32, F16, Bf16]);
+/// A case of random sizes, without tensors.
+fn blank_case(rng: &mut Rng, decode: bool) -> Case {
     let (mut sq, mut skv, mut dim, mut dim_v) = sizes(rng);
-    let decode = rng.chance(3);
     if decode {
-        (sq, dim, dim_v) =
-            (rng.range(1, 3) as usize, rng.pick(&[16, 32, 64, 80]), rng.pick(&[16, 48, 64, 144]));
+        sq = rng.range(1, 3) as usize;
+        (dim, dim_v) = (rng.pick(&[16, 32, 64, 80]), rng.pick(&[16, 48, 64, 144]));
     }
     if rng.chance(40) {
         (sq, skv) = rng.pick(&[(0, skv), (sq, 0), (0, 0)]);
     }
     let batch = rng.pick(&[1usize, 1, 2, 3]);
     let (kv_heads, group) = rng.pick(&[(1usize, 1usize), (2, 1), (1, 2), (2, 4), (1, 8), (1, 12)]);
-    let heads = kv_heads * group;
-    let (q_knob, kv_knob) = (rng.pick(&KNOBS[..3]), rng.pick(KNOBS));
-    let mut case = Case {
-        desc: weft_attention_desc {
-            struct_size: size_of::<weft_attention_desc>() as u32,
-            ..Default::default()
-        },
-        tensors: Vec::new(),
-        dtype,
-        batch,
-        heads,
-        group,
-        dim,
-        dim_v,
-        rows: vec![sq; batch],
-        queries: vec![sq; batch],
-        keys: vec![skv; batch],
-    };
-    let mut capacity = case.keys.clone();
-    let (mut q_batch, mut q_rows, mut kv_batch, mut kv_rows) = (batch, sq, batch, skv);
-    let ints = |rng: &mut Rng, values: &[usize]| {
-        let values: Vec<f64> = values.iter().map(|&x| x as f64).collect();
-        let style = rng.pick(&[Style::Packed, Style::Hostile]);
-        session.exact(rng, I32, &[values.len() as i64], style, &values)
-    };
-    if q_knob == "packed" {
-        case.rows = random_lengths(rng, batch, sq);
+    let struct_size = size_of::<weft_attention_desc>() as u32;
+    let desc = weft_attention_desc { struct_size, ..Default::default() };
+    let (rows, queries, keys) = (vec![sq; batch], vec![sq; batch], vec![skv; batch]);
+    let (dtype, heads) = (rng.pick(&[F32, F32, F16, Bf16]), kv_heads * group);
+    Case { desc, tensors: Vec::new(), dtype, batch, heads, group, dim, dim_v, rows, queries, keys }
+}
+
+fn integers(session: &Session, rng: &mut Rng, values: &[usize]) -> Tensor {
+    let values: Vec<f64> = values.iter().map(|&x| x as f64).collect();
+    let style = rng.pick(&[Style::Packed, Style::Hostile]);
+    session.exact(rng, I32, &[values.len() as i64], style, &values)
+}
+
+/// Lengths of these at the most.
+fn shortened(rng: &mut Rng, most: &[usize]) -> Vec<usize> {
+    most.iter().map(|&n| if rng.chance(2) { n } else { rng.range(0, n as i64) as usize }).collect()
+}
+
+/// Starts and lengths of the queries; returns dims 0 and 2 of q.
+fn random_queries(session: &Session, rng: &mut Rng, case: &mut Case) -> (usize, usize) {
+    let knob = rng.pick(&KNOBS[..3]);
+    let mut dims = (case.batch, case.rows[0]);
+    if knob == "packed" {
+        case.rows = random_lengths(rng, case.batch, case.rows[0]);
         let (starts, total) = random_starts(rng, &case.rows);
-        (q_batch, q_rows) = (1, total);
+        dims = (1, total);
         case.queries = case.rows.clone();
-        case.tensors.push(("q_starts", session.exact(rng, I32, &[batch as i64 + 1], Style::Packed, &starts)));
+        case.tensors.push(("q_starts", integers(session, rng, &starts)));
     }
-    if q_knob == "lengths" || (q_knob == "packed" && rng.chance(3)) {
-        case.queries = case
-            .rows
-            .iter()
-            .map(|&n| if rng.chance(2) { n } else { rng.range(0, n as i64) as usize })
-            .collect();
-        case.tensors.push(("q_lengths", ints(rng, &case.queries)));
+    if knob == "lengths" || (knob == "packed" && rng.chance(3)) {
+        case.queries = shortened(rng, &case.rows);
+        case.tensors.push(("q_lengths", integers(session, rng, &case.queries)));
     }
-    if kv_knob == "packed" {
-        capacity = random_lengths(rng, batch, skv);
-        let (starts, total) = random_starts(rng, &capacity);
-        (kv_batch, kv_rows) = (1, total);
-        case.keys = capacity.clone();
-        case.tensors
-            .push(("kv_starts", session.exact(rng, I32, &[batch as i64 + 1], Style::Hostile, &starts)));
+    dims
+}
+
+/// Starts and lengths of the keys; returns dims 0 and 2 of k, unless it is paged.
+fn random_keys(session: &Session, rng: &mut Rng, case: &mut Case, knob: &str) -> (usize, usize) {
+    let mut dims = (case.batch, case.keys[0]);
+    if knob == "packed" {
+        case.keys = random_lengths(rng, case.batch, case.keys[0]);
+        let (starts, total) = random_starts(rng, &case.keys);
+        dims = (1, total);
+        case.tensors.push(("kv_starts", integers(session, rng, &starts)));
     }
-    if kv_knob != "dense" && (kv_knob != "packed" || rng.chance(3)) {
-        case.keys = capacity
-            .iter()
-            .map(|&n| if rng.chance(2) { n } else { rng.range(0, n as i64) as usize })
-            .collect();
-        case.tensors.push(("kv_lengths", ints(rng, &case.keys)));
+    if knob != "dense" && (knob != "packed" || rng.chance(3)) {
+        case.keys = shortened(rng, &case.keys);
+        case.tensors.push(("kv_lengths", integers(session, rng, &case.keys)));
     }
+    dims
+}
+
+fn random_case(session: &Session, rng: &mut Rng) -> Case {
+    let decode = rng.chance(3);
+    let mut case = blank_case(rng, decode);
+    let (sq, skv) = (case.rows[0], case.keys[0]);
+    let knob = rng.pick(KNOBS);
+    let q = random_queries(session, rng, &mut case);
+    let mut kv = random_keys(session, rng, &mut case, knob);
     random_mask(rng, &mut case);
-    if kv_knob == "paged" {
-        (kv_batch, kv_rows) = random_pages(session, rng, &mut case, skv);
+    if knob == "paged" {
+        kv = random_pages(session, rng, &mut case, skv);
     }
     random_extras(session, rng, &mut case, sq, skv);
-    let (s, t) =
-        ([q_batch as i64, heads as i64, q_rows as i64], [kv_batch as i64, kv_heads as i64, kv_rows as i64]);
-    let used: Vec<(usize, usize)> = (0..batch)
-        .flat_map(|b| (0..case.keys[b]).map(move |j| (b, j)))
-        .map(|(b, j)| case_key(&case, b, j, kv_rows))
-        .collect();
+    let any = [Style::Packed, Style::Hostile, Style::Repeated];
+    // A repeated row cannot be both in use and NaN.
+    let style = rng.pick(if decode { &any[..1] } else { &any[..if knob == "dense" { 3 } else { 2 }] });
     let broken = rng.chance(8);
-    let q_style = style(rng);
-    let q = session.normal(rng, dtype, &[s[0], s[1], s[2], dim as i64], q_style);
-    for (name, width) in [("k", dim), ("v", dim_v)] {
-        let dims = [t[0], t[1], t[2], width as i64];
-        // Rows that no sequence uses are NaN, and now and then a few that some rows see.
-        let style = if decode {
-            Style::Packed
-        } else if kv_knob == "dense" {
-            style(rng)
-        } else {
-            rng.pick(&[Style::Packed, Style::Hostile])
-        };
+    random_values(session, rng, &mut case, kv, style, broken);
+    let dims = [q.0 as i64, case.heads as i64, q.1 as i64, case.dim as i64];
+    let q_style = rng.pick(&any);
+    let value = |rng: &mut Rng| if broken && rng.chance(100) { f64::NAN } else { rng.normal() };
+    case.tensors.push(("q", session.tensor(rng, case.dtype, &dims, q_style, value)));
+    let out = rng.pick(&any[..2]);
+    let o = [dims[0], dims[1], dims[2], case.dim_v as i64];
+    case.tensors.push(("o", session.output(rng, case.dtype, &o, out)));
+    if !rng.chance(3) {
+        case.tensors.push(("lse", session.output(rng, F32, &dims[..3], out)));
+    }
+    bind(&mut case);
+    case
+}
+
+/// k and v: rows that no sequence uses are NaN, and where `broken` some that are in use.
+fn random_values(
+    session: &Session,
+    rng: &mut Rng,
+    case: &mut Case,
+    kv: (usize, usize),
+    style: Style,
+    broken: bool,
+) {
+    let kv_heads = case.heads / case.group;
+    let all = (0..case.batch).flat_map(|b| (0..case.keys[b]).map(move |j| (b, j)));
+    let used: std::collections::HashSet<(usize, usize)> =
+        all.map(|(b, j)| case_key(case, b, j, kv.1)).collect();
+    for (name, width) in [("k", case.dim), ("v", case.dim_v)] {
+        let dims = [kv.0 as i64, kv_heads as i64, kv.1 as i64, width as i64];
         let mut number = 0usize;
-        let tensor = session.tensor(rng, dtype, &dims, style, |rng| {
+        let tensor = session.tensor(rng, case.dtype, &dims, style, |rng| {
             let row = number / width;
             number += 1;
-            let place = (row / (kv_rows.max(1) * kv_heads), row % kv_rows.max(1));
-            let odd = broken && row % 13 == 5 && style != Style::Repeated;
-            match () {
-                () if odd => rng.pick(&[f64::NAN, f64::INFINITY, 1.0]),
-                () if style != Style::Repeated && !used.contains(&place) => f64::NAN,
-                () => rng.normal(),
+            let place = (row / (kv.1.max(1) * kv_heads), row % kv.1.max(1));
+            match style {
+                Style::Repeated => rng.normal(),
+                _ if broken && row % 13 == 5 => rng.pick(&[f64::NAN, f64::INFINITY, 1.0]),
+                _ if !used.contains(&place) => f64::NAN,
+                _ => rng.normal(),
             }
         });
         case.tensors.push((name, tensor));
     }
-    case.tensors.push(("q", q));
-    let out = rng.pick(&[Style::Packed, Style::Hostile]);
-    case.tensors.push(("o", session.output(rng, dtype, &[s[0], s[1], s[2], dim_v as i64], out)));
-    if !rng.chance(3) {
-        case.tensors.push(("lse", session.output(rng, F32, &s, out)));
-    }
-    bind(&mut case);
-    case
 }
 
 fn case_key(case: &Case, b: usize, j: usize, page_size: usize) -> (usize, usize) {
@@ -504,7 +514,7 @@ fn on_every_instruction_set() {
         let me = std::env::current_exe().unwrap();
         let run = std::process::Command::new(me)
             .args(["against_the_oracle", "--exact"])
-            .envs([("WEFT_ISA", isa), ("ATTENTION_CASES", "300")])
+            .envs([("WEFT_ISA", isa), ("ATTENTION_CASES", "250")])
             .output()
             .unwrap();
         assert!(run.status.success(), "{isa}: {}", String::from_utf8_lossy(&run.stdout));

@@ -52,9 +52,10 @@ pub const WEFT_ATTENTION_WINDOW_RIGHT: u32 = 8;
 /// WEFT_ERROR_OUT_OF_RANGE before anything is written; of block_table only entries of pages that some query sees are read.
 ///
 /// Error of o, with u = 2^-24, D the head dimension, N the keys seen, L the largest sum of |scale q_d k_d|, |bias|
-/// and |slope (p - j)| of a visible key: at most ((2 D + 16) u L + (N + 32) u) * 2 * max |v| in f32 and f16, plus rounding to
-/// o's type; in bf16 weights may also be rounded to bf16 (2^-8 max |v| more) and products below 2^-126 count as 0. lse has
-/// the absolute error (2 D + 16) u L + (N + 32) u + u |lse|. Results do not depend on the number of threads.
+/// and |slope (p - j)| of a visible key, and V = max |v| / (1 - dropout): at most 2 V ((2 D + 16) u L + (N + 32) u) in f32
+/// and f16, plus rounding to o's type; in bf16 weights may also be rounded to bf16 (2^-8 V more), and numbers below 2^-126
+/// may count as 0. That of lse is at most (2 D + 16) u L + (N + 32) u + u |lse|. Results do not depend on the number of
+/// threads.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct weft_attention_desc {
