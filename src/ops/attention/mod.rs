@@ -35,10 +35,9 @@ pub const WEFT_ATTENTION_WINDOW_LEFT: u32 = 4;
 /// Use window_right: query at position p sees no key after p + window_right.
 pub const WEFT_ATTENTION_WINDOW_RIGHT: u32 = 8;
 
-/// What `weft_attention` computes, for each batch entry b, head h and query i over the keys j that it sees:
-///
-///     logit[j] = softcap(scale * q . k[j]) + bias[j] - slope |p - j|
-///     lse      = ln(sum exp(logit[j]) [+ exp(sink_logit)]),   o = sum exp(logit[j] - lse) v[j]
+/// What `weft_attention` computes, for each batch entry b, head h and query i over the keys j that it sees: logit_j =
+/// softcap(scale q . k_j) + bias_j - slope |p - j|; lse = ln(sum of exp(logit_j), and of exp(sink logit) if there is one); o
+/// = sum of exp(logit_j - lse) v_j.
 ///
 /// q, k, v and o have one type: f32, f16 or bf16. Query head h uses key and value head h / (Hq / Hkv). The position of
 /// query i is p = i + (keys in use - queries in use) of its batch entry, or i with WEFT_ATTENTION_TOP_LEFT.

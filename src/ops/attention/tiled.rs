@@ -179,34 +179,34 @@ impl Part<'_> {
     #[inline(always)]
     unsafe fn scores<S: Simd, const NV: usize>(&self, space: &Space, (low, high): (usize, usize)) {
         for key in (low / space.panel * space.panel..high).step_by(space.panel) {
-            let panel = space.k.wrapping_add(key * space.padded);
             let mut row = 0;
             while row < self.count {
+                // A panel that ends within its first two vectors needs no more of them.
+                let short = high - key <= 2 * S::LANES;
                 // SAFETY: this function's contract.
-                unsafe {
-                    if self.count - row > 2 {
-                        self.score_tile::<S, GROUP, NV>(space, row, key, panel);
-                        row += GROUP;
-                    } else {
-                        self.score_tile::<S, 2, NV>(space, row, key, panel);
-                        row += 2;
+                row += unsafe {
+                    match (self.count - row > 2, short) {
+                        (true, false) => self.score_tile::<S, GROUP, NV>(space, row, key),
+                        (true, true) => self.score_tile::<S, GROUP, 2>(space, row, key),
+                        (false, false) => self.score_tile::<S, 2, NV>(space, row, key),
+                        (false, true) => self.score_tile::<S, 2, 2>(space, row, key),
                     }
-                }
+                };
             }
         }
     }
 
     /// # Safety
     ///
-    /// As for [`attend`](Self::attend); `row` begins a group of `MR` rows of the scores.
+    /// As for [`attend`](Self::attend); `row` begins a group of `MR` rows of the scores, `key` a panel. Returns `MR`.
     #[inline(always)]
     unsafe fn score_tile<S: Simd, const MR: usize, const NV: usize>(
         &self,
         space: &Space,
         row: usize,
         key: usize,
-        panel: *const f32,
-    ) {
+    ) -> usize {
+        let panel = space.k.wrapping_add(key * space.padded);
         let mut a = [space.q.cast_const(); MR];
         for (t, a) in a.iter_mut().enumerate() {
             *a = a.wrapping_add((self.first + (row + t).min(self.count - 1)) * space.padded);
@@ -221,6 +221,7 @@ impl Part<'_> {
                 }
             }
         }
+        MR
     }
 
     /// Weights as pairs.
