@@ -240,12 +240,14 @@
 #define WEFT_OP_CAST 18
 
 /**
- * Query i sees key j where j <= i + (Skv - Sq): the masks' lower right corners meet.
+ * Query i sees key j where j <= i + (Skv - Sq): the masks' lower right corners meet. Sq and Skv are those of each batch
+ * entry (its lengths, where they are given).
  */
 #define WEFT_ATTENTION_CAUSAL 1
 
 /**
- * With WEFT_ATTENTION_CAUSAL or a window: align upper left corners instead, so that query i stands at key i.
+ * Align upper left corners instead: query i stands at position i, not at i + (Skv - Sq). Matters to the causal mask, the
+ * windows and ALiBi.
  */
 #define WEFT_ATTENTION_TOP_LEFT 2
 
@@ -653,7 +655,26 @@ typedef struct weft_submit {
 typedef uint64_t weft_request;
 
 /**
- * What `weft_attention` computes.
+ * What `weft_attention` computes, for each batch entry b, head h and query i over the keys j that it sees: logit_j =
+ * softcap(scale q . k_j) + bias_j - slope |p - j|; lse = ln(sum of exp(logit_j), and of exp(sink logit) if there is one); o
+ * = sum of exp(logit_j - lse) v_j.
+ *
+ * q, k, v and o have one type: f32, f16 or bf16. Query head h uses key and value head h / (Hq / Hkv). The position of
+ * query i is p = i + (keys in use - queries in use) of its batch entry, or i with WEFT_ATTENTION_TOP_LEFT.
+ *
+ * Hidden keys and values are never looked at: NaN or infinity there, in unused rows of a page or past the lengths changes
+ * nothing. NaN in a visible key, or in a visible value whose weight is above 0, reaches exactly the rows that see it. A
+ * bias of -infinity hides its key, as false in a WEFT_BOOL one does. A row that sees no key is o = 0, lse = -infinity (with
+ * sink_logits: lse = the sink's logit); a query past q_lengths, or in no sequence, is o = 0, lse = -infinity always.
+ *
+ * Lengths, starts and pages are read when the request runs. A value out of range completes the request with
+ * WEFT_ERROR_OUT_OF_RANGE before anything is written; of block_table only entries of pages that some query sees are read.
+ *
+ * Error of o, with u = 2^-24, D the head dimension, N the keys seen, L the largest sum of |scale q_d k_d|, |bias|
+ * and |slope (p - j)| of a visible key, and V = max |v| / (1 - dropout): at most 2 V ((2 D + 16) u L + (N + 32) u) in f32
+ * and f16, plus rounding to o's type; in bf16 weights may also be rounded to bf16 (2^-8 V more), and numbers below 2^-126
+ * may count as 0. That of lse is at most (2 D + 16) u L + (N + 32) u + u |lse|. Results do not depend on the number of
+ * threads.
  */
 typedef struct weft_attention_desc {
   /**
@@ -685,7 +706,9 @@ typedef struct weft_attention_desc {
    */
   struct weft_tensor lse;
   /**
-   * Added to the scaled scores, or (WEFT_BOOL) true where attention is allowed; broadcastable to [B, Hq, Sq, Skv]. Optional.
+   * f32, f16 or bf16: added to the scaled scores; or WEFT_BOOL: true where attention is allowed. Broadcastable to
+   * [B, Hq, Sq, Skv], indexed within a sequence; where q (keys) are packed or paged, its axis of queries (keys) may have any
+   * size that covers every sequence, which is checked when the request runs. Optional.
    */
   struct weft_tensor bias;
   /**
@@ -697,11 +720,12 @@ typedef struct weft_attention_desc {
    */
   struct weft_tensor sink_logits;
   /**
-   * i32 [B]: queries in use of each batch entry. Optional.
+   * i32 [B]: queries in use of each batch entry, from its first; 0 to Sq (packed: to the sequence's rows). Optional.
    */
   struct weft_tensor q_lengths;
   /**
-   * i32 [B]: keys in use of each batch entry; needed with block_table. Optional.
+   * i32 [B]: keys in use of each batch entry, from its first; 0 to Skv (packed: to the sequence's rows; paged: to what
+   * the row of block_table holds). Needed with block_table, else optional.
    */
   struct weft_tensor kv_lengths;
   /**
@@ -709,7 +733,7 @@ typedef struct weft_attention_desc {
    */
   struct weft_tensor q_starts;
   /**
-   * i32 [B + 1] (cu_seqlens): the same for packed k and v. Optional.
+   * i32 [B + 1] (cu_seqlens): the same for packed k and v; not with block_table. Optional.
    */
   struct weft_tensor kv_starts;
   /**
@@ -725,11 +749,11 @@ typedef struct weft_attention_desc {
    */
   double softcap;
   /**
-   * Keys to the left, with WEFT_ATTENTION_WINDOW_LEFT.
+   * Keys to the left, with WEFT_ATTENTION_WINDOW_LEFT; at least 0.
    */
   int64_t window_left;
   /**
-   * Keys to the right, with WEFT_ATTENTION_WINDOW_RIGHT.
+   * Keys to the right, with WEFT_ATTENTION_WINDOW_RIGHT; at least 0.
    */
   int64_t window_right;
   /**
@@ -737,7 +761,10 @@ typedef struct weft_attention_desc {
    */
   int64_t sink_tokens;
   /**
-   * Probability with which a weight is dropped; kept ones are divided by 1 - dropout. 0 means none.
+   * Probability with which a weight is dropped, at least 0 and below 1; kept ones are divided by 1 - dropout. lse is that
+   * of no dropout. 0 means none. The weight of query i and key j (counted within their sequence) of batch entry b and head
+   * h is kept when w / 2^32 >= dropout, w being word j mod 4 of Philox4x32-10 with the counter words (j / 4, i, b Hq + h,
+   * offset mod 2^32) and the key words (seed mod 2^32, seed / 2^32 xor offset / 2^32).
    */
   double dropout;
   /**
