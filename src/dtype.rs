@@ -3,6 +3,7 @@
 use crate::ensure;
 use crate::status::Result;
 pub use half::{bf16, f16};
+use std::fmt::Display;
 
 /// IEEE 754 binary32.
 pub const WEFT_F32: u32 = 1;
@@ -87,7 +88,7 @@ const DTYPES: &[(u32, Dtype, usize, &str)] = &[
 
 impl Dtype {
     /// The type with this number in C; `what` names the argument in the error.
-    pub fn from_code(what: &str, code: u32) -> Result<Self> {
+    pub fn from_code(what: impl Display, code: u32) -> Result<Self> {
         let row = code.checked_sub(1).and_then(|index| DTYPES.get(index as usize));
         ensure!(row.is_some(), "{what}.dtype is {code}; expected one of WEFT_F32 (1) to WEFT_C64 (17)");
         Ok(row.map_or(F32, |row| row.1))
