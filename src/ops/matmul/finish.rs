@@ -89,14 +89,21 @@ kernel!(f64_kernel, f64, __m512d, __m256d, Plain<f64, 4>);
 
 #[inline(always)]
 unsafe fn rows<V: Vector, T: Element>(p: &Problem, part: Part<V::Real>) {
+    let only_round = p.is_plain() && p.d.col == 1 && part.cols % RUN == 0;
     for i in 0..part.rows {
         for j in (0..part.cols).step_by(RUN) {
+            let sums = part.sums.wrapping_add(i * part.stride + j);
+            if only_round {
+                // SAFETY: a whole run of sums, and of D, whose row is contiguous, by the contract of `finish`.
+                unsafe { round::<V, T>(sums, p.d.ptr(part.row + i, part.col + j)) };
+                continue;
+            }
             let count = RUN.min(part.cols - j);
             let (row, col) = (part.row + i, part.col + j);
             // SAFETY: `count` sums, and as many elements of D and of what was broadcast to it, by the contract of
             // `finish`.
             unsafe {
-                let mut x = fetch::<V::Real>(part.sums.wrapping_add(i * part.stride + j), 1, count);
+                let mut x = fetch::<V::Real>(sums, 1, count);
                 add_terms::<V, T>(p, row, col, &mut x, count);
                 V::Real::activate(p.after.epilogue, &mut x);
                 store::<V, T>(&p.d, row, col, &x, count);
@@ -187,20 +194,27 @@ unsafe fn fetch<T: Element>(from: *const T, stride: isize, count: usize) -> [T; 
 #[inline(always)]
 unsafe fn store<V: Vector, T: Element>(d: &View, row: usize, col: usize, x: &[V::Real; RUN], count: usize) {
     let at = d.ptr::<T>(row, col);
-    let mut rounded = [T::narrow(0.0); RUN];
-    // SAFETY: LANES values of each run from `lane`; `count` elements of D are this thread's: the caller's.
+    // SAFETY: `count` elements of D are this thread's: the caller's.
     unsafe {
-        for lane in (0..RUN).step_by(V::LANES) {
-            V::load(x.as_ptr().add(lane)).store_rounded(rounded.as_mut_ptr().add(lane));
+        if d.col == 1 && count == RUN {
+            return round::<V, T>(x.as_ptr(), at);
         }
-        match d.col {
-            1 if count == RUN => std::ptr::copy_nonoverlapping(rounded.as_ptr(), at, RUN),
-            1 => std::ptr::copy_nonoverlapping(rounded.as_ptr(), at, count),
-            _ => rounded
-                .iter()
-                .take(count)
-                .enumerate()
-                .for_each(|(i, x)| at.wrapping_offset((i as isize).wrapping_mul(d.col)).write(*x)),
+        let mut rounded = [T::narrow(0.0); RUN];
+        round::<V, T>(x.as_ptr(), rounded.as_mut_ptr());
+        if d.col == 1 {
+            return std::ptr::copy_nonoverlapping(rounded.as_ptr(), at, count);
         }
+        for (i, x) in rounded.iter().take(count).enumerate() {
+            at.wrapping_offset((i as isize).wrapping_mul(d.col)).write(*x);
+        }
+    }
+}
+
+/// Rounds a run.
+#[inline(always)]
+unsafe fn round<V: Vector, T: Element>(from: *const V::Real, to: *mut T) {
+    for lane in (0..RUN).step_by(V::LANES) {
+        // SAFETY: LANES values of the runs from `lane`: the caller's.
+        unsafe { V::load(from.wrapping_add(lane)).store_rounded(to.wrapping_add(lane)) };
     }
 }

@@ -177,9 +177,9 @@ unsafe fn dot_rows<V: Vector, W: Element>(strip: Strip<V::Real, W>) {
     unsafe {
         match strip.rows {
             1 => dot_columns::<V, W, 1, 1, 4>(strip),
-            2 => dot_columns::<V, W, 2, 1, 4>(strip),
-            3 => dot_columns::<V, W, 3, 1, 4>(strip),
-            4 => dot_columns::<V, W, 4, 1, 4>(strip),
+            2 => dot_columns::<V, W, 2, 4, 1>(strip),
+            3 => dot_columns::<V, W, 3, 4, 1>(strip),
+            4 => dot_columns::<V, W, 4, 4, 1>(strip),
             5 => dot_columns::<V, W, 5, 2, 1>(strip),
             6 => dot_columns::<V, W, 6, 2, 1>(strip),
             7 => dot_columns::<V, W, 7, 2, 1>(strip),

@@ -15,8 +15,8 @@ use crate::status::{Error, Result};
 const DEPTH: usize = 256;
 /// Units of packed B at the most (but at least a few panels).
 const B_UNITS: usize = 1 << 20;
-/// Panels of A in a tile of rows at the most: with DEPTH they fill a third of a second-level cache.
-const A_PANELS: usize = 12;
+/// Panels of A in a tile of rows at the most: with the sums that wait between blocks they fit a second-level cache.
+const A_PANELS: usize = 6;
 /// Rough units a nanosecond: multiplied, and packed.
 const RATE: f64 = 60.0;
 const PACK_RATE: f64 = 2.0;
