@@ -6,7 +6,7 @@ use crate::dtype::{Dtype, bf16, f16};
 use crate::for_each_isa;
 
 /// Units that a panel may be overwritten with past its end.
-pub const SLACK: usize = 16;
+pub(super) const SLACK: usize = 16;
 
 /// Lines (rows of A or columns of B) to pack into a panel.
 #[derive(Clone, Copy)]

@@ -14,8 +14,9 @@ use std::ops::Range;
 
 /// Units of k in a block.
 const DEPTH: usize = 256;
-/// Units of packed B at the most (but at least a few panels).
+/// Units of packed B at the most, but at least a few panels where k has at most LONG units.
 const B_UNITS: usize = 1 << 20;
+const LONG: usize = 1 << 16;
 /// Panels of A in a tile of rows at the most: with the sums that wait between blocks they fit a second-level cache.
 const A_PANELS: usize = 6;
 /// Panels of B that are packed together, and units at a time: rows are read in long pieces.
@@ -50,7 +51,9 @@ unsafe impl Sync for Block<'_> {}
 pub fn run(p: &Problem, cpu: &Cpu) -> Result<()> {
     let kernel = Kernel::best(p.a.dtype == Dtype::Bf16 && p.b.dtype == Dtype::Bf16);
     let units = if kernel.pairs { p.k.div_ceil(2) } else { p.k };
-    let most = (B_UNITS / units / kernel.cols).max(4) * kernel.cols;
+    // A is packed again for each block of columns, so that a long k still needs some panels.
+    let least = if units <= LONG { 8 } else { 1 };
+    let most = (B_UNITS / units / kernel.cols).max(least) * kernel.cols;
     let cols = most.min(p.n.next_multiple_of(kernel.cols));
     let size = cols.checked_mul(units).and_then(|size| size.checked_add(SLACK));
     let b = Scratch::<u32>::new(size.ok_or_else(|| Error::out_of_memory(usize::MAX))?)?;
