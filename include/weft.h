@@ -558,6 +558,16 @@ typedef struct weft_tensor {
 
 /**
  * What `weft_matmul` computes.
+ *
+ * Element types: a and b are both WEFT_F32, WEFT_F64, WEFT_F16 or WEFT_BF16, or a is WEFT_F32 and b a half type. d is of
+ * a's dtype, or WEFT_F32 where a is a half type; c is of d's dtype, bias of d's dtype or WEFT_F32 (WEFT_F64 for f64).
+ *
+ * Accuracy: with u = 2^-24 (f64: 2^-53) the value before the epilogue is off by at most
+ * (K + 4) u (|alpha| |A| |B| + |beta C| + |bias|), the epilogue by a few u of its argument besides, and the result is
+ * rounded to d's dtype once. Sums are ordered alike for any number of threads. Where the machine multiplies bfloat16
+ * in hardware, subnormal inputs and products count as 0.
+ *
+ * alpha 0 (with its flag) and K = 0 leave A and B unread: D = act(beta C + bias).
  */
 typedef struct weft_matmul_desc {
   /**
@@ -573,7 +583,7 @@ typedef struct weft_matmul_desc {
    */
   struct weft_tensor a;
   /**
-   * [..., K, N], of a's dtype.
+   * [..., K, N], of a's dtype (or a half type where a is WEFT_F32).
    */
   struct weft_tensor b;
   /**
