@@ -268,6 +268,352 @@
 #define WEFT_CAST_SATURATE 1
 
 /**
+ * alpha and beta are taken as they stand, so that 0 means 0 and not the function's default.
+ */
+#define WEFT_EW_PARAMETERS 1
+
+/**
+ * a + b; integers wrap.
+ */
+#define WEFT_EW_ADD 1
+
+/**
+ * a - b; integers wrap.
+ */
+#define WEFT_EW_SUB 2
+
+/**
+ * a b; integers wrap.
+ */
+#define WEFT_EW_MUL 3
+
+/**
+ * a / b; integers truncate, by zero gives 0.
+ */
+#define WEFT_EW_DIV 4
+
+/**
+ * The larger of a and b; NaN if either is.
+ */
+#define WEFT_EW_MAX 5
+
+/**
+ * The smaller of a and b; NaN if either is.
+ */
+#define WEFT_EW_MIN 6
+
+/**
+ * a to the power of b, as C's pow.
+ */
+#define WEFT_EW_POW 7
+
+/**
+ * The remainder of a / b with the sign of a, as C's fmod; an integer by zero gives 0.
+ */
+#define WEFT_EW_MOD 8
+
+/**
+ * a where a >= 0, else a b.
+ */
+#define WEFT_EW_PRELU 9
+
+/**
+ * a == b; y is WEFT_BOOL.
+ */
+#define WEFT_EW_EQUAL 10
+
+/**
+ * a < b; y is WEFT_BOOL.
+ */
+#define WEFT_EW_LESS 11
+
+/**
+ * a > b; y is WEFT_BOOL.
+ */
+#define WEFT_EW_GREATER 12
+
+/**
+ * a <= b; y is WEFT_BOOL.
+ */
+#define WEFT_EW_LESS_EQUAL 13
+
+/**
+ * a >= b; y is WEFT_BOOL.
+ */
+#define WEFT_EW_GREATER_EQUAL 14
+
+/**
+ * Both of two WEFT_BOOL.
+ */
+#define WEFT_EW_AND 15
+
+/**
+ * Either of two WEFT_BOOL.
+ */
+#define WEFT_EW_OR 16
+
+/**
+ * One of two WEFT_BOOL alone.
+ */
+#define WEFT_EW_XOR 17
+
+/**
+ * silu(a) b.
+ */
+#define WEFT_EW_SWIGLU 18
+
+/**
+ * gelu(a) b, with erf.
+ */
+#define WEFT_EW_GEGLU 19
+
+/**
+ * gelu_tanh(a) b.
+ */
+#define WEFT_EW_GEGLU_TANH 20
+
+/**
+ * relu(a) b.
+ */
+#define WEFT_EW_REGLU 21
+
+/**
+ * b where a, a WEFT_BOOL, else c; any dtype.
+ */
+#define WEFT_EW_SELECT 22
+
+/**
+ * a b + c, rounded once for floats and wrapped for integers.
+ */
+#define WEFT_EW_FMA 23
+
+/**
+ * min(max(a, b), c): c where b > c. NaN if any is.
+ */
+#define WEFT_EW_CLIP 24
+
+/**
+ * -a; integers wrap.
+ */
+#define WEFT_EW_NEG 25
+
+/**
+ * The magnitude of a; integers wrap.
+ */
+#define WEFT_EW_ABS 26
+
+/**
+ * Square root.
+ */
+#define WEFT_EW_SQRT 27
+
+/**
+ * 1 / sqrt(a).
+ */
+#define WEFT_EW_RSQRT 28
+
+/**
+ * 1 / a.
+ */
+#define WEFT_EW_RECIPROCAL 29
+
+/**
+ * a a; integers wrap.
+ */
+#define WEFT_EW_SQUARE 30
+
+/**
+ * e^a.
+ */
+#define WEFT_EW_EXP 31
+
+/**
+ * Natural logarithm.
+ */
+#define WEFT_EW_LOG 32
+
+/**
+ * Sine.
+ */
+#define WEFT_EW_SIN 33
+
+/**
+ * Cosine.
+ */
+#define WEFT_EW_COS 34
+
+/**
+ * Tangent.
+ */
+#define WEFT_EW_TAN 35
+
+/**
+ * Arc sine.
+ */
+#define WEFT_EW_ASIN 36
+
+/**
+ * Arc cosine.
+ */
+#define WEFT_EW_ACOS 37
+
+/**
+ * Arc tangent.
+ */
+#define WEFT_EW_ATAN 38
+
+/**
+ * Hyperbolic sine.
+ */
+#define WEFT_EW_SINH 39
+
+/**
+ * Hyperbolic cosine.
+ */
+#define WEFT_EW_COSH 40
+
+/**
+ * Hyperbolic tangent.
+ */
+#define WEFT_EW_TANH 41
+
+/**
+ * Inverse hyperbolic sine.
+ */
+#define WEFT_EW_ASINH 42
+
+/**
+ * Inverse hyperbolic cosine.
+ */
+#define WEFT_EW_ACOSH 43
+
+/**
+ * Inverse hyperbolic tangent.
+ */
+#define WEFT_EW_ATANH 44
+
+/**
+ * The error function.
+ */
+#define WEFT_EW_ERF 45
+
+/**
+ * 1 / (1 + e^-a).
+ */
+#define WEFT_EW_SIGMOID 46
+
+/**
+ * max(a, 0); NaN for NaN.
+ */
+#define WEFT_EW_RELU 47
+
+/**
+ * a/2 (1 + erf(a / sqrt 2)).
+ */
+#define WEFT_EW_GELU 48
+
+/**
+ * a/2 (1 + tanh(sqrt(2/pi) (a + 0.044715 a^3))).
+ */
+#define WEFT_EW_GELU_TANH 49
+
+/**
+ * a sigmoid(alpha a): swish; alpha is 1 by default.
+ */
+#define WEFT_EW_SILU 50
+
+/**
+ * log(1 + e^a).
+ */
+#define WEFT_EW_SOFTPLUS 51
+
+/**
+ * a / (1 + |a|).
+ */
+#define WEFT_EW_SOFTSIGN 52
+
+/**
+ * a tanh(softplus(a)).
+ */
+#define WEFT_EW_MISH 53
+
+/**
+ * a where a >= 0, else alpha (e^a - 1); alpha is 1 by default.
+ */
+#define WEFT_EW_ELU 54
+
+/**
+ * beta a where a >= 0, else beta alpha (e^a - 1); alpha is 1.67326324..., beta 1.05070098... by default.
+ */
+#define WEFT_EW_SELU 55
+
+/**
+ * a where a >= 0, else alpha (e^(a / alpha) - 1); alpha is 1 by default.
+ */
+#define WEFT_EW_CELU 56
+
+/**
+ * a where a >= 0, else alpha a; alpha is 0.01 by default.
+ */
+#define WEFT_EW_LEAKY_RELU 57
+
+/**
+ * min(max(alpha a + beta, 0), 1); alpha is 0.2, beta 0.5 by default.
+ */
+#define WEFT_EW_HARD_SIGMOID 58
+
+/**
+ * a min(max(a / 6 + 1/2, 0), 1).
+ */
+#define WEFT_EW_HARD_SWISH 59
+
+/**
+ * a where a > alpha, else 0 (NaN for NaN); alpha is 1 by default.
+ */
+#define WEFT_EW_THRESHOLDED_RELU 60
+
+/**
+ * a + beta where a < -alpha, a - beta where a > alpha, else 0 (NaN for NaN); alpha is 0.5, beta 0 by
+ * default.
+ */
+#define WEFT_EW_SHRINK 61
+
+/**
+ * Rounded down.
+ */
+#define WEFT_EW_FLOOR 62
+
+/**
+ * Rounded up.
+ */
+#define WEFT_EW_CEIL 63
+
+/**
+ * Rounded to the nearest, halves to even.
+ */
+#define WEFT_EW_ROUND 64
+
+/**
+ * -1, 0 or 1; NaN for NaN.
+ */
+#define WEFT_EW_SIGN 65
+
+/**
+ * Not a WEFT_BOOL.
+ */
+#define WEFT_EW_NOT 66
+
+/**
+ * Whether a is NaN; y is WEFT_BOOL.
+ */
+#define WEFT_EW_IS_NAN 67
+
+/**
+ * Whether a is an infinity; y is WEFT_BOOL.
+ */
+#define WEFT_EW_IS_INF 68
+
+/**
  * No epilogue.
  */
 #define WEFT_EPILOGUE_NONE 0
@@ -563,6 +909,16 @@ typedef struct weft_tensor {
 
 /**
  * What `weft_matmul` computes.
+ *
+ * Element types: a and b are both WEFT_F32, WEFT_F64, WEFT_F16 or WEFT_BF16, or a is WEFT_F32 and b a half type. d is of
+ * a's dtype, or WEFT_F32 where a is a half type; c is of d's dtype, bias of d's dtype or WEFT_F32 (WEFT_F64 for f64).
+ *
+ * Accuracy: with u = 2^-24 (f64: 2^-53) the value before the epilogue is off by at most
+ * (K + 4) u (|alpha| |A| |B| + |beta C| + |bias|), the epilogue by a few u of its argument besides, and the result is
+ * rounded to d's dtype once. Sums are ordered alike for any number of threads. Where the machine multiplies bfloat16
+ * in hardware, subnormal inputs and products count as 0.
+ *
+ * alpha 0 (with its flag) and K = 0 leave A and B unread: D = act(beta C + bias).
  */
 typedef struct weft_matmul_desc {
   /**
@@ -578,7 +934,7 @@ typedef struct weft_matmul_desc {
    */
   struct weft_tensor a;
   /**
-   * [..., K, N], of a's dtype.
+   * [..., K, N], of a's dtype (or a half type where a is WEFT_F32).
    */
   struct weft_tensor b;
   /**
@@ -779,6 +1135,12 @@ typedef struct weft_attention_desc {
 
 /**
  * What `weft_rms_norm` and `weft_layer_norm` compute.
+ *
+ * x is f32, f64, f16 or bf16; f64 is computed in f64, the others in f32, with sums in f64. With a residual, what is
+ * normalised is x + residual rounded to x's dtype, which is also what `sum` gets. The variance is the biased one,
+ * from centred elements. With e half an ulp of f32 (f64), y is within
+ * 8 e ((|x| + |mean|) rstd |weight| + |bias|) of the value, then rounded to its dtype; rstd within 8 e, relative, as long
+ * as the elements are not all the same to within their rounding. (For f64 add the rounding of a plain sum.)
  */
 typedef struct weft_norm_desc {
   /**
@@ -798,11 +1160,11 @@ typedef struct weft_norm_desc {
    */
   struct weft_tensor residual;
   /**
-   * Broadcastable to the normalised axes. Optional.
+   * Broadcastable to the normalised axes; x's dtype or f32. Optional.
    */
   struct weft_tensor weight;
   /**
-   * Broadcastable to the normalised axes. Optional.
+   * Broadcastable to the normalised axes; x's dtype or f32. Optional.
    */
   struct weft_tensor bias;
   /**
@@ -810,15 +1172,15 @@ typedef struct weft_norm_desc {
    */
   struct weft_tensor y;
   /**
-   * As x: x + residual, rounded to its dtype. May be exactly x or residual. Optional output.
+   * As x: x + residual, rounded to its dtype. May be exactly x or residual. Needs residual. Optional output.
    */
   struct weft_tensor sum;
   /**
-   * f32, x's dims with the normalised axes 1 or left out: the mean (layer_norm alone). Optional output.
+   * f32 (or f64 where x is), x's dims with the normalised axes 1 or left out: the mean (layer_norm alone). Optional output.
    */
   struct weft_tensor mean;
   /**
-   * f32, as mean: 1 / sqrt(variance or mean square + epsilon). Optional output.
+   * As mean: 1 / sqrt(variance or mean square + epsilon). Optional output.
    */
   struct weft_tensor rstd;
   /**
@@ -837,6 +1199,12 @@ typedef struct weft_norm_desc {
 
 /**
  * What `weft_rope` computes: for pair i at position p, angle = p * frequency_scale * base^(-2i / rotary_dim) / factors[i].
+ *
+ * x is f32, f64, f16 or bf16; f64 is turned in f64, the others in f32. Angles are computed and reduced in f64 whatever x is,
+ * so that rows far into a sequence are turned as exactly as the first: within 2e-7 attention_factor (|a| + |b|) of the
+ * value for a pair (a, b) (4e-16 and the rounding of the angle for f64), then rounded to y's dtype. With cos and sin,
+ * base, frequency_scale, factors and position_start stay 0. With positions, a position outside the rows of cos ends
+ * the request with WEFT_ERROR_OUT_OF_RANGE before anything is written.
  */
 typedef struct weft_rope_desc {
   /**
@@ -860,7 +1228,8 @@ typedef struct weft_rope_desc {
    */
   struct weft_tensor positions;
   /**
-   * [P, rotary_dim / 2], or [B, S, rotary_dim / 2] without positions: cosines to use in place of computed ones. Optional.
+   * [P, rotary_dim / 2] with positions, broadcastable to [B, S, rotary_dim / 2] without: cosines to use in place of
+   * computed ones, of x's dtype or f32. Optional.
    */
   struct weft_tensor cos;
   /**
@@ -895,6 +1264,14 @@ typedef struct weft_rope_desc {
 
 /**
  * What `weft_elementwise` computes: y = f(a, b, c), each operand broadcast to y.
+ *
+ * All operands have y's dtype, but that conditions (results of comparisons and tests, and SELECT's a) are WEFT_BOOL.
+ * Functions take f32, f64, f16 and bf16; those whose text speaks of integers, MAX, MIN, CLIP, RELU, SIGN and the
+ * comparisons take all integer dtypes too (NEG the signed ones), EQUAL also WEFT_BOOL, and SELECT any dtype.
+ *
+ * f16 and bf16 are computed in f32 and rounded once. Functions of f32 are within 5e-7 of the value, relative (from
+ * 1.5e-6 to 1e-5 in GELU's and GEGLU's left tail, where the value is below 1e-4; sines and cosines within 1e-7, absolute);
+ * sums, products, quotients, square roots and roundings are exact to half an ulp, and f64 is as good as the C library's.
  */
 typedef struct weft_elementwise_desc {
   /**
@@ -902,7 +1279,7 @@ typedef struct weft_elementwise_desc {
    */
   uint32_t struct_size;
   /**
-   * 0.
+   * WEFT_EW_PARAMETERS or 0.
    */
   uint32_t flags;
   /**
@@ -941,6 +1318,10 @@ typedef struct weft_elementwise_desc {
 
 /**
  * What `weft_softmax` computes: y = exp(scale x - max) / sum along an axis.
+ *
+ * x is f32, f64, f16 or bf16; f64 is computed in f64, the others in f32. With e half an ulp of that type, y is within
+ * e (10 + 3 (|scale x| + |max|)) of the value, relative, and the logarithm within e (10 + 3 (|scale x| + |max| + |y|)),
+ * absolute; then rounded to y's dtype. NaN or +inf make their whole row NaN.
  */
 typedef struct weft_softmax_desc {
   /**
@@ -1218,82 +1599,82 @@ typedef struct weft_completion {
 /**
  * An argument is null, out of range, misaligned, or contradicts another.
  */
-#define WEFT_ERROR_INVALID_ARGUMENT -1
+#define WEFT_ERROR_INVALID_ARGUMENT (-1)
 
 /**
  * A handle names an object that was released.
  */
-#define WEFT_ERROR_STALE_HANDLE -2
+#define WEFT_ERROR_STALE_HANDLE (-2)
 
 /**
  * A handle was never issued, or names an object of another kind.
  */
-#define WEFT_ERROR_WRONG_KIND -3
+#define WEFT_ERROR_WRONG_KIND (-3)
 
 /**
  * Objects of two contexts meet in one call.
  */
-#define WEFT_ERROR_WRONG_CONTEXT -4
+#define WEFT_ERROR_WRONG_CONTEXT (-4)
 
 /**
  * Host memory ran out, or a fixed limit of the library was reached.
  */
-#define WEFT_ERROR_OUT_OF_MEMORY -5
+#define WEFT_ERROR_OUT_OF_MEMORY (-5)
 
 /**
  * Device memory ran out.
  */
-#define WEFT_ERROR_OUT_OF_DEVICE_MEMORY -6
+#define WEFT_ERROR_OUT_OF_DEVICE_MEMORY (-6)
 
 /**
  * A device, driver or library that the call needs is not on this machine.
  */
-#define WEFT_ERROR_UNAVAILABLE -7
+#define WEFT_ERROR_UNAVAILABLE (-7)
 
 /**
  * The request is well formed, but this device has no way to run it.
  */
-#define WEFT_ERROR_UNSUPPORTED -8
+#define WEFT_ERROR_UNSUPPORTED (-8)
 
 /**
  * The device failed for good; every request of its context ends with this.
  */
-#define WEFT_ERROR_DEVICE_LOST -9
+#define WEFT_ERROR_DEVICE_LOST (-9)
 
 /**
  * An index read from a buffer at run time lies outside the tensor that it indexes.
  */
-#define WEFT_ERROR_OUT_OF_RANGE -10
+#define WEFT_ERROR_OUT_OF_RANGE (-10)
 
 /**
  * The request was cancelled before it ran.
  */
-#define WEFT_ERROR_CANCELLED -11
+#define WEFT_ERROR_CANCELLED (-11)
 
 /**
  * The request's deadline passed before it completed.
  */
-#define WEFT_ERROR_DEADLINE_EXCEEDED -12
+#define WEFT_ERROR_DEADLINE_EXCEEDED (-12)
 
 /**
  * A request that this one waited for failed.
  */
-#define WEFT_ERROR_DEPENDENCY_FAILED -13
+#define WEFT_ERROR_DEPENDENCY_FAILED (-13)
 
 /**
  * The process is a fork's child: the library works in the parent alone.
  */
-#define WEFT_ERROR_FORKED -14
+#define WEFT_ERROR_FORKED (-14)
 
 /**
  * The header that the caller was compiled with and this library do not fit.
  */
-#define WEFT_ERROR_ABI_MISMATCH -15
+#define WEFT_ERROR_ABI_MISMATCH (-15)
 
 /**
  * A defect of this library, stopped at its border. Please report it.
  */
-#define WEFT_ERROR_INTERNAL -16
+#define WEFT_ERROR_INTERNAL (-16)
 
 #ifdef __cplusplus
 extern "C" {
@@ -1306,9 +1687,7 @@ extern "C" {
  * WEFT_ERROR_INVALID_ARGUMENT (options, buffer is NULL); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_OUT_OF_DEVICE_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `options` is NULL or a struct of its struct_size, `buffer` NULL or valid for one write.
+ * Memory: `options` is NULL or a struct of its struct_size, `buffer` NULL or valid for one write.
  */
 weft_status weft_buffer_create(weft_context context,
                                uint64_t size,
@@ -1321,9 +1700,7 @@ weft_status weft_buffer_create(weft_context context,
  * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
  * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `info` is NULL or points to a weft_buffer_info of info->struct_size bytes.
+ * Memory: `info` is NULL or points to a weft_buffer_info of info->struct_size bytes.
  */
 weft_status weft_buffer_info_get(weft_buffer buffer, struct weft_buffer_info *info);
 
@@ -1341,9 +1718,7 @@ weft_status weft_buffer_release(weft_buffer buffer);
  * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (count is NULL);
  * WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `count` is NULL or valid for one write.
+ * Memory: `count` is NULL or valid for one write.
  */
 weft_status weft_device_count(uint32_t *count);
 
@@ -1353,9 +1728,7 @@ weft_status weft_device_count(uint32_t *count);
  * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (no such device, info is NULL,
  * struct_size); WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `info` is NULL or points to a weft_device_info of info->struct_size bytes.
+ * Memory: `info` is NULL or points to a weft_device_info of info->struct_size bytes.
  */
 weft_status weft_device_info_get(uint32_t index, struct weft_device_info *info);
 
@@ -1367,9 +1740,7 @@ weft_status weft_device_info_get(uint32_t index, struct weft_device_info *info);
  * WEFT_ERROR_UNAVAILABLE (the sentence says why and what to do); WEFT_ERROR_OUT_OF_MEMORY (also: 256 contexts are
  * open); WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `device` is NULL or a zero-terminated string, `options` NULL or a struct of its struct_size, `context` NULL or valid
+ * Memory: `device` is NULL or a zero-terminated string, `options` NULL or a struct of its struct_size, `context` NULL or valid
  * for one write.
  */
 weft_status weft_context_create(const char *device, const struct weft_context_desc *options, weft_context *context);
@@ -1380,9 +1751,7 @@ weft_status weft_context_create(const char *device, const struct weft_context_de
  * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
  * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `info` is NULL or points to a weft_context_info of info->struct_size bytes.
+ * Memory: `info` is NULL or points to a weft_context_info of info->struct_size bytes.
  */
 weft_status weft_context_info_get(weft_context context, struct weft_context_info *info);
 
@@ -1442,9 +1811,7 @@ const char *weft_last_error(void);
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_matmul(weft_queue queue,
                         const struct weft_matmul_desc *desc,
@@ -1460,9 +1827,7 @@ weft_status weft_matmul(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_attention(weft_queue queue,
                            const struct weft_attention_desc *desc,
@@ -1478,9 +1843,7 @@ weft_status weft_attention(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_rms_norm(weft_queue queue,
                           const struct weft_norm_desc *desc,
@@ -1496,9 +1859,7 @@ weft_status weft_rms_norm(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_layer_norm(weft_queue queue,
                             const struct weft_norm_desc *desc,
@@ -1513,9 +1874,7 @@ weft_status weft_layer_norm(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_rope(weft_queue queue,
                       const struct weft_rope_desc *desc,
@@ -1530,9 +1889,7 @@ weft_status weft_rope(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_elementwise(weft_queue queue,
                              const struct weft_elementwise_desc *desc,
@@ -1547,9 +1904,7 @@ weft_status weft_elementwise(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_softmax(weft_queue queue,
                          const struct weft_softmax_desc *desc,
@@ -1564,9 +1919,7 @@ weft_status weft_softmax(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_gather_rows(weft_queue queue,
                              const struct weft_rows_desc *desc,
@@ -1582,9 +1935,7 @@ weft_status weft_gather_rows(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_scatter_rows(weft_queue queue,
                               const struct weft_rows_desc *desc,
@@ -1599,9 +1950,7 @@ weft_status weft_scatter_rows(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_top_k(weft_queue queue,
                        const struct weft_rank_desc *desc,
@@ -1616,9 +1965,7 @@ weft_status weft_top_k(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_arg_reduce(weft_queue queue,
                             const struct weft_rank_desc *desc,
@@ -1633,9 +1980,7 @@ weft_status weft_arg_reduce(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_reduce(weft_queue queue,
                         const struct weft_reduce_desc *desc,
@@ -1650,9 +1995,7 @@ weft_status weft_reduce(weft_queue queue,
  * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
 weft_status weft_cast(weft_queue queue,
                       const struct weft_cast_desc *desc,
@@ -1667,9 +2010,7 @@ weft_status weft_cast(weft_queue queue,
  * WEFT_ERROR_INVALID_ARGUMENT (options, queue is NULL); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
  * WEFT_ERROR_OUT_OF_MEMORY (also: no more threads); WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `options` is NULL or a struct of its struct_size, `queue` NULL or valid for one write.
+ * Memory: `options` is NULL or a struct of its struct_size, `queue` NULL or valid for one write.
  */
 weft_status weft_queue_create(weft_context context, const struct weft_queue_desc *options, weft_queue *queue);
 
@@ -1679,9 +2020,7 @@ weft_status weft_queue_create(weft_context context, const struct weft_queue_desc
  * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
  * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `info` is NULL or points to a weft_queue_info of info->struct_size bytes.
+ * Memory: `info` is NULL or points to a weft_queue_info of info->struct_size bytes.
  */
 weft_status weft_queue_info_get(weft_queue queue, struct weft_queue_info *info);
 
@@ -1713,9 +2052,7 @@ weft_status weft_queue_release(weft_queue queue);
  * sentence in weft_last_error; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `requests` is NULL or valid for `count` reads, `index` NULL or valid for one write.
+ * Memory: `requests` is NULL or valid for `count` reads, `index` NULL or valid for one write.
  */
 weft_status weft_request_wait(const weft_request *requests,
                               uint32_t count,
@@ -1738,9 +2075,7 @@ weft_status weft_request_poll(weft_request request);
  * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_NOT_READY while it is pending (*completion is left
  * alone); WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `completion` is NULL or valid for one write.
+ * Memory: `completion` is NULL or valid for one write.
  */
 weft_status weft_request_completion(weft_request request, struct weft_completion *completion);
 
@@ -1751,9 +2086,7 @@ weft_status weft_request_completion(weft_request request, struct weft_completion
  * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
  * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `buffer` is NULL or valid for `capacity` writes, `needed` NULL or valid for one write.
+ * Memory: `buffer` is NULL or valid for `capacity` writes, `needed` NULL or valid for one write.
  */
 weft_status weft_request_error(weft_request request, char *buffer, size_t capacity, size_t *needed);
 
@@ -1774,9 +2107,7 @@ weft_status weft_request_release(weft_request request);
  * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
  * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `src` is NULL or readable for `size` bytes until completion; `options` NULL or a struct of its struct_size; `out`
+ * Memory: `src` is NULL or readable for `size` bytes until completion; `options` NULL or a struct of its struct_size; `out`
  * NULL or valid for one write.
  */
 weft_status weft_write(weft_queue queue,
@@ -1796,9 +2127,7 @@ weft_status weft_write(weft_queue queue,
  * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
  * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `dst` is NULL or writable for `size` bytes until completion; `options` NULL or a struct of its struct_size; `out`
+ * Memory: `dst` is NULL or writable for `size` bytes until completion; `options` NULL or a struct of its struct_size; `out`
  * NULL or valid for one write.
  */
 weft_status weft_read(weft_queue queue,
@@ -1818,9 +2147,7 @@ weft_status weft_read(weft_queue queue,
  * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
  * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
+ * Memory: `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
  */
 weft_status weft_copy(weft_queue queue,
                       weft_buffer src,
@@ -1840,9 +2167,7 @@ weft_status weft_copy(weft_queue queue,
  * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
  * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
+ * Memory: `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
  */
 weft_status weft_fill(weft_queue queue,
                       weft_buffer buffer,
@@ -1861,9 +2186,7 @@ weft_status weft_fill(weft_queue queue,
  * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
  * WEFT_ERROR_FORKED. Since: 1.0.
  *
- * # Safety
- *
- * `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
+ * Memory: `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
  */
 weft_status weft_barrier(weft_queue queue, const struct weft_submit *options, weft_request *out);
 
