@@ -17,6 +17,8 @@ use crate::status::Result;
 const ROWS: usize = 8;
 /// Columns of dot products in a strip.
 const DOT_STRIP: usize = 64;
+/// Columns of fewer elements are read four side by side: the ends of their sums weigh more than a single stream gains.
+const LONG: usize = 512;
 /// Sums of a strip of added rows.
 const ADD_SUMS: usize = 2048;
 /// How far ahead of a dot product memory is asked for, in bytes.
@@ -176,6 +178,7 @@ unsafe fn dot_rows<V: Vector, W: Element>(strip: Strip<V::Real, W>) {
     // SAFETY: the caller's, handed on.
     unsafe {
         match strip.rows {
+            1 if strip.k < LONG => dot_columns::<V, W, 1, 4, 2>(strip),
             1 => dot_columns::<V, W, 1, 1, 4>(strip),
             2 => dot_columns::<V, W, 2, 4, 1>(strip),
             3 => dot_columns::<V, W, 3, 4, 1>(strip),
@@ -223,7 +226,10 @@ unsafe fn step<V: Vector, W: Element, const M: usize, const C: usize, const U: u
 ) {
     for (c, sums) in sums.iter_mut().enumerate() {
         let column = w.wrapping_offset((c as isize).wrapping_mul(s.step)).wrapping_add(at);
-        prefetch(column.wrapping_byte_add(AHEAD));
+        // Once a cache line; short columns lie in a cache more often than not.
+        if C == 1 && (u * V::LANES * size_of::<W>()).is_multiple_of(64) {
+            prefetch(column.wrapping_byte_add(AHEAD));
+        }
         // SAFETY: LANES elements from `at` of the column and of each row of x exist: the caller's.
         unsafe {
             let weights = V::load(column);
