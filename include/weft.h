@@ -35,21 +35,6 @@
 #define WEFT_ABI_VERSION 65536
 
 /**
- * Neither high nor low.
- */
-#define WEFT_PRIORITY_NORMAL 0
-
-/**
- * Goes first.
- */
-#define WEFT_PRIORITY_HIGH 1
-
-/**
- * Goes last.
- */
-#define WEFT_PRIORITY_LOW 2
-
-/**
  * weft_request_wait: until all are complete.
  */
 #define WEFT_WAIT_ALL 0
@@ -73,11 +58,6 @@
  * What kind of device it is, as C sees it: an NVIDIA GPU.
  */
 #define WEFT_DEVICE_CUDA 2
-
-/**
- * How many priorities there are, 0 the lowest.
- */
-#define LEVELS 3
 
 /**
  * IEEE 754 binary32.
@@ -1004,63 +984,6 @@ typedef struct weft_matmul_desc {
 } weft_matmul_desc;
 
 /**
- * Handle of a request: work that a queue accepted.
- */
-typedef uint64_t weft_request;
-
-/**
- * Handle of a port: where completions collect.
- */
-typedef uint64_t weft_port;
-
-/**
- * A completion: what became of a request. Frozen: 64 bytes, whose fields never change.
- */
-typedef struct weft_completion {
-  /**
-   * The caller's own number, from weft_submit.
-   */
-  uint64_t user_data;
-  /**
-   * The request's handle; 0 if none was asked for.
-   */
-  uint64_t request;
-  /**
-   * WEFT_OK, or why it failed.
-   */
-  weft_status status;
-  /**
-   * Which operation, a WEFT_OP constant.
-   */
-  uint32_t op;
-  /**
-   * 0.
-   */
-  uint32_t flags;
-  /**
-   * 0.
-   */
-  uint32_t reserved0;
-  /**
-   * Nanoseconds that the device spent on it.
-   */
-  uint64_t device_ns;
-  /**
-   * 0.
-   */
-  uint64_t result;
-  /**
-   * 0.
-   */
-  uint64_t reserved1[2];
-} weft_completion;
-
-/**
- * A function of the caller's, to be called with its own number and the record of a completion. It must not throw.
- */
-typedef void (*weft_complete_fn)(uint64_t user, const struct weft_completion *completion);
-
-/**
  * Options of a submission; NULL means all defaults.
  */
 typedef struct weft_submit {
@@ -1080,37 +1003,17 @@ typedef struct weft_submit {
    * How long to wait for room when the queue is full; 0 answers WEFT_WOULD_BLOCK at once.
    */
   uint64_t timeout_ns;
-  /**
-   * Requests of any queue that must be complete before this one begins; if one fails, so does this one. NULL with 0.
-   */
-  const weft_request *after;
-  /**
-   * How many requests after names.
-   */
-  uint32_t after_count;
-  /**
-   * 0.
-   */
-  uint32_t reserved;
-  /**
-   * The port that takes the completion; 0 for none. A full port answers WEFT_WOULD_BLOCK.
-   */
-  weft_port port;
-  /**
-   * Called by weft_port_dispatch with user_data and the record. Needs a port. NULL for none.
-   */
-  weft_complete_fn callback;
-  /**
-   * Nanoseconds from now after which the request ends with WEFT_ERROR_DEADLINE_EXCEEDED; 0 for never.
-   */
-  uint64_t deadline_ns;
 } weft_submit;
 
 /**
- * What `weft_attention` computes, for each batch entry b, head h and query i over the keys j that it sees:
- *
- *     logit[j] = softcap(scale * q . k[j]) + bias[j] - slope |p - j|
- *     lse      = ln(sum exp(logit[j]) [+ exp(sink_logit)]),   o = sum exp(logit[j] - lse) v[j]
+ * Handle of a request: work that a queue accepted.
+ */
+typedef uint64_t weft_request;
+
+/**
+ * What `weft_attention` computes, for each batch entry b, head h and query i over the keys j that it sees: logit_j =
+ * softcap(scale q . k_j) + bias_j - slope |p - j|; lse = ln(sum of exp(logit_j), and of exp(sink logit) if there is one); o
+ * = sum of exp(logit_j - lse) v_j.
  *
  * q, k, v and o have one type: f32, f16 or bf16. Query head h uses key and value head h / (Hq / Hkv). The position of
  * query i is p = i + (keys in use - queries in use) of its batch entry, or i with WEFT_ATTENTION_TOP_LEFT.
@@ -1124,9 +1027,10 @@ typedef struct weft_submit {
  * WEFT_ERROR_OUT_OF_RANGE before anything is written; of block_table only entries of pages that some query sees are read.
  *
  * Error of o, with u = 2^-24, D the head dimension, N the keys seen, L the largest sum of |scale q_d k_d|, |bias|
- * and |slope (p - j)| of a visible key: at most ((2 D + 16) u L + (N + 32) u) * 2 * max |v| in f32 and f16, plus rounding to
- * o's type; in bf16 weights may also be rounded to bf16 (2^-8 max |v| more) and products below 2^-126 count as 0. lse has
- * the absolute error (2 D + 16) u L + (N + 32) u + u |lse|. Results do not depend on the number of threads.
+ * and |slope (p - j)| of a visible key, and V = max |v| / (1 - dropout): at most 2 V ((2 D + 16) u L + (N + 32) u) in f32
+ * and f16, plus rounding to o's type; in bf16 weights may also be rounded to bf16 (2^-8 V more), and numbers below 2^-126
+ * may count as 0. That of lse is at most (2 D + 16) u L + (N + 32) u + u |lse|. Results do not depend on the number of
+ * threads.
  */
 typedef struct weft_attention_desc {
   /**
@@ -1526,7 +1430,7 @@ typedef struct weft_rank_desc {
  *
  * Floats (f32, f64, f16, bf16) are summed and multiplied in f64 and rounded to y's dtype once. With n elements, T the
  * sum of the terms' magnitudes, and u = 2^-53, a sum (SUM, MEAN, L1, SUM_SQUARE and under the root of L2) is off by at
- * most (2100 + n / 1000) u T before that rounding, a product by n u of itself where no partial product leaves the range
+ * most n u T before that rounding (mostly far less), a product by n u of itself where no partial product leaves the range
  * of f64. LOG_SUM_EXP is off by at most 4e-7 (f64: 1e-14 and n u) plus the rounding. Where the largest is infinite or NaN,
  * so is LOG_SUM_EXP. Of 0 and -0, MAX and MIN may give either.
  *
@@ -1587,20 +1491,6 @@ typedef struct weft_cast_desc {
 } weft_cast_desc;
 
 /**
- * Options of `weft_port_create`.
- */
-typedef struct weft_port_desc {
-  /**
-   * sizeof(weft_port_desc).
-   */
-  uint32_t struct_size;
-  /**
-   * How many requests may be pending or wait to be taken, 1048576 at most; 0 means 4096.
-   */
-  uint32_t capacity;
-} weft_port_desc;
-
-/**
  * Options of `weft_queue_create`.
  */
 typedef struct weft_queue_desc {
@@ -1617,10 +1507,9 @@ typedef struct weft_queue_desc {
    */
   uint32_t depth;
   /**
-   * WEFT_PRIORITY_NORMAL (0), _HIGH or _LOW: while a queue of a higher priority has work, one of a lower priority of
-   * the same context begins none.
+   * 0.
    */
-  uint32_t priority;
+  uint32_t reserved;
 } weft_queue_desc;
 
 /**
@@ -1646,6 +1535,48 @@ typedef struct weft_queue_info {
 } weft_queue_info;
 
 /**
+ * A completion: what became of a request. Frozen: 64 bytes, whose fields never change.
+ */
+typedef struct weft_completion {
+  /**
+   * The caller's own number, from weft_submit.
+   */
+  uint64_t user_data;
+  /**
+   * The request's handle; 0 if none was asked for.
+   */
+  weft_request request;
+  /**
+   * WEFT_OK, or why it failed.
+   */
+  weft_status status;
+  /**
+   * Which operation, a WEFT_OP constant.
+   */
+  uint32_t op;
+  /**
+   * 0.
+   */
+  uint32_t flags;
+  /**
+   * 0.
+   */
+  uint32_t reserved0;
+  /**
+   * Nanoseconds that the device spent on it.
+   */
+  uint64_t device_ns;
+  /**
+   * 0.
+   */
+  uint64_t result;
+  /**
+   * 0.
+   */
+  uint64_t reserved1[2];
+} weft_completion;
+
+/**
  * Success.
  */
 #define WEFT_OK 0
@@ -1664,16 +1595,6 @@ typedef struct weft_queue_info {
  * The queue is full; nothing was accepted.
  */
 #define WEFT_WOULD_BLOCK 3
-
-/**
- * A cancel found the request already complete.
- */
-#define WEFT_NOT_FOUND 4
-
-/**
- * A cancel found the request begun: it goes on.
- */
-#define WEFT_TOO_LATE 5
 
 /**
  * An argument is null, out of range, misaligned, or contradicts another.
@@ -1754,16 +1675,6 @@ typedef struct weft_queue_info {
  * A defect of this library, stopped at its border. Please report it.
  */
 #define WEFT_ERROR_INTERNAL (-16)
-
-/**
- * The call is not allowed in a completion's callback, where it could wait for itself.
- */
-#define WEFT_ERROR_IN_CALLBACK (-17)
-
-/**
- * The library was shut down: it accepts no more work.
- */
-#define WEFT_ERROR_SHUT_DOWN (-18)
 
 #ifdef __cplusplus
 extern "C" {
@@ -1892,15 +1803,6 @@ const char *weft_status_name(weft_status status);
 const char *weft_last_error(void);
 
 /**
- * Accepts no more work from here on, and waits until all that was accepted is complete, `timeout_ns` at the most. For
- * the end of a program or before it unloads what its callbacks use; releases go on working, and it may be called again.
- *
- * Thread safety: any thread. Blocks: yes. Returns: WEFT_OK; WEFT_TIMEOUT: work is still in flight; WEFT_ERROR_FORKED.
- * Since: 1.0.
- */
-weft_status weft_shutdown(uint64_t timeout_ns);
-
-/**
  * D = act(alpha A B + beta C + bias): see weft_matmul_desc. A [..., M, K], B [..., K, N], D [..., M, N]; any strides, batch axes
  * broadcast; f32, f64, f16, bf16.
  *
@@ -2025,7 +1927,8 @@ weft_status weft_gather_rows(weft_queue queue,
                              weft_request *out);
 
 /**
- * table[indices[i...], r...] = rows[i..., r...] (cache append): see weft_rows_desc. Any dtype; adding needs a float.
+ * table[indices[i...], r...] = rows[i..., r...] (cache append): see weft_rows_desc. Any dtype; adding needs a float of 16 bits or
+ * more or an integer.
  *
  * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
  * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
@@ -2098,93 +2001,6 @@ weft_status weft_cast(weft_queue queue,
                       const struct weft_cast_desc *desc,
                       const struct weft_submit *options,
                       weft_request *out);
-
-/**
- * Creates a port. Requests of any queue of any context whose weft_submit names it post their completions there;
- * `context` is the one that the port belongs to. `options` may be NULL.
- *
- * Thread safety: any thread. Blocks: no. Ownership: release the port with weft_port_release. Returns: WEFT_OK;
- * WEFT_ERROR_INVALID_ARGUMENT (options, port is NULL); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
- * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED. Since: 1.0.
- *
- * Memory: `options` is NULL or a struct of its struct_size, `port` NULL or valid for one write.
- */
-weft_status weft_port_create(weft_context context, const struct weft_port_desc *options, weft_port *port);
-
-/**
- * Takes up to `capacity` completions that wait, oldest first, into `completions`; `*count` becomes how many.
- *
- * Thread safety: any thread, several at once. Blocks: no. Returns: WEFT_OK (also when there are none);
- * WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
- *
- * Memory: `completions` is valid for `capacity` writes, `count` NULL or valid for one write.
- */
-weft_status weft_port_poll(weft_port port, struct weft_completion *completions, uint32_t capacity, uint32_t *count);
-
-/**
- * As weft_port_poll, but waits up to `timeout_ns` for the first completion. weft_port_wake ends the wait early.
- *
- * Thread safety: any thread, several at once. Blocks: yes. Returns: WEFT_OK (*count may be 0 after a wake);
- * WEFT_TIMEOUT; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK;
- * WEFT_ERROR_FORKED. Since: 1.0.
- *
- * Memory: `completions` is valid for `capacity` writes, `count` NULL or valid for one write.
- */
-weft_status weft_port_wait(weft_port port,
-                           struct weft_completion *completions,
-                           uint32_t capacity,
-                           uint64_t timeout_ns,
-                           uint32_t *count);
-
-/**
- * Takes up to `most` completions that wait (0: all that wait now) and calls their callbacks on this thread; those
- * without one are only taken. `*count`, unless NULL, becomes how many were taken. A callback may submit, poll, cancel and
- * release, but not wait, drain or dispatch; it must not throw.
- *
- * Thread safety: any thread, several at once. Blocks: as long as the callbacks do. Returns: WEFT_OK;
- * WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK;
- * WEFT_ERROR_FORKED. Since: 1.0.
- *
- * Memory: `count` is NULL or valid for one write; the callbacks keep their promise.
- */
-weft_status weft_port_dispatch(weft_port port,
-                               uint32_t most,
-                               uint32_t *count);
-
-/**
- * Gives an eventfd that is readable while completions wait, for poll, epoll, libuv, asyncio and the like. Do not read
- * or close it: taking the last completion clears it. It lives as long as the port.
- *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY (no more descriptors); WEFT_ERROR_FORKED. Since: 1.0.
- *
- * Memory: `fd` is NULL or valid for one write.
- */
-weft_status weft_port_event_handle(weft_port port, int64_t *fd);
-
-/**
- * For loops that are told of edges alone (EPOLLET): makes the event handle readable anew if completions wait.
- *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
- */
-weft_status weft_port_arm(weft_port port);
-
-/**
- * Ends every weft_port_wait on this port, and makes the event handle readable once.
- *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
- */
-weft_status weft_port_wake(weft_port port);
-
-/**
- * Gives up a port. Requests in flight that name it still complete, and their records are dropped with it. 0 is allowed.
- *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
- * WEFT_ERROR_FORKED. Since: 1.0.
- */
-weft_status weft_port_release(weft_port port);
 
 /**
  * Creates a queue. Its requests run one after another in the order of submission; requests of different queues run
@@ -2273,15 +2089,6 @@ weft_status weft_request_completion(weft_request request, struct weft_completion
  * Memory: `buffer` is NULL or valid for `capacity` writes, `needed` NULL or valid for one write.
  */
 weft_status weft_request_error(weft_request request, char *buffer, size_t capacity, size_t *needed);
-
-/**
- * Cancels a request that has not begun. Its completion still comes, once, and says what happened.
- *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK: it will not run and ends with WEFT_ERROR_CANCELLED;
- * WEFT_TOO_LATE: it has begun, and goes on; WEFT_NOT_FOUND: it was complete; WEFT_ERROR_INVALID_ARGUMENT;
- * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
- */
-weft_status weft_request_cancel(weft_request request);
 
 /**
  * Gives up a request's handle. The request itself still runs and completes. 0 is allowed.

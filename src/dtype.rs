@@ -3,6 +3,7 @@
 use crate::ensure;
 use crate::status::Result;
 pub use half::{bf16, f16};
+use std::fmt::Display;
 
 /// IEEE 754 binary32.
 pub const WEFT_F32: u32 = 1;
@@ -87,7 +88,7 @@ const DTYPES: &[(u32, Dtype, usize, &str)] = &[
 
 impl Dtype {
     /// The type with this number in C; `what` names the argument in the error.
-    pub fn from_code(what: &str, code: u32) -> Result<Self> {
+    pub fn from_code(what: impl Display, code: u32) -> Result<Self> {
         let row = code.checked_sub(1).and_then(|index| DTYPES.get(index as usize));
         ensure!(row.is_some(), "{what}.dtype is {code}; expected one of WEFT_F32 (1) to WEFT_C64 (17)");
         Ok(row.map_or(F32, |row| row.1))
@@ -153,8 +154,20 @@ macro_rules! float {
 }
 float!(f32, F32, |x| x, f64::from, |x| x, |x| x as f32);
 float!(f64, F64, |x| x as f32, |x| x, f64::from, |x| x);
-float!(f16, F16, f16::to_f32, f16::to_f64, f16::from_f32, f16::from_f64);
-float!(bf16, Bf16, bf16::to_f32, bf16::to_f64, bf16::from_f32, bf16::from_f64);
+// `half` rounds from f64 by way of f32, twice.
+float!(f16, F16, f16::to_f32, f16::to_f64, f16::from_f32, |x| f16::from_f32(odd(x)));
+float!(bf16, Bf16, bf16::to_f32, bf16::to_f64, bf16::from_f32, |x| bf16::from_f32(odd(x)));
+
+/// `x` as f32 if that is exact, else the neighbour with an odd last bit: rounding it once more, to fewer bits, gives what
+/// rounding `x` itself would.
+#[inline(always)]
+pub fn odd(x: f64) -> f32 {
+    let near = x as f32;
+    let back = f64::from(near);
+    let past = u32::from(back.abs() > x.abs());
+    let odd = near.to_bits().wrapping_sub(past) | 1;
+    if back == x || x.is_nan() { near } else { f32::from_bits(odd) }
+}
 
 /// Runs `$body` with `$T` bound to the Rust type of a float [`Dtype`]; `$other` for the rest.
 #[macro_export]
@@ -195,5 +208,13 @@ mod tests {
             assert_eq!(Dtype::from_code("x", row.0).unwrap(), row.1);
         }
         assert!(Dtype::from_code("x", 0).is_err() && Dtype::from_code("x", 18).is_err());
+    }
+
+    #[test]
+    fn halves_round_once() {
+        let above = |tie: f64| 1.0 + tie + 2f64.powi(-40);
+        assert_eq!(<f16 as Float>::from_f64(above(2f64.powi(-11))).to_f64(), 1.0 + 2f64.powi(-10));
+        assert_eq!(<bf16 as Float>::from_f64(above(2f64.powi(-8))).to_f64(), 1.0 + 2f64.powi(-7));
+        assert!(<f16 as Float>::from_f64(f64::NAN).is_nan());
     }
 }

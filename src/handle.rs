@@ -8,6 +8,7 @@ use crate::fail;
 use crate::status::Result;
 use parking_lot::RwLock;
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::sync::Arc;
 
 const GENERATION_BITS: u32 = 28;
@@ -108,7 +109,7 @@ impl<T> Registry<T> {
     }
 
     /// The object behind `handle`; `what` names the argument in errors.
-    pub fn get(&self, what: &str, handle: u64) -> Result<Arc<T>> {
+    pub fn get(&self, what: impl Display, handle: u64) -> Result<Arc<T>> {
         let slots = self.slots.read();
         match slots.entries.get(index_of(handle)) {
             Some(entry) if self.pack(index_of(handle) as u32, entry) == handle => {
@@ -119,7 +120,7 @@ impl<T> Registry<T> {
     }
 
     /// Forgets `handle` and hands back what it named. Requests in flight keep their own `Arc`.
-    pub fn remove(&self, what: &str, handle: u64) -> Result<Arc<T>> {
+    pub fn remove(&self, what: impl Display, handle: u64) -> Result<Arc<T>> {
         let slots = &mut *self.slots.write();
         let index = index_of(handle);
         let value = match slots.entries.get_mut(index) {
@@ -152,7 +153,7 @@ impl<T> Registry<T> {
     }
 
     /// Why `handle` names nothing here.
-    fn miss<R>(&self, what: &str, handle: u64) -> Result<R> {
+    fn miss<R>(&self, what: impl Display, handle: u64) -> Result<R> {
         let expected = Kind::name(self.kind as u64);
         let kind = handle >> (SLOT_BITS + INDEX_BITS + GENERATION_BITS);
         if handle == 0 {

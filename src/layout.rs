@@ -3,6 +3,7 @@
 use crate::dtype::Dtype;
 use crate::ensure;
 use crate::status::Result;
+use std::fmt::Display;
 
 /// The most dimensions that a tensor can have.
 pub const WEFT_MAX_RANK: usize = 8;
@@ -54,7 +55,7 @@ pub struct Span {
 
 impl Layout {
     /// Checks rank, dims and strides of `tensor`; `what` names the argument in errors.
-    pub fn new(what: &str, tensor: &weft_tensor) -> Result<Self> {
+    pub fn new(what: impl Display + Copy, tensor: &weft_tensor) -> Result<Self> {
         let rank = tensor.rank as usize;
         ensure!(rank <= WEFT_MAX_RANK, "{what}.rank is {rank}; expected 0 to {WEFT_MAX_RANK}");
         let dims = &tensor.dims[..rank];
@@ -89,14 +90,14 @@ impl Layout {
         layout
     }
 
-    fn packed_checked(what: &str, dims: &[i64]) -> Result<Self> {
+    fn packed_checked(what: impl Display, dims: &[i64]) -> Result<Self> {
         let layout = Self::packed(dims);
         layout.check_extent(what)?;
         Ok(layout)
     }
 
     /// Neither the element count nor the farthest element may overflow 63 bits (of bytes: 16 an element).
-    fn check_extent(&self, what: &str) -> Result<()> {
+    fn check_extent(&self, what: impl Display) -> Result<()> {
         const LIMIT: i128 = (i64::MAX / 16) as i128;
         let count = self.dims().iter().fold(1i128, |n, &dim| n.saturating_mul(i128::from(dim)));
         // A zero anywhere makes the tensor empty, but its other dims must still be sane on their own.
@@ -181,7 +182,7 @@ impl Layout {
     }
 
     /// The same elements seen as `dims`: axes are added in front, and axes of one element repeated.
-    pub fn broadcast_to(&self, what: &str, dims: &[i64]) -> Result<Self> {
+    pub fn broadcast_to(&self, what: impl Display, dims: &[i64]) -> Result<Self> {
         let fits = self.rank <= dims.len();
         let added = dims.len().saturating_sub(self.rank);
         let fits =

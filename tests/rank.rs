@@ -231,6 +231,27 @@ fn a_vocabulary_is_ranked() {
 }
 
 #[test]
+fn lines_beside_each_other_advance_together() {
+    let (session, mut rng) = (Session::new(2), Rng(7));
+    // The other choice takes everything, so that tests running meanwhile only see another way to the same result.
+    for forced in ["", "arg_reduce=lines"] {
+        weft::op::force(forced);
+        for dims in [[300, 700, 1], [3, 50, 259], [1, 1, 40], [2, 1000, 16]] {
+            for flags in 0..4 {
+                let case = Case {
+                    dtype: rng.pick(&DTYPES),
+                    dims: dims.to_vec(),
+                    axis: rng.range(0, 1) as usize,
+                    flags,
+                };
+                check_arg(&session, &mut rng, &case);
+            }
+        }
+    }
+    weft::op::force("");
+}
+
+#[test]
 fn sixty_four_bits_are_all_compared() {
     let (session, mut rng) = (Session::new(1), Rng(5));
     let numbers = [i64::MIN, i64::MAX, i64::MAX - 1, -1, 0, i64::MIN + 1];

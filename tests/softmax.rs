@@ -2,10 +2,18 @@
 
 mod support;
 
+use std::sync::{Mutex, MutexGuard};
 use support::*;
 use weft::api::operations::weft_softmax;
 use weft::dtype::Dtype::{self, *};
 use weft::ops::softmax::*;
+
+/// Forcing a choice concerns the whole process: one test at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
 
 fn desc(x: &Tensor, y: &Tensor, axis: i32) -> weft_softmax_desc {
     let struct_size = size_of::<weft_softmax_desc>() as u32;
@@ -83,6 +91,7 @@ fn check_axis(
 
 #[test]
 fn random_softmaxes() {
+    let _alone = alone();
     let session = Session::new(2);
     let mut rng = Rng(31);
     for i in 0..1600 {
@@ -98,6 +107,7 @@ fn random_softmaxes() {
 
 #[test]
 fn many_rows_and_long_rows() {
+    let _alone = alone();
     let session = Session::new(2);
     let mut rng = Rng(32);
     for (dims, axis) in [([2000, 257], 1), ([2, 300_001], 1), ([300, 4000], 0), ([1, 32_000], 1)] {
@@ -106,7 +116,30 @@ fn many_rows_and_long_rows() {
 }
 
 #[test]
+fn rows_that_lie_side_by_side_both_ways() {
+    let _alone = alone();
+    let session = Session::new(2);
+    let mut rng = Rng(35);
+    for choice in ["softmax=columns", "softmax=rows"] {
+        weft::op::force(choice);
+        for i in 0..60 {
+            let dims = [rng.range(1, 3), rng.range(2, 70), rng.range(8, 150)];
+            let dtype = [F32, F64, F16, Bf16][i % 4];
+            let x = session.normal(&mut rng, dtype, &dims, Style::Packed);
+            let y = session.output(&mut rng, dtype, &dims, Style::Packed);
+            let log = rng.chance(2);
+            session.run(weft_softmax, &weft_softmax_desc { flags: u32::from(log), ..desc(&x, &y, 1) });
+            let (values, bound) = want(&x, 1, 1.0, log);
+            close(choice, &session.read(&y), &values, |i| bound[i]);
+            session.free(&[&x, &y]);
+        }
+    }
+    weft::op::force("");
+}
+
+#[test]
 fn masked_infinite_and_nan_elements() {
+    let _alone = alone();
     let session = Session::default();
     let mut rng = Rng(33);
     for dtype in [F32, F64, F16, Bf16] {
@@ -138,6 +171,7 @@ fn masked_infinite_and_nan_elements() {
 
 #[test]
 fn bad_input_is_refused_with_a_sentence() {
+    let _alone = alone();
     let session = Session::default();
     let mut rng = Rng(34);
     let x = session.normal(&mut rng, F32, &[4, 6], Style::Packed);

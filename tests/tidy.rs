@@ -151,6 +151,8 @@ fn function_lengths() -> BTreeMap<String, usize> {
             ]
             .iter()
             .any(|head| trimmed.starts_with(head));
+            // A row of a macro's table, `fn add(a: V, b: V) -> V = _mm512_add_ps(a, b);`, is no function of its own.
+            let is_fn = is_fn && !trimmed.contains(" = ") && !trimmed.ends_with(" =");
             let indent = &line[..line.len() - trimmed.len()];
             let close = format!("{indent}}}");
             if is_fn && !line.trim_end().ends_with(';') && !line.trim_end().ends_with('}') {

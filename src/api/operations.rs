@@ -233,7 +233,8 @@ pub unsafe extern "C" fn weft_gather_rows(
     }
 }
 
-/// table[indices[i...], r...] = rows[i..., r...] (cache append): see weft_rows_desc. Any dtype; adding needs a float.
+/// table[indices[i...], r...] = rows[i..., r...] (cache append): see weft_rows_desc. Any dtype; adding needs a float of 16 bits or
+/// more or an integer.
 ///
 /// Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
 /// with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;

@@ -6,11 +6,12 @@ use super::{BUFFERS, PORTS, QUEUES, REQUESTS, library, weft_port, weft_queue, we
 use crate::device::gate::deadline;
 use crate::device::{Buffer, Context};
 use crate::handle::context_slot;
-use crate::op::{Bind, Op};
+use crate::op::{Bind, Name, Op};
 use crate::queue::{Port, Queue, Request, Tag, schedule, weft_complete_fn};
 use crate::reserve;
 use crate::status::{Result, WEFT_OK, WEFT_WOULD_BLOCK, weft_status};
 use crate::{ensure, fail};
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -68,7 +69,7 @@ pub struct Target {
 }
 
 /// The buffer behind a handle, if it belongs to `context`.
-pub fn buffer_of(context: &Arc<Context>, what: &str, handle: u64) -> Result<Arc<Buffer>> {
+pub fn buffer_of(context: &Arc<Context>, what: impl Display + Copy, handle: u64) -> Result<Arc<Buffer>> {
     let buffer = BUFFERS.get(what, handle)?;
     if !Arc::ptr_eq(buffer.context(), context) {
         fail!(
@@ -198,7 +199,7 @@ pub unsafe fn operation<D: Sized32>(
     let build = |context: &Arc<Context>, _| {
         // SAFETY: this function's contract.
         let desc = unsafe { require_struct("desc", desc)? };
-        let lookup = |what: &str, handle| buffer_of(context, what, handle);
+        let lookup = |what: Name, handle| buffer_of(context, what, handle);
         new(&desc, &Bind::new(name, &lookup))
     };
     // SAFETY: this function's contract.

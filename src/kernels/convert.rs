@@ -94,14 +94,6 @@ macro_rules! targets {
 targets! {
     f32: |x| x, |x| x as f32, |x| x as f32, |x| x as f32;
     f64: f64::from, |x| x, |x| x as f64, |x| x as f64;
-    i8: |x| x as i8, |x| x as i8, |x| x as i8, |x| x as i8;
-    i16: |x| x as i16, |x| x as i16, |x| x as i16, |x| x as i16;
-    i32: |x| x as i32, |x| x as i32, |x| x as i32, |x| x as i32;
-    i64: |x| x as i64, |x| x as i64, |x| x, |x| x as i64;
-    u8: |x| x as u8, |x| x as u8, |x| x as u8, |x| x as u8;
-    u16: |x| x as u16, |x| x as u16, |x| x as u16, |x| x as u16;
-    u32: |x| x as u32, |x| x as u32, |x| x as u32, |x| x as u32;
-    u64: |x| x as u64, |x| x as u64, |x| x as u64, |x| x;
     Truth: |x| Truth(u8::from(x != 0.0)), |x| Truth(u8::from(x != 0.0)), |x| Truth(u8::from(x != 0)), |x| Truth(u8::from(x != 0));
     Saturating<f32>: finite, |x| finite(x as f32), |x| Self(x as f32), |x| Self(x as f32);
 }
@@ -116,6 +108,41 @@ fn finite(x: f32) -> Saturating<f32> {
 #[inline(always)]
 fn odd_signed(x: i64) -> f32 {
     odd_integer(x.unsigned_abs()).copysign(if x < 0 { -1.0 } else { 1.0 })
+}
+
+/// Truncates and saturates without branches, by way of an integer that vector code can convert to; as `as` does.
+macro_rules! integer_targets {
+    ($($type:ty, $via:ty;)*) => {$(
+        targets! {
+            $type: |x: f32| truncated!(x, f32, $type, $via), |x: f64| truncated!(x, f64, $type, $via),
+                |x: i64| x as $type, |x: u64| x as $type;
+        }
+    )*};
+}
+
+macro_rules! truncated {
+    ($x:ident, $float:ty, $type:ty, $via:ty) => {{
+        // One more than the largest is a power of two, so exact, and so is the least.
+        const END: $float = (<$type>::MAX / 2 + 1) as $float * 2.0;
+        const LEAST: $float = <$type>::MIN as $float;
+        let inside = $x > LEAST - 1.0 && $x < END || $x == LEAST;
+        let safe = if inside { $x } else { 0.0 };
+        // SAFETY: not NaN, and between what the type holds, which `via` holds too.
+        let inner = unsafe { safe.to_int_unchecked::<$via>() } as $type;
+        let high = if $x >= END { <$type>::MAX } else { inner };
+        if $x < LEAST { <$type>::MIN } else { high }
+    }};
+}
+
+integer_targets! {
+    i8, i32;
+    i16, i32;
+    i32, i32;
+    i64, i64;
+    u8, i32;
+    u16, i32;
+    u32, i64;
+    u64, u64;
 }
 
 macro_rules! narrow_targets {

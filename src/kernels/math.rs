@@ -9,16 +9,19 @@
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
 const LN2_HIGH: f32 = 0.693_359_4;
 const LN2_LOW: f32 = -2.121_944_4e-4;
-/// Adding and subtracting 1.5 * 2^23 rounds to the nearest integer.
+/// Adding 1.5 * 2^23 rounds to the nearest integer, which then is in the low bits.
 const ROUND: f32 = 12_582_912.0;
 
 /// e^x; NaN for NaN, 0 and infinity beyond the range, subnormals kept.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
-    // Written so that NaN passes through.
+    // Written so that NaN passes through. What ends as 0 (masked elements, often) goes another way than through
+    // subnormal products, which are slow.
     let x = if x > 89.0 { 89.0 } else { x };
-    let x = if x < -104.0 { -104.0 } else { x };
-    let n = (x * LOG2_E + ROUND) - ROUND;
+    let vanishes = x < -104.0;
+    let x = if vanishes { 0.0 } else { x };
+    let shifted = x * LOG2_E + ROUND;
+    let n = shifted - ROUND;
     let r = (x - n * LN2_HIGH) - n * LN2_LOW;
     let mut p = 1.987_569_1e-4;
     p = p * r + 1.398_199_9e-3;
@@ -28,11 +31,10 @@ pub fn exp(x: f32) -> f32 {
     p = p * r + 0.5;
     let p = p * (r * r) + r + 1.0;
     // In two steps, so that neither factor overflows or is subnormal. NaN has no n, but stays in p.
-    let n = if n.is_nan() { 0.0 } else { n };
-    // SAFETY: n is finite and within [-151, 129].
-    let n = unsafe { n.to_int_unchecked::<i32>() };
+    let n = shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
     let half = n >> 1;
-    p * power_of_two(half) * power_of_two(n.wrapping_sub(half))
+    let value = p * power_of_two(half) * power_of_two(n.wrapping_sub(half));
+    if vanishes { 0.0 } else { value }
 }
 
 #[inline(always)]

@@ -4,6 +4,8 @@
 //! that has rounded nothing that the last step could miss (round to odd: Boldo and Melquiond, "Emulation of FMA and
 //! correctly rounded sums", 2008).
 
+pub use crate::dtype::odd;
+
 /// A float of less than 32 bits. NaN stays NaN; its payload is not kept.
 pub trait Narrow: Copy {
     /// Exact.
@@ -108,18 +110,7 @@ narrow!(
     Format { mantissa: 2, bias: 15, largest: 0x7b, beyond: 0x7c, nan: 0x7e }
 );
 
-/// `x` as f32 if that is exact, else the neighbour with an odd last bit: rounding it once more, to fewer bits, gives what
-/// rounding `x` itself would.
-#[inline(always)]
-pub fn odd(x: f64) -> f32 {
-    let near = x as f32;
-    let back = f64::from(near);
-    let past = u32::from(back.abs() > x.abs());
-    let odd = near.to_bits().wrapping_sub(past) | 1;
-    if back == x || x.is_nan() { near } else { f32::from_bits(odd) }
-}
-
-/// The same for magnitudes of integers.
+/// A magnitude of integers, rounded to odd in the same way.
 #[inline(always)]
 pub fn odd_integer(magnitude: u64) -> f32 {
     const LOW: u64 = 0x7ff;

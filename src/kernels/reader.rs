@@ -33,7 +33,12 @@ impl Reader {
         Self { size: from.size(), converter: Converter::new(from, to, false) }
     }
 
-    /// `count` elements, at most [`CHUNK`], of `run` side by side and converted: in `room`, or where they lie.
+    /// Whether elements of `run` are read where they lie, however many there are.
+    pub fn reads_in_place(&self, run: Run) -> bool {
+        run.step == self.size as isize && self.converter.moves()
+    }
+
+    /// `count` elements, at most [`CHUNK`], (unless read in place) of `run` side by side and converted.
     ///
     /// # Safety
     ///

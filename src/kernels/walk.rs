@@ -56,19 +56,54 @@ impl<const N: usize> Walk<N> {
 
     /// Calls `part(at, count)` for each stretch of a run within the elements `start..end`, in order.
     pub fn parts(&self, start: usize, end: usize, mut part: impl FnMut([isize; N], usize)) {
-        let mut next = start;
-        while next < end {
-            let (number, skipped) = (next / self.run, next % self.run);
-            let count = (self.run - skipped).min(end - next);
-            let mut at = self.start(number);
-            (0..N).for_each(|n| at[n] += skipped as isize * self.strides[n]);
-            part(at, count);
-            next += count;
+        if start >= end {
+            return;
+        }
+        let (number, mut skipped) = (start / self.run, start % self.run);
+        let (mut at, mut left) = (self.start(number), end - start);
+        let mut index = self.index(number);
+        loop {
+            let count = (self.run - skipped).min(left);
+            part(std::array::from_fn(|n| at[n] + skipped as isize * self.strides[n]), count);
+            left -= count;
+            if left == 0 {
+                return;
+            }
+            skipped = 0;
+            self.advance(&mut index, &mut at);
+        }
+    }
+
+    /// The outer index of run `number`.
+    fn index(&self, mut number: usize) -> [usize; WEFT_MAX_RANK] {
+        let mut index = [0; WEFT_MAX_RANK];
+        for (axis, (dim, _)) in self.outer.iter().enumerate().rev() {
+            index[axis] = number % dim;
+            number /= dim;
+        }
+        index
+    }
+
+    /// To the next run, without dividing.
+    fn advance(&self, index: &mut [usize; WEFT_MAX_RANK], at: &mut [isize; N]) {
+        for (axis, (dim, strides)) in self.outer.iter().enumerate().rev() {
+            index[axis] += 1;
+            if index[axis] < *dim {
+                (0..N).for_each(|n| at[n] += strides[n]);
+                return;
+            }
+            (0..N).for_each(|n| at[n] -= (*dim as isize - 1) * strides[n]);
+            index[axis] = 0;
         }
     }
 }
 
 impl<const N: usize> Walk<N> {
+    /// Whether every run of operand `n` starts at the same element.
+    pub fn repeats(&self, n: usize) -> bool {
+        self.outer.iter().all(|axis| axis.0 == 1 || axis.1[n] == 0)
+    }
+
     /// Where element `number`, in row-major order, lies of each operand.
     pub fn at(&self, number: usize) -> [isize; N] {
         let (mut at, along) = (self.start(number / self.run), (number % self.run) as isize);

@@ -6,10 +6,25 @@ use crate::dtype::Dtype;
 use crate::ensure;
 use crate::layout::{Layout, Place, weft_tensor};
 use crate::status::Result;
+use std::fmt;
 use std::sync::Arc;
 
-/// Finds the buffer behind a handle; the text names the argument.
-pub type Lookup<'a> = &'a dyn Fn(&str, u64) -> Result<Arc<Buffer>>;
+/// Finds the buffer behind a handle; the name is the argument's.
+pub type Lookup<'a> = &'a dyn Fn(Name, u64) -> Result<Arc<Buffer>>;
+
+/// An argument's name in errors, such as "matmul: a"; put into words only when there is an error.
+#[derive(Clone, Copy, Debug)]
+pub struct Name {
+    op: &'static str,
+    argument: &'static str,
+    part: &'static str,
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}{}", self.op, self.argument, self.part)
+    }
+}
 
 /// Turns the tensors of one operation's descriptor into operands.
 pub struct Bind<'a> {
@@ -29,22 +44,26 @@ impl<'a> Bind<'a> {
     }
 
     /// The buffer behind a handle.
-    pub fn buffer(&self, argument: &str, handle: u64) -> Result<Arc<Buffer>> {
-        (self.buffers)(&format!("{}: {argument}", self.op), handle)
+    pub fn buffer(&self, argument: &'static str, handle: u64) -> Result<Arc<Buffer>> {
+        (self.buffers)(self.name(argument), handle)
+    }
+
+    fn name(&self, argument: &'static str) -> Name {
+        Name { op: self.op, argument, part: "" }
     }
 
     /// A tensor that is read.
-    pub fn input(&self, argument: &str, tensor: &weft_tensor) -> Result<Operand> {
-        let name = format!("{}: {argument}", self.op);
+    pub fn input(&self, argument: &'static str, tensor: &weft_tensor) -> Result<Operand> {
+        let name = self.name(argument);
         ensure!(tensor.buffer != 0, "{name}.buffer is 0; expected a buffer: this operand is required");
-        let layout = Layout::new(&name, tensor)?;
-        let dtype = Dtype::from_code(&name, tensor.dtype)?;
-        let buffer = (self.buffers)(&format!("{name}.buffer"), tensor.buffer)?;
+        let layout = Layout::new(name, tensor)?;
+        let dtype = Dtype::from_code(name, tensor.dtype)?;
+        let buffer = (self.buffers)(Name { part: ".buffer", ..name }, tensor.buffer)?;
         Operand::new(name, buffer, Place { offset: tensor.offset, dtype, layout })
     }
 
     /// A tensor that is written: no two of its indices may name the same element.
-    pub fn output(&self, argument: &str, tensor: &weft_tensor) -> Result<Operand> {
+    pub fn output(&self, argument: &'static str, tensor: &weft_tensor) -> Result<Operand> {
         let operand = self.input(argument, tensor)?;
         ensure!(
             operand.layout().is_injective(),
@@ -56,17 +75,17 @@ impl<'a> Bind<'a> {
     }
 
     /// A tensor that is read if it is there: absent is buffer 0 and dtype 0.
-    pub fn optional(&self, argument: &str, tensor: &weft_tensor) -> Result<Option<Operand>> {
+    pub fn optional(&self, argument: &'static str, tensor: &weft_tensor) -> Result<Option<Operand>> {
         if absent(tensor) { Ok(None) } else { self.input(argument, tensor).map(Some) }
     }
 
     /// A tensor that is written if it is there.
-    pub fn optional_output(&self, argument: &str, tensor: &weft_tensor) -> Result<Option<Operand>> {
+    pub fn optional_output(&self, argument: &'static str, tensor: &weft_tensor) -> Result<Option<Operand>> {
         if absent(tensor) { Ok(None) } else { self.output(argument, tensor).map(Some) }
     }
 
     /// An error unless `tensor` is absent; `why` says what it would need.
-    pub fn expect_absent(&self, argument: &str, tensor: &weft_tensor, why: &str) -> Result<()> {
+    pub fn expect_absent(&self, argument: &str, tensor: &weft_tensor, why: impl fmt::Display) -> Result<()> {
         ensure!(absent(tensor), "{}: {argument} is given; {why}", self.op);
         Ok(())
     }

@@ -4,7 +4,7 @@ mod bind;
 mod choice;
 mod operand;
 
-pub use bind::Bind;
+pub use bind::{Bind, Name};
 pub use choice::{Choice, accepting, first, force};
 pub use operand::Operand;
 

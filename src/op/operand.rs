@@ -1,5 +1,6 @@
 //! Operands: checked tensors with the memory they lie in.
 
+use super::Name;
 use crate::device::Buffer;
 use crate::dtype::Dtype;
 use crate::ensure;
@@ -11,14 +12,14 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Operand {
     /// The argument's name in errors, such as "matmul: a".
-    pub name: String,
+    pub name: Name,
     buffer: Arc<Buffer>,
     place: Place,
 }
 
 impl Operand {
     /// Checks that `place` lies inside `buffer`.
-    pub fn new(name: String, buffer: Arc<Buffer>, place: Place) -> Result<Self> {
+    pub fn new(name: Name, buffer: Arc<Buffer>, place: Place) -> Result<Self> {
         let size = place.dtype.size();
         ensure!(
             place.offset.is_multiple_of(size as u64),
@@ -65,7 +66,7 @@ impl Operand {
 
     /// Broadcast to `dims`.
     pub fn broadcast_to(&self, dims: &[i64]) -> Result<Self> {
-        Ok(self.with_layout(self.place.layout.broadcast_to(&self.name, dims)?))
+        Ok(self.with_layout(self.place.layout.broadcast_to(self.name, dims)?))
     }
 
     /// The address of element (0, ..., 0). Every element that the layout names is inside the buffer, which lives as

@@ -10,7 +10,7 @@ pub use scratch::Scratch;
 /// Work below this many nanoseconds is not worth waking a helper.
 const SERIAL_NS: u64 = 50_000;
 /// Work below this many nanoseconds is not worth sharing with a helper that is awake.
-const WARM_SERIAL_NS: u64 = 8_000;
+const WARM_SERIAL_NS: u64 = 20_000;
 
 /// A CPU device as one context sees it.
 pub struct Cpu {

@@ -81,8 +81,7 @@ fn tasks(op: &Attention, plan: &Plan, rows: usize) -> Result<Vec<Task>> {
 pub(super) struct Chunk<'a, T> {
     pub op: &'a Attention,
     pub plan: &'a Plan,
-    pub scorer: Scorer,
-    pub lines: &'a mut [Line],
+    pub count: usize,
     pub keys: Rows<'a, T>,
     pub values: Rows<'a, T>,
     pub space: &'a Space,
@@ -107,31 +106,35 @@ impl<'a, T: Float> Chunk<'a, T> {
                 pack::row::<S, T>(line.query(op, plan), stride, op.shape.dim, at, space.padded);
             }
         }
-        // SAFETY: the sums have `count` rows of `width`; the lines were written above and nobody else refers to them.
-        let lines = unsafe {
-            space.o.write_bytes(0, count * space.width);
-            std::slice::from_raw_parts_mut(space.lines, count)
-        };
+        // SAFETY: the sums have `count` rows of `width`.
+        unsafe { space.o.write_bytes(0, count * space.width) };
         let keys = Rows::new(op, &op.k, plan, task.b, task.kv_head);
         let values = Rows::new(op, &op.v, plan, task.b, task.kv_head);
-        Self { op, plan, scorer: job.scorer, lines, keys, values, space }
+        Self { op, plan, count, keys, values, space }
     }
 
-    /// The blocks of keys that some row sees: start, first key and the one after the last, these from the start.
-    pub fn blocks(&self) -> impl Iterator<Item = (usize, (usize, usize))> + use<T> {
+    /// The rows, of which `new` has written every one.
+    fn lines(&self) -> &[Line] {
+        // SAFETY: written by `new`; what changes them (a part, `decode`) holds a reference only while it is called.
+        unsafe { std::slice::from_raw_parts(self.space.lines, self.count) }
+    }
+
+    /// The blocks of keys that rows may see: where one starts, and how many keys it has.
+    pub fn blocks(&self) -> impl Iterator<Item = (usize, usize)> + use<T> {
         let block = self.space.block;
-        let end = self.lines.iter().map(|line| line.seen.to.max(line.seen.kept)).max().unwrap_or(0);
-        let kept = self.lines.iter().map(|line| line.seen.kept).max().unwrap_or(0);
-        let from = self.lines.iter().filter(|line| line.seen.from < line.seen.to).map(|line| line.seen.from);
+        let end = self.lines().iter().map(|line| line.seen.to.max(line.seen.kept)).max().unwrap_or(0);
+        let kept = self.lines().iter().map(|line| line.seen.kept).max().unwrap_or(0);
+        let from =
+            self.lines().iter().filter(|line| line.seen.from < line.seen.to).map(|line| line.seen.from);
         let from = from.min().unwrap_or(end);
         let starts = (0..end).step_by(block).filter(move |start| *start < kept || start + block > from);
-        starts.map(move |start| (start, (0, block.min(end - start))))
+        starts.map(move |start| (start, block.min(end - start)))
     }
 
     /// What rows `first..first + count` see of a block, from its start.
     pub fn hull(&self, first: usize, count: usize, start: usize, end: usize) -> Option<(usize, usize)> {
         let hulls =
-            self.lines[first..first + count].iter().filter_map(|line| line.seen.hull(start, start + end));
+            self.lines()[first..first + count].iter().filter_map(|line| line.seen.hull(start, start + end));
         let hull = hulls.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
         hull.map(|(low, high)| (low - start, high - start))
     }
@@ -143,7 +146,7 @@ impl<'a, T: Float> Chunk<'a, T> {
     /// `S` is there.
     #[inline(always)]
     pub unsafe fn finish<S: Simd>(&self) {
-        for (row, line) in self.lines.iter().enumerate() {
+        for (row, line) in self.lines().iter().enumerate() {
             // SAFETY: this function's contract; the sums have a row of `width` for each line.
             unsafe { line.finish::<S, T>(self.op, self.plan, self.space.o.add(row * self.space.width)) };
         }

@@ -20,7 +20,7 @@ pub(super) fn accepts(op: &Attention, _: &Cpu) -> bool {
         Isa::Avx2 => 8,
         Isa::Scalar => 4,
     };
-    let whole = |dim: usize| dim % lanes == 0 && dim <= 4096;
+    let whole = |dim: usize| dim.is_multiple_of(lanes) && dim <= 4096;
     let sequences = if op.q_starts.is_some() { op.shape.batch } else { 1 };
     let few = op.shape.group().saturating_mul(op.q.layout().dim(2)) <= ROWS.saturating_mul(sequences);
     let (k, v) = (op.k.layout().stride(3), op.v.layout().stride(3));
@@ -69,16 +69,15 @@ unsafe fn rows_of<S: Simd, T: Float>(job: &Job, task: &Task) -> Result<()> {
     // SAFETY: this function's contract; the space was made for this task, and keys within the hull are in use.
     unsafe {
         let chunk = Chunk::<T>::new::<S>(job, task, &space);
-        for (start, (_, end)) in chunk.blocks() {
+        for (start, end) in chunk.blocks() {
             let Some((low, high)) = chunk.hull(0, count, start, end) else { continue };
             scores::<S, T>(&chunk, start, (low, high));
             let mut shrink = [1.0f32; ROWS];
             let whole = low / S::LANES * S::LANES;
-            for row in 0..count {
+            for (row, shrink) in shrink.iter_mut().enumerate().take(count) {
                 let scores = space.scores.add(row * space.block);
-                let line = &mut chunk.lines[row];
-                shrink[row] =
-                    line.weigh::<S>(chunk.op, &chunk.scorer, scores, start, (whole, high), space.bias);
+                let line = &mut *space.lines.add(row);
+                *shrink = line.weigh::<S>(chunk.op, &job.scorer, scores, start, (whole, high), space.bias);
             }
             values::<S, T>(&chunk, &shrink, start, (low, high));
         }
@@ -94,7 +93,7 @@ unsafe fn rows_of<S: Simd, T: Float>(job: &Job, task: &Task) -> Result<()> {
 /// The keys are in use and the chunk's space was made for `S`.
 #[inline(always)]
 unsafe fn scores<S: Simd, T: Float>(chunk: &Chunk<T>, start: usize, (low, high): (usize, usize)) {
-    let (count, mut j) = (chunk.lines.len(), low);
+    let (count, mut j) = (chunk.count, low);
     while j < high {
         let (at, step, run) = chunk.keys.run(start + j);
         let end = high.min(j.saturating_add(run));
@@ -149,9 +148,13 @@ unsafe fn dots<S: Simd, T: Float, const K: usize, const R: usize>(
                 }
             }
         }
-        for (k, sums) in sums.iter().enumerate() {
-            for (r, sum) in sums.iter().enumerate() {
-                space.scores.add((row + r) * space.block + j + k).write(S::sum(*sum));
+        for (r, _) in sums[0].iter().enumerate() {
+            let to = space.scores.add((row + r) * space.block + j);
+            if K == 4 {
+                let four = S::sum4(sums[0][r], sums[1 % K][r], sums[2 % K][r], sums[3 % K][r]);
+                to.cast::<[f32; 4]>().write_unaligned(four);
+            } else {
+                (0..K).for_each(|k| to.add(k).write(S::sum(sums[k][r])));
             }
         }
     }
@@ -170,7 +173,7 @@ unsafe fn values<S: Simd, T: Float>(
     start: usize,
     range: (usize, usize),
 ) {
-    let (count, width) = (chunk.lines.len(), chunk.space.width);
+    let (count, width) = (chunk.count, chunk.space.width);
     let mut row = 0;
     while row < count {
         let rows = if count - row >= 4 {
@@ -269,10 +272,10 @@ unsafe fn sum_run<S: Simd, T: Float, const R: usize, const NV: usize>(
             for (c, value) in value.iter_mut().enumerate() {
                 *value = S::load_as(at.wrapping_add(c.wrapping_mul(S::LANES)));
             }
-            for r in 0..R {
+            for (r, acc) in acc.iter_mut().enumerate() {
                 let weight = S::splat_word(weights.wrapping_add(r.wrapping_mul(block).wrapping_add(j)));
-                for c in 0..NV {
-                    acc[r][c] = S::fma(weight, value[c], acc[r][c]);
+                for (acc, value) in acc.iter_mut().zip(value) {
+                    *acc = S::fma(weight, value, *acc);
                 }
             }
             at = at.wrapping_offset(step);

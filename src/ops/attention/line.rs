@@ -140,10 +140,11 @@ impl Line {
                 }
             }
             if self.slope != 0.0 {
-                let before = (start as i64).wrapping_sub(self.position) as f32;
+                let before = (start as i64).wrapping_sub(self.position) as i32;
                 for j in low..high {
                     let x = scores.add(j);
-                    x.write(x.read() - self.slope * (before + j as u32 as f32).abs());
+                    let far = before.wrapping_add(j as i32) as f32;
+                    x.write(x.read() - self.slope * far.abs());
                 }
             }
         }

@@ -35,10 +35,9 @@ pub const WEFT_ATTENTION_WINDOW_LEFT: u32 = 4;
 /// Use window_right: query at position p sees no key after p + window_right.
 pub const WEFT_ATTENTION_WINDOW_RIGHT: u32 = 8;
 
-/// What `weft_attention` computes, for each batch entry b, head h and query i over the keys j that it sees:
-///
-///     logit[j] = softcap(scale * q . k[j]) + bias[j] - slope |p - j|
-///     lse      = ln(sum exp(logit[j]) [+ exp(sink_logit)]),   o = sum exp(logit[j] - lse) v[j]
+/// What `weft_attention` computes, for each batch entry b, head h and query i over the keys j that it sees: logit_j =
+/// softcap(scale q . k_j) + bias_j - slope |p - j|; lse = ln(sum of exp(logit_j), and of exp(sink logit) if there is one); o
+/// = sum of exp(logit_j - lse) v_j.
 ///
 /// q, k, v and o have one type: f32, f16 or bf16. Query head h uses key and value head h / (Hq / Hkv). The position of
 /// query i is p = i + (keys in use - queries in use) of its batch entry, or i with WEFT_ATTENTION_TOP_LEFT.
@@ -52,9 +51,10 @@ pub const WEFT_ATTENTION_WINDOW_RIGHT: u32 = 8;
 /// WEFT_ERROR_OUT_OF_RANGE before anything is written; of block_table only entries of pages that some query sees are read.
 ///
 /// Error of o, with u = 2^-24, D the head dimension, N the keys seen, L the largest sum of |scale q_d k_d|, |bias|
-/// and |slope (p - j)| of a visible key: at most ((2 D + 16) u L + (N + 32) u) * 2 * max |v| in f32 and f16, plus rounding to
-/// o's type; in bf16 weights may also be rounded to bf16 (2^-8 max |v| more) and products below 2^-126 count as 0. lse has
-/// the absolute error (2 D + 16) u L + (N + 32) u + u |lse|. Results do not depend on the number of threads.
+/// and |slope (p - j)| of a visible key, and V = max |v| / (1 - dropout): at most 2 V ((2 D + 16) u L + (N + 32) u) in f32
+/// and f16, plus rounding to o's type; in bf16 weights may also be rounded to bf16 (2^-8 V more), and numbers below 2^-126
+/// may count as 0. That of lse is at most (2 D + 16) u L + (N + 32) u + u |lse|. Results do not depend on the number of
+/// threads.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct weft_attention_desc {

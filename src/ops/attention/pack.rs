@@ -104,8 +104,10 @@ pub(super) unsafe fn keys<S: Simd, T: Float>(
 #[inline(always)]
 fn in_place<S: Simd, T: Float>(rows: &Rows<T>, j: usize) -> Option<(*const f32, usize)> {
     let (at, step, run) = rows.run(j);
-    let words =
-        size_of::<T>() * S::PAIR == 4 && rows.stride == 1 && step >= 0 && step as usize % S::PAIR == 0;
+    let words = size_of::<T>() * S::PAIR == 4
+        && rows.stride == 1
+        && step >= 0
+        && (step as usize).is_multiple_of(S::PAIR);
     (words && run >= S::LANES).then_some((at.cast(), step as usize / S::PAIR))
 }
 

@@ -15,7 +15,6 @@ pub(super) const GROUP: usize = 6;
 /// Sizes and places; every place holds 32-bit words.
 pub(super) struct Space {
     _memory: Scratch<f32>,
-    _lines: Scratch<Line>,
     /// Keys in a block; blocks start at its multiples, so that a row's result does not depend on other rows.
     pub block: usize,
     /// Keys in a packed panel.
@@ -57,6 +56,7 @@ impl Space {
         let held = rows.min(SUB);
         let keys = if packs { block } else { 0 };
         let counts = [
+            rows * size_of::<Line>() / size_of::<f32>(),
             rows * padded,
             keys * padded,
             keys / S::PAIR * width,
@@ -66,19 +66,17 @@ impl Space {
             S::LANES * padded,
             block,
         ];
+        const { assert!(align_of::<Line>() <= 64 && size_of::<Line>().is_multiple_of(size_of::<f32>())) };
         let memory = Scratch::<f32>::new(counts.iter().map(|count| count.next_multiple_of(16)).sum())?;
-        let lines = Scratch::<Line>::new(rows)?;
         let mut at = memory.ptr();
-        let [q, k, v, scores, weights, o, stage, bias] = counts.map(|count| {
+        let [lines, q, k, v, scores, weights, o, stage, bias] = counts.map(|count| {
             let here = at;
             at = at.wrapping_add(count.next_multiple_of(16));
             here
         });
         let weights = if S::PAIR == 1 { scores } else { weights };
-        let places = lines.ptr();
         Ok(Self {
             _memory: memory,
-            _lines: lines,
             block,
             panel,
             depth,
@@ -92,7 +90,7 @@ impl Space {
             o,
             stage,
             bias,
-            lines: places,
+            lines: lines.cast(),
         })
     }
 }

@@ -3,12 +3,15 @@
 
 use super::Attention;
 use super::chunk::{Chunk, Cut, Job, Task};
+use super::line::Scorer;
 use super::simd::{Portable, Simd};
 use super::space::{GROUP, SUB, Space};
+#[cfg(target_arch = "x86_64")]
+use super::x86::{Avx2, Avx512};
 use super::{chunk, pack};
 use crate::device::Cpu;
 use crate::device::cpu::{Isa, isa};
-use crate::dtype::{Dtype, Float};
+use crate::dtype::{Dtype, Float, bf16};
 use crate::status::Result;
 use crate::with_float;
 
@@ -33,35 +36,44 @@ fn rows(op: &Attention, cpu: &Cpu) -> usize {
     [ROWS, ROWS / 2].into_iter().find(|&rows| chunks(rows) >= 4 * cpu.threads()).unwrap_or(ROWS / 4)
 }
 
+/// What works on a part, compiled for one instruction set and all element types.
+type Attend = unsafe fn(&mut Part, (usize, usize));
+
+/// `rows_of` and the part it works with, for one instruction set.
+macro_rules! version {
+    ($name:ident, $($feature:literal,)? $S:ty, $NV:literal) => {
+        $(#[target_feature(enable = $feature)])?
+        fn $name<T: Float>(job: &Job, task: &Task) -> Result<()> {
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn attend(part: &mut Part, hull: (usize, usize)) {
+                // SAFETY: the contract of `Part::attend`; the features are those of the instruction set.
+                unsafe { part.attend::<$S, $NV>(hull) }
+            }
+            // SAFETY: the features are those of the instruction set.
+            unsafe { rows_of::<$S, T>(job, task, $NV, attend) }
+        }
+    };
+}
+#[cfg(target_arch = "x86_64")]
+version!(avx512_bf16, "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,f16c", Avx512<true>, 4);
+#[cfg(target_arch = "x86_64")]
+version!(avx512, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c", Avx512<false>, 4);
+#[cfg(target_arch = "x86_64")]
+version!(avx2, "avx2,fma,f16c", Avx2, 2);
+version!(portable, Portable, 2);
+
 fn work<T: Float>(job: &Job, task: &Task) -> Result<()> {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: `isa` answers so only on a machine that has these instructions.
     unsafe {
-        use super::x86::{Avx2, Avx512};
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,f16c")]
-        fn avx512_bf16<T: Float>(job: &Job, task: &Task) -> Result<()> {
-            // SAFETY: the features are those of the instruction set.
-            unsafe { rows_of::<Avx512<true>, T, 4>(job, task) }
-        }
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-        fn avx512<T: Float>(job: &Job, task: &Task) -> Result<()> {
-            // SAFETY: the features are those of the instruction set.
-            unsafe { rows_of::<Avx512<false>, T, 4>(job, task) }
-        }
-        #[target_feature(enable = "avx2,fma,f16c")]
-        fn avx2<T: Float>(job: &Job, task: &Task) -> Result<()> {
-            // SAFETY: the features are those of the instruction set.
-            unsafe { rows_of::<Avx2, T, 2>(job, task) }
-        }
         match isa() {
-            Isa::Avx512Bf16 if T::DTYPE == Dtype::Bf16 => return avx512_bf16::<T>(job, task),
+            Isa::Avx512Bf16 if T::DTYPE == Dtype::Bf16 => return avx512_bf16::<bf16>(job, task),
             Isa::Avx512Bf16 | Isa::Avx512 => return avx512::<T>(job, task),
             Isa::Avx2 => return avx2::<T>(job, task),
             Isa::Scalar => {}
         }
     }
-    // SAFETY: plain Rust.
-    unsafe { rows_of::<Portable, T, 2>(job, task) }
+    portable::<T>(job, task)
 }
 
 /// The rows of a task.
@@ -70,19 +82,32 @@ fn work<T: Float>(job: &Job, task: &Task) -> Result<()> {
 ///
 /// `S` is there.
 #[inline(always)]
-unsafe fn rows_of<S: Simd, T: Float, const NV: usize>(job: &Job, task: &Task) -> Result<()> {
-    let space = Space::new::<S>(job.op.shape, task.count(), NV, true)?;
+unsafe fn rows_of<S: Simd, T: Float>(job: &Job, task: &Task, vectors: usize, attend: Attend) -> Result<()> {
+    let (op, count) = (job.op, task.count());
+    let space = Space::new::<S>(op.shape, count, vectors, true)?;
     // SAFETY: this function's contract; the space was made for this task, and keys within the hull are in use.
     unsafe {
-        let mut chunk = Chunk::<T>::new::<S>(job, task, &space);
-        for (start, (_, end)) in chunk.blocks() {
-            let Some(hull) = chunk.hull(0, task.count(), start, end) else { continue };
-            pack::keys::<S, T>(&chunk.keys, job.op.shape.dim, start, hull, &space);
-            let finite = pack::values::<S, T>(&chunk.values, job.op.shape.dim_v, start, hull, &space);
-            for first in (0..task.count()).step_by(SUB) {
-                let part = Part { first, count: SUB.min(task.count() - first), start, finite };
-                if let Some(hull) = chunk.hull(first, part.count, start, end) {
-                    part.attend::<S, T, NV>(&mut chunk, hull);
+        let chunk = Chunk::<T>::new::<S>(job, task, &space);
+        for (start, end) in chunk.blocks() {
+            let Some(hull) = chunk.hull(0, count, start, end) else { continue };
+            pack::keys::<S, T>(&chunk.keys, op.shape.dim, start, hull, &space);
+            let finite = pack::values::<S, T>(&chunk.values, op.shape.dim_v, start, hull, &space);
+            for first in (0..count).step_by(SUB) {
+                let held = SUB.min(count - first);
+                let Some(hull) = chunk.hull(first, held, start, end) else { continue };
+                let mut part = Part {
+                    op,
+                    scorer: job.scorer,
+                    space: &space,
+                    first,
+                    count: held,
+                    start,
+                    finite,
+                    shrink: [1.0; SUB],
+                };
+                attend(&mut part, hull);
+                if !finite {
+                    part.guarded(&chunk, hull);
                 }
             }
         }
@@ -92,57 +117,57 @@ unsafe fn rows_of<S: Simd, T: Float, const NV: usize>(job: &Job, task: &Task) ->
 }
 
 /// Rows `first..first + count` of a chunk against the block of keys that begins at `start`.
-struct Part {
+struct Part<'a> {
+    op: &'a Attention,
+    scorer: Scorer,
+    space: &'a Space,
     first: usize,
     count: usize,
     start: usize,
-    /// Whether all values of the block are.
+    /// Whether all values of the block are; if not, their sums are left to `guarded`.
     finite: bool,
+    /// What the earlier sums of each row must be multiplied with.
+    shrink: [f32; SUB],
 }
 
-impl Part {
+impl Part<'_> {
     /// # Safety
     ///
-    /// The block's keys and values from `low` to `high` are packed in the chunk's space, which was made for `S`.
+    /// The block's keys and values from `low` to `high` are packed in the space, which was made for `S`; `S` is there, and
+    /// nobody else refers to the rows' lines.
     #[inline(always)]
-    unsafe fn attend<S: Simd, T: Float, const NV: usize>(
-        &self,
-        chunk: &mut Chunk<T>,
-        (low, high): (usize, usize),
-    ) {
-        let (space, low) = (chunk.space, low / S::LANES * S::LANES);
-        let mut shrink = [1.0f32; SUB];
+    unsafe fn attend<S: Simd, const NV: usize>(&mut self, (low, high): (usize, usize)) {
+        let (space, low) = (self.space, low / S::LANES * S::LANES);
         // SAFETY: this function's contract; scores have `SUB` rows of `block`, and low..high is within a block.
         unsafe {
             self.scores::<S, NV>(space, (low, high));
             for row in 0..self.count {
                 let scores = space.scores.add(row * space.block);
-                let line = &mut chunk.lines[self.first + row];
-                shrink[row] =
-                    line.weigh::<S>(chunk.op, &chunk.scorer, scores, self.start, (low, high), space.bias);
+                let line = &mut *space.lines.add(self.first + row);
+                let span = (low, high);
+                self.shrink[row] =
+                    line.weigh::<S>(self.op, &self.scorer, scores, self.start, span, space.bias);
             }
-            if !self.finite {
-                return self.guarded(chunk, &shrink, (low, high));
-            }
-            if S::PAIR == 2 {
+            if self.finite && S::PAIR == 2 {
                 self.narrow::<S>(space, (low, high));
             }
-            self.values::<S, NV>(space, &shrink, (low, high));
+            if self.finite {
+                self.values::<S, NV>(space, &self.shrink, (low, high));
+            }
         }
     }
 
     /// # Safety
     ///
-    /// As for [`attend`](Self::attend).
-    unsafe fn guarded<T: Float>(&self, chunk: &Chunk<T>, shrink: &[f32; SUB], (low, high): (usize, usize)) {
-        let space = chunk.space;
-        for (row, shrink) in shrink.iter().enumerate().take(self.count) {
+    /// As for [`attend`](Self::attend), which was called.
+    unsafe fn guarded<T: Float>(&self, chunk: &Chunk<T>, (low, high): (usize, usize)) {
+        let space = self.space;
+        for (row, shrink) in self.shrink.iter().enumerate().take(self.count) {
             let sums = space.o.wrapping_add((self.first + row) * space.width);
             let weights = space.scores.wrapping_add(row * space.block);
+            let columns = 0..self.op.shape.dim_v;
             // SAFETY: the scores of the row are its weights; those above 0 belong to keys in use.
-            unsafe {
-                chunk.add_guarded(weights, sums, *shrink, self.start, (low, high), 0..chunk.op.shape.dim_v)
-            };
+            unsafe { chunk.add_guarded(weights, sums, *shrink, self.start, (low, high), columns) };
         }
     }
 
@@ -154,34 +179,34 @@ impl Part {
     #[inline(always)]
     unsafe fn scores<S: Simd, const NV: usize>(&self, space: &Space, (low, high): (usize, usize)) {
         for key in (low / space.panel * space.panel..high).step_by(space.panel) {
-            let panel = space.k.wrapping_add(key * space.padded);
             let mut row = 0;
             while row < self.count {
+                // A panel that ends within its first two vectors needs no more of them.
+                let short = high - key <= 2 * S::LANES;
                 // SAFETY: this function's contract.
-                unsafe {
-                    if self.count - row > 2 {
-                        self.score_tile::<S, GROUP, NV>(space, row, key, panel);
-                        row += GROUP;
-                    } else {
-                        self.score_tile::<S, 2, NV>(space, row, key, panel);
-                        row += 2;
+                row += unsafe {
+                    match (self.count - row > 2, short) {
+                        (true, false) => self.score_tile::<S, GROUP, NV>(space, row, key),
+                        (true, true) => self.score_tile::<S, GROUP, 2>(space, row, key),
+                        (false, false) => self.score_tile::<S, 2, NV>(space, row, key),
+                        (false, true) => self.score_tile::<S, 2, 2>(space, row, key),
                     }
-                }
+                };
             }
         }
     }
 
     /// # Safety
     ///
-    /// As for [`attend`](Self::attend); `row` begins a group of `MR` rows of the scores.
+    /// As for [`attend`](Self::attend); `row` begins a group of `MR` rows of the scores, `key` a panel. Returns `MR`.
     #[inline(always)]
     unsafe fn score_tile<S: Simd, const MR: usize, const NV: usize>(
         &self,
         space: &Space,
         row: usize,
         key: usize,
-        panel: *const f32,
-    ) {
+    ) -> usize {
+        let panel = space.k.wrapping_add(key * space.padded);
         let mut a = [space.q.cast_const(); MR];
         for (t, a) in a.iter_mut().enumerate() {
             *a = a.wrapping_add((self.first + (row + t).min(self.count - 1)) * space.padded);
@@ -196,6 +221,7 @@ impl Part {
                 }
             }
         }
+        MR
     }
 
     /// Weights as pairs.
@@ -334,10 +360,10 @@ unsafe fn multiply<S: Simd, const MR: usize, const NV: usize>(
             for (c, x) in row.iter_mut().enumerate() {
                 *x = S::load(b.add(c.wrapping_mul(S::LANES)));
             }
-            for i in 0..MR {
-                let x = S::splat_word(a[i].add(k));
-                for j in 0..NV {
-                    sums[i][j] = S::dot(x, row[j], sums[i][j]);
+            for (a, sums) in a.iter().zip(sums.iter_mut()) {
+                let x = S::splat_word(a.add(k));
+                for (sum, row) in sums.iter_mut().zip(row) {
+                    *sum = S::dot(x, row, *sum);
                 }
             }
             b = b.wrapping_add(step);

@@ -37,6 +37,11 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         };
         fn exp2(x: __m512) -> __m512 = exp2_512(x);
         fn sum(x: __m512) -> f32 = _mm512_reduce_add_ps(x);
+        fn sum4(a: __m512, b: __m512, c: __m512, d: __m512) -> [f32; 4] = {
+            let x = pairs(pairs_of_singles(a, b), pairs_of_singles(c, d));
+            let x = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x));
+            transmute::<__m128, [f32; 4]>(_mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x)))
+        };
         fn greatest(x: __m512) -> f32 = _mm512_reduce_max_ps(x);
         fn narrow(from: *const f32, to: *mut f32) = {
             let pairs = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from.add(16)), _mm512_loadu_ps(from));
@@ -44,6 +49,32 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         };
         fn transpose(from: *const f32, from_step: usize, to: *mut f32, to_step: usize) =
             transpose16(from, from_step, to, to_step);
+    }
+}
+
+/// In each 128-bit lane: two sums of a, two of b, in turn.
+///
+/// # Safety
+///
+/// AVX-512 is there.
+#[inline(always)]
+unsafe fn pairs_of_singles(a: __m512, b: __m512) -> __m512 {
+    // SAFETY: this function's contract.
+    unsafe { _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)) }
+}
+
+/// In each 128-bit lane: the sums of what `pairs_of_singles` left of a and of b.
+///
+/// # Safety
+///
+/// AVX-512 is there.
+#[inline(always)]
+unsafe fn pairs(a: __m512, b: __m512) -> __m512 {
+    // SAFETY: this function's contract.
+    unsafe {
+        let (a, b) = (_mm512_castps_pd(a), _mm512_castps_pd(b));
+        let (low, high) = (_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b));
+        _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high))
     }
 }
 
@@ -96,8 +127,8 @@ unsafe fn transpose16(from: *const f32, from_step: usize, to: *mut f32, to_step:
     unsafe {
         let mut r = [_mm512_setzero_ps(); 16];
         let mut t = [_mm512_setzero_ps(); 16];
-        for i in 0..16 {
-            r[i] = _mm512_loadu_ps(from.add(i.wrapping_mul(from_step)));
+        for (i, row) in r.iter_mut().enumerate() {
+            *row = _mm512_loadu_ps(from.add(i.wrapping_mul(from_step)));
         }
         for i in (0..16).step_by(2) {
             t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
@@ -161,6 +192,10 @@ impl Simd for Avx2 {
             let x = _mm_add_ps(x, _mm_movehl_ps(x, x));
             _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)))
         };
+        fn sum4(a: __m256, b: __m256, c: __m256, d: __m256) -> [f32; 4] = {
+            let x = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+            transmute::<__m128, [f32; 4]>(_mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x)))
+        };
         fn greatest(x: __m256) -> f32 = {
             let x = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
             let x = _mm_max_ps(x, _mm_movehl_ps(x, x));
@@ -206,8 +241,8 @@ unsafe fn transpose8(from: *const f32, from_step: usize, to: *mut f32, to_step: 
     unsafe {
         let mut r = [_mm256_setzero_ps(); 8];
         let mut t = [_mm256_setzero_ps(); 8];
-        for i in 0..8 {
-            r[i] = _mm256_loadu_ps(from.add(i.wrapping_mul(from_step)));
+        for (i, row) in r.iter_mut().enumerate() {
+            *row = _mm256_loadu_ps(from.add(i.wrapping_mul(from_step)));
         }
         for i in (0..8).step_by(2) {
             t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);

@@ -1,6 +1,7 @@
 //! Copies between layouts and element types.
 
 mod cpu;
+mod square;
 mod transpose;
 
 use crate::device::Cpu;

@@ -1,6 +1,7 @@
 //! Transposes in blocks: where x runs along one axis and y along another, squares of a cache line's length are read line
 //! by line and written line by line, so that no line is fetched twice.
 
+use super::square::{Lines, transpose};
 use crate::kernels::moves::{Run, copy};
 use crate::kernels::walk::Walk;
 use crate::layout::Layout;
@@ -90,12 +91,11 @@ impl Plane {
             let y = y.wrapping_add(start * self.size);
             // SAFETY: a square, or what is left of one, inside the strip.
             unsafe {
-                match (self.size, width == side && height == side) {
-                    (1, true) => square::<u8, 64>(x, self.x_step, y, self.y_step),
-                    (2, true) => square::<u16, 32>(x, self.x_step, y, self.y_step),
-                    (4, true) => square::<u32, 16>(x, self.x_step, y, self.y_step),
-                    (8, true) => square::<u64, 8>(x, self.x_step, y, self.y_step),
-                    _ => self.copy_rest(x, y, height, width),
+                if width == side && height == side {
+                    let from = Lines { at: x.cast_mut(), step: self.x_step };
+                    transpose(self.size, side, from, Lines { at: y, step: self.y_step });
+                } else {
+                    self.copy_rest(x, y, height, width);
                 }
             }
         }
@@ -111,22 +111,5 @@ impl Plane {
             // SAFETY: `width` elements of one row, this function's contract.
             unsafe { copy(self.size, from, to, width) };
         }
-    }
-}
-
-/// Transposes a square of `N` lines of `N` elements.
-///
-/// # Safety
-///
-/// `N` lines of `N` elements lie at `x`, `x_step` bytes apart, and at `y`, `y_step` bytes apart; they do not overlap.
-#[inline]
-unsafe fn square<T: Copy, const N: usize>(x: *const u8, x_step: isize, y: *mut u8, y_step: isize) {
-    // SAFETY: line `j` of x, this function's contract.
-    let lines: [[T; N]; N] =
-        std::array::from_fn(|j| unsafe { x.wrapping_offset(j as isize * x_step).cast::<[T; N]>().read() });
-    for i in 0..N {
-        let line = lines.map(|line| line[i]);
-        // SAFETY: line `i` of y.
-        unsafe { y.wrapping_offset(i as isize * y_step).cast::<[T; N]>().write(line) };
     }
 }

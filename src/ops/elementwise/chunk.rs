@@ -63,17 +63,22 @@ impl Port {
     }
 }
 
-/// Room for a chunk of each operand and of the results.
+/// Room for a chunk of each operand and of the results, and which of them was asked about.
 #[repr(align(64))]
-pub(super) struct Stages([std::mem::MaybeUninit<[u8; STAGE]>; 4]);
+pub(super) struct Stages([std::mem::MaybeUninit<[u8; STAGE]>; 4], [bool; 4]);
 
 impl Stages {
     pub fn new() -> Self {
-        Self([std::mem::MaybeUninit::uninit(); 4])
+        Self([std::mem::MaybeUninit::uninit(); 4], [false; 4])
     }
 
     pub fn at(&mut self, number: usize) -> *mut u8 {
         self.0[number].as_mut_ptr().cast()
+    }
+
+    /// Whether this was asked about this stage before.
+    pub fn filled(&mut self, number: usize) -> bool {
+        std::mem::replace(&mut self.1[number], true)
     }
 
     /// Elements in a chunk whose largest has this many bytes.

@@ -60,10 +60,12 @@ fn run<T: 'static>(op: &Elementwise, cpu: &Cpu, kernel: Option<Kernel<T>>) -> Re
         fail!(WEFT_ERROR_INTERNAL, "elementwise: WEFT_EW_{name} has no loop for {dtype}");
     };
     let plan = Plan::new(op, kernel);
-    cpu.parallel_ranges(op.y.layout().count(), item_ns(op), |start, end| {
+    let count = op.y.layout().count();
+    let chunk_ns = item_ns(op) * plan.chunk.min(count) as f64;
+    cpu.parallel_ranges(count.div_ceil(plan.chunk), chunk_ns, |start, end| {
         let mut stages = Stages::new();
-        for at in (start..end).step_by(plan.chunk) {
-            plan.chunk(&mut stages, at, plan.chunk.min(end - at));
+        for at in (start..end).map(|chunk| chunk * plan.chunk) {
+            plan.chunk(&mut stages, at, plan.chunk.min(count - at));
         }
     });
     Ok(())
@@ -84,8 +86,14 @@ fn item_ns(op: &Elementwise) -> f64 {
 struct Side {
     origin: *mut u8,
     port: Port,
+    /// Along a run.
+    stride: isize,
     /// Whether results are written onto it.
     shared: bool,
+    /// Whether its elements lie one after another across all runs.
+    packed: bool,
+    /// Whether every chunk has the same elements of it (but the last chunk, which may have fewer).
+    constant: bool,
 }
 
 /// All that a chunk needs to know.
@@ -110,13 +118,23 @@ impl<T> Plan<T> {
         let operands = [side(0), side(1), side(2), &op.y];
         let walk = Walk::new(operands.map(Operand::layout));
         let whole = op.function.kind == Kind::Select;
-        let sides = operands.map(|operand| Side {
-            origin: operand.address(),
-            port: if whole { Port::plain(operand.dtype().size()) } else { Port::of(operand.dtype()) },
-            shared: operand.may_overlap(&op.y),
+        let port = |operand: &Operand| match operand.dtype() {
+            dtype if whole => Port::plain(dtype.size()),
+            dtype => Port::of(dtype),
+        };
+        let largest = operands.iter().map(|operand| port(operand).staged).fold(1, usize::max);
+        let most = Stages::count(largest);
+        // Whole runs, so that operands that repeat need to be gathered only once.
+        let chunk = if walk.run == 0 || walk.run > most { most } else { most / walk.run * walk.run };
+        let sides = [0, 1, 2, 3].map(|number| Side {
+            origin: operands[number].address(),
+            port: port(operands[number]),
+            stride: walk.strides[number],
+            shared: operands[number].may_overlap(&op.y),
+            packed: operands[number].layout().is_packed(),
+            constant: walk.repeats(number) && (walk.strides[number] == 0 || chunk % walk.run.max(1) == 0),
         });
-        let largest = sides.iter().map(|side| side.port.staged).fold(1, usize::max);
-        let (inputs, chunk) = (op.inputs.len(), Stages::count(largest));
+        let inputs = op.inputs.len();
         Self { kernel, walk, sides, inputs, chunk, parameters: [op.alpha, op.beta] }
     }
 
@@ -146,37 +164,43 @@ impl<T> Plan<T> {
             return direct;
         }
         let (stage, port) = (stages.at(number), self.sides[number].port);
-        self.runs(number, at, count, |from, done, length| {
+        if self.sides[number].constant && stages.filled(number) {
+            return stage;
+        }
+        self.runs(number, at, count, |from, done, length, stride| {
             let to = stage.wrapping_add(done * port.staged);
             // SAFETY: the run's elements are inside the operand, the stage has room for a chunk, and is nowhere in it.
-            unsafe { (port.gather)(from, to, self.walk.strides[number], length) }
+            unsafe { (port.gather)(from, to, stride, length) }
         });
         stage
     }
 
     fn scatter(&self, stage: *const u8, at: usize, count: usize) {
         let port = self.sides[3].port;
-        self.runs(3, at, count, |to, done, length| {
+        self.runs(3, at, count, |to, done, length, stride| {
             let from = stage.wrapping_add(done * port.staged);
             // SAFETY: the run's elements are inside y, the stage holds a chunk, and is nowhere in y.
-            unsafe { (port.scatter)(from, to, self.walk.strides[3], length) }
+            unsafe { (port.scatter)(from, to, stride, length) }
         });
     }
 
     /// The address of the chunk's elements of a side, if they lie there as a kernel wants them.
     fn direct(&self, number: usize, at: usize, count: usize) -> Option<*mut u8> {
-        let inside = at % self.walk.run;
-        let one_run = inside + count <= self.walk.run;
-        let packed = self.walk.strides[number] == 1 || count == 1;
-        (self.sides[number].port.plain && one_run && packed).then(|| self.address(number, at))
+        let side = &self.sides[number];
+        let one_run = || at % self.walk.run + count <= self.walk.run;
+        let packed = side.packed || (side.stride == 1 && one_run());
+        (side.port.plain && packed).then(|| self.address(number, at))
     }
 
-    /// Calls `each(address, elements before, length)` for every part of a run in the chunk.
-    fn runs(&self, number: usize, at: usize, count: usize, each: impl Fn(*mut u8, usize, usize)) {
+    /// Calls `each(address, elements before, length, stride)` for every part of a run in the chunk.
+    fn runs(&self, number: usize, at: usize, count: usize, each: impl Fn(*mut u8, usize, usize, isize)) {
+        if self.sides[number].packed {
+            return each(self.address(number, at), 0, count, 1);
+        }
         let mut done = 0;
         while done < count {
             let length = (self.walk.run - (at + done) % self.walk.run).min(count - done);
-            each(self.address(number, at + done), done, length);
+            each(self.address(number, at + done), done, length, self.sides[number].stride);
             done += length;
         }
     }
@@ -184,6 +208,7 @@ impl<T> Plan<T> {
     /// Where element `at` of a side lies.
     fn address(&self, number: usize, at: usize) -> *mut u8 {
         let side = &self.sides[number];
-        side.origin.wrapping_offset(self.walk.at(at)[number] * side.port.size as isize)
+        let offset = if side.packed { at as isize } else { self.walk.at(at)[number] };
+        side.origin.wrapping_offset(offset * side.port.size as isize)
     }
 }

@@ -110,28 +110,31 @@ formulas! {
 }
 
 for_each_isa! {
-    /// Sines (or, with `QUARTER` 1, cosines) of f32, apart from those that need a finer reduction.
-    fn near(chunk: &Chunk<f32>, cosine: bool) {
+    /// Sines or cosines; whether some angle is far, and its result wrong.
+    fn near(chunk: &Chunk<f32>, cosine: bool) -> bool {
+        let mut far = false;
         for i in 0..chunk.count {
             // SAFETY: `Chunk` promises `count` elements at each pointer.
             unsafe {
-                let (sin, cos) = angle::sin_cos(f64::from(*chunk.x[0].add(i)));
-                *chunk.y.cast::<f32>().add(i) = if cosine { cos } else { sin };
+                let angle = f64::from(*chunk.x[0].add(i));
+                far |= angle::far(angle);
+                let (sin, cos) = angle::sin_cos(angle);
+                *chunk.y.add(i) = if cosine { cos } else { sin };
             }
         }
+        far
     }
 }
 
 fn wave(chunk: &Chunk<f32>, cosine: bool) {
-    near(chunk, cosine);
+    if !near(chunk, cosine) {
+        return;
+    }
     for i in 0..chunk.count {
         // SAFETY: `Chunk` promises `count` elements at each pointer, and that y shares none of them with x.
         unsafe {
-            let x = f64::from(*chunk.x[0].add(i));
-            if angle::far(x) {
-                let (sin, cos) = angle::sin_cos_any(x);
-                *chunk.y.cast::<f32>().add(i) = if cosine { cos } else { sin };
-            }
+            let (sin, cos) = angle::sin_cos_any(f64::from(*chunk.x[0].add(i)));
+            *chunk.y.add(i) = if cosine { cos } else { sin };
         }
     }
 }

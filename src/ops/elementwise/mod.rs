@@ -90,11 +90,12 @@ fn inputs(
     y: &Operand,
 ) -> Result<Vec<Operand>> {
     let given = [("a", &desc.a), ("b", &desc.b), ("c", &desc.c)];
-    let why = format!("WEFT_EW_{} takes {}", function.name, ["", "a alone", "a and b"][function.arity % 3]);
+    let takes = ["", "a alone", "a and b"][function.arity % 3];
     for (name, tensor) in &given[function.arity..] {
-        bind.expect_absent(name, tensor, &why)?;
+        bind.expect_absent(name, tensor, format_args!("WEFT_EW_{} takes {takes}", function.name))?;
     }
-    let operand = |(name, tensor): &(&str, &weft_tensor)| bind.input(name, tensor)?.broadcast_to(y.dims());
+    let operand =
+        |(name, tensor): &(&'static str, &weft_tensor)| bind.input(name, tensor)?.broadcast_to(y.dims());
     given[..function.arity].iter().map(operand).collect()
 }
 

@@ -80,6 +80,7 @@ pub trait Real:
     + std::ops::Mul<Output = Self>
     + std::ops::AddAssign
     + super::activation::Activate
+    + super::finish::Finish
 {
     const ZERO: Self;
     fn of<T: Element>(value: T) -> Self;

@@ -1,12 +1,14 @@
 //! From sums to D: act(alpha x + beta C + bias), rounded once, while the sums are still in cache.
 
+use super::activation::Activate;
 use super::element::{Element, Real};
-use super::problem::{Problem, View};
-use crate::dtype::{Dtype, bf16, f16};
-use crate::for_each_isa;
+use super::problem::{After, Problem, View};
+use super::vector::{Plain, Vector};
+use crate::device::cpu::{Isa, isa};
+use crate::dtype::{Dtype, Float, bf16, f16};
 
-/// Columns at a time.
-const RUN: usize = 64;
+/// Columns at a time: a run. Shorter ones are padded with zeros.
+const RUN: usize = 32;
 
 /// Which part of D, and where its sums are.
 #[derive(Clone, Copy)]
@@ -26,86 +28,193 @@ pub struct Part<R> {
 ///
 /// The part lies inside D, the problem's views are valid, the sums are readable, and no other thread writes this part.
 pub unsafe fn finish<R: Real>(p: &Problem, part: Part<R>) {
-    match p.d.dtype {
-        Dtype::F16 => typed::<R, f16>(p, part),
-        Dtype::Bf16 => typed::<R, bf16>(p, part),
-        Dtype::F64 => typed::<R, f64>(p, part),
-        _ => typed::<R, f32>(p, part),
+    let kernel = R::finisher(p.d.dtype);
+    // SAFETY: this function's contract; the kernel is this machine's.
+    unsafe { kernel(p, part) };
+}
+
+/// Writes a part of D of one dtype.
+pub type Finisher<R> = unsafe fn(&Problem, Part<R>);
+
+/// Sums that can be finished.
+pub trait Finish: Sized {
+    /// The kernel for D of this dtype on this machine.
+    fn finisher(dtype: Dtype) -> Finisher<Self>;
+}
+
+impl Finish for f32 {
+    fn finisher(dtype: Dtype) -> Finisher<f32> {
+        match dtype {
+            Dtype::F16 => f32_kernel::<f16>(),
+            Dtype::Bf16 => f32_kernel::<bf16>(),
+            _ => f32_kernel::<f32>(),
+        }
     }
 }
 
-for_each_isa! {
-    fn typed<R: Real, T: Element>(p: &Problem, part: Part<R>) {
-        let mut values = [R::ZERO; RUN];
-        for i in 0..part.rows {
-            let mut j = 0;
-            while j < part.cols {
-                let values = &mut values[..RUN.min(part.cols - j)];
-                // SAFETY: inside the sums and inside D, by the contract of `finish`, the only caller.
-                unsafe {
-                    scale(values, part.sums.wrapping_add(i * part.stride + j), R::from_f64(p.after.alpha));
-                    run::<R, T>(p, part.row + i, part.col + j, values);
+impl Finish for f64 {
+    fn finisher(_: Dtype) -> Finisher<f64> {
+        f64_kernel::<f64>()
+    }
+}
+
+macro_rules! kernel {
+    ($name:ident, $R:ty, $avx512:ident, $avx2:ident, $plain:ty) => {
+        fn $name<T: Element>() -> Finisher<$R> {
+            #[cfg(target_arch = "x86_64")]
+            {
+                use std::arch::x86_64::*;
+                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+                unsafe fn avx512<T: Element>(p: &Problem, part: Part<$R>) {
+                    // SAFETY: the caller's.
+                    unsafe { rows::<$avx512, T>(p, part) }
                 }
-                j += values.len();
+                #[target_feature(enable = "avx2,fma,f16c")]
+                unsafe fn avx2<T: Element>(p: &Problem, part: Part<$R>) {
+                    // SAFETY: the caller's.
+                    unsafe { rows::<$avx2, T>(p, part) }
+                }
+                match isa() {
+                    Isa::Avx512 | Isa::Avx512Bf16 => return avx512::<T>,
+                    Isa::Avx2 => return avx2::<T>,
+                    Isa::Scalar => {}
+                }
+            }
+            rows::<$plain, T>
+        }
+    };
+}
+kernel!(f32_kernel, f32, __m512, __m256, Plain<f32, 8>);
+kernel!(f64_kernel, f64, __m512d, __m256d, Plain<f64, 4>);
+
+#[inline(always)]
+unsafe fn rows<V: Vector, T: Element>(p: &Problem, part: Part<V::Real>) {
+    let only_round = p.is_plain() && p.d.col == 1 && part.cols % RUN == 0;
+    for i in 0..part.rows {
+        for j in (0..part.cols).step_by(RUN) {
+            let sums = part.sums.wrapping_add(i * part.stride + j);
+            if only_round {
+                // SAFETY: a whole run of sums, and of D, whose row is contiguous, by the contract of `finish`.
+                unsafe { round::<V, T>(sums, p.d.ptr(part.row + i, part.col + j)) };
+                continue;
+            }
+            let count = RUN.min(part.cols - j);
+            let (row, col) = (part.row + i, part.col + j);
+            // SAFETY: `count` sums, and as many elements of D and of what was broadcast to it, by the contract of
+            // `finish`.
+            unsafe {
+                let mut x = fetch::<V::Real>(sums, 1, count);
+                add_terms::<V, T>(p, row, col, &mut x, count);
+                V::Real::activate(p.after.epilogue, &mut x);
+                store::<V, T>(&p.d, row, col, &x, count);
             }
         }
     }
 }
 
+/// alpha x + beta C + bias.
 #[inline(always)]
-unsafe fn scale<R: Real>(values: &mut [R], sums: *const R, alpha: R) {
-    // SAFETY: the caller's: as many sums as values.
-    let sums = unsafe { std::slice::from_raw_parts(sums, values.len()) };
-    values.iter_mut().zip(sums).for_each(|(x, sum)| *x = *sum * alpha);
-}
-
-/// One run of one row.
-#[inline(always)]
-unsafe fn run<R: Real, T: Element>(p: &Problem, i: usize, j: usize, values: &mut [R]) {
-    // SAFETY: the caller's: the run is inside D, to which C and bias were broadcast, and its own.
+unsafe fn add_terms<V: Vector, T: Element>(
+    p: &Problem,
+    row: usize,
+    col: usize,
+    x: &mut [V::Real; RUN],
+    count: usize,
+) {
+    let After { alpha, beta, .. } = p.after;
+    // SAFETY: the caller's.
     unsafe {
+        if alpha != 1.0 {
+            multiply::<V>(x, V::Real::from_f64(alpha));
+        }
         if let Some(c) = &p.c {
-            add::<R, T>(c, i, j, R::from_f64(p.after.beta), values);
+            add::<V, T>(c, row, col, V::Real::from_f64(beta), x, count);
         }
         match &p.bias {
-            Some(bias) if bias.dtype == T::DTYPE => add::<R, T>(bias, i, j, R::from_f64(1.0), values),
-            Some(bias) => add::<R, f32>(bias, i, j, R::from_f64(1.0), values),
+            Some(bias) if bias.dtype == T::DTYPE => {
+                add::<V, T>(bias, row, col, V::Real::from_f64(1.0), x, count)
+            }
+            Some(bias) => add::<V, f32>(bias, row, col, V::Real::from_f64(1.0), x, count),
             None => {}
         }
-        R::activate(p.after.epilogue, values);
-        store::<R, T>(&p.d, i, j, values);
     }
 }
 
 #[inline(always)]
-unsafe fn add<R: Real, T: Element>(view: &View, i: usize, j: usize, factor: R, values: &mut [R]) {
-    let at = view.ptr::<T>(i, j);
-    // SAFETY: the caller's. Elements are read through pointers: another queue may write them.
-    let read = |index: isize| unsafe { R::of(at.wrapping_offset(index.wrapping_mul(view.col)).read()) };
-    match view.col {
-        // SAFETY: as above; the elements follow one another.
-        1 => values
-            .iter_mut()
-            .enumerate()
-            .for_each(|(index, x)| *x += factor * unsafe { R::of(at.wrapping_add(index).read()) }),
-        0 => {
-            let term = factor * read(0);
-            values.iter_mut().for_each(|x| *x += term);
+unsafe fn multiply<V: Vector>(x: &mut [V::Real; RUN], factor: V::Real) {
+    for lane in (0..RUN).step_by(V::LANES) {
+        // SAFETY: LANES values of the run from `lane`.
+        unsafe {
+            let at = x.as_mut_ptr().add(lane);
+            V::zero().add_product(V::load(at.cast_const()), V::splat(factor)).store(at);
         }
-        _ => values.iter_mut().enumerate().for_each(|(index, x)| *x += factor * read(index as isize)),
     }
 }
 
 #[inline(always)]
-unsafe fn store<R: Real, T: Element>(d: &View, i: usize, j: usize, values: &[R]) {
-    let at = d.ptr::<T>(i, j);
-    for (index, x) in values.iter().enumerate() {
-        let at = if d.col == 1 {
-            at.wrapping_add(index)
-        } else {
-            at.wrapping_offset((index as isize).wrapping_mul(d.col))
-        };
-        // SAFETY: the caller's: an element of D.
-        unsafe { at.write(x.to::<T>()) };
+unsafe fn add<V: Vector, T: Element>(
+    view: &View,
+    row: usize,
+    col: usize,
+    factor: V::Real,
+    x: &mut [V::Real; RUN],
+    count: usize,
+) {
+    // SAFETY: the caller's; LANES values of each run from `lane`.
+    unsafe {
+        let terms = fetch::<T>(view.ptr(row, col), view.col, count);
+        for lane in (0..RUN).step_by(V::LANES) {
+            let at = x.as_mut_ptr().add(lane);
+            V::load(at.cast_const())
+                .add_product(V::load(terms.as_ptr().add(lane)), V::splat(factor))
+                .store(at);
+        }
+    }
+}
+
+/// A run, copied: what lies in a buffer may change under a reference.
+#[inline(always)]
+unsafe fn fetch<T: Element>(from: *const T, stride: isize, count: usize) -> [T; RUN] {
+    let mut to = [T::narrow(0.0); RUN];
+    // SAFETY: `count` elements are readable: the caller's.
+    unsafe {
+        match stride {
+            1 if count == RUN => std::ptr::copy_nonoverlapping(from, to.as_mut_ptr(), RUN),
+            1 => std::ptr::copy_nonoverlapping(from, to.as_mut_ptr(), count),
+            _ => to
+                .iter_mut()
+                .take(count)
+                .enumerate()
+                .for_each(|(i, to)| *to = from.wrapping_offset((i as isize).wrapping_mul(stride)).read()),
+        }
+    }
+    to
+}
+
+#[inline(always)]
+unsafe fn store<V: Vector, T: Element>(d: &View, row: usize, col: usize, x: &[V::Real; RUN], count: usize) {
+    let at = d.ptr::<T>(row, col);
+    // SAFETY: `count` elements of D are this thread's: the caller's.
+    unsafe {
+        if d.col == 1 && count == RUN {
+            return round::<V, T>(x.as_ptr(), at);
+        }
+        let mut rounded = [T::narrow(0.0); RUN];
+        round::<V, T>(x.as_ptr(), rounded.as_mut_ptr());
+        if d.col == 1 {
+            return std::ptr::copy_nonoverlapping(rounded.as_ptr(), at, count);
+        }
+        for (i, x) in rounded.iter().take(count).enumerate() {
+            at.wrapping_offset((i as isize).wrapping_mul(d.col)).write(*x);
+        }
+    }
+}
+
+/// Rounds a run.
+#[inline(always)]
+unsafe fn round<V: Vector, T: Element>(from: *const V::Real, to: *mut T) {
+    for lane in (0..RUN).step_by(V::LANES) {
+        // SAFETY: LANES values of the runs from `lane`: the caller's.
+        unsafe { V::load(from.wrapping_add(lane)).store_rounded(to.wrapping_add(lane)) };
     }
 }

@@ -8,8 +8,9 @@ use crate::device::{Cpu, cpu::Scratch};
 use crate::dtype::Dtype;
 use crate::status::Result;
 
-/// Rows and columns of a tile that needs scratch memory for its product.
-const TILE: usize = 512;
+/// Rows and columns of a tile; half as many where D has at most SMALL of both.
+const TILE: usize = 256;
+const SMALL: usize = 512;
 /// Rough multiplications with addition a nanosecond.
 const RATE: f64 = 25.0;
 
@@ -20,7 +21,7 @@ pub fn accepts(p: &Problem, _: &Cpu) -> bool {
 
 /// Multiplies one matrix.
 pub fn run(p: &Problem, cpu: &Cpu) -> Result<()> {
-    let (rows, cols) = tile(p, cpu);
+    let (rows, cols) = tile(p);
     let across = p.n.div_ceil(cols);
     let ns = (p.work() / RATE) as u64;
     try_parallel(cpu, p.m.div_ceil(rows) * across, ns, |tile| {
@@ -37,18 +38,11 @@ struct Span {
     cols: usize,
 }
 
-/// Tiles large enough that packing does not matter, and enough of them for every thread.
-fn tile(p: &Problem, cpu: &Cpu) -> (usize, usize) {
-    let most = if p.is_plain() { usize::MAX / 2 } else { TILE };
-    let (mut rows, mut cols) = (p.m.min(most), p.n.min(most));
-    if p.work() < 2e6 {
-        return (rows, cols);
-    }
-    while p.m.div_ceil(rows) * p.n.div_ceil(cols) < cpu.threads() && rows.max(cols) > 64 {
-        let half = |size: usize| size.div_ceil(2).next_multiple_of(16);
-        if rows >= cols { rows = half(rows) } else { cols = half(cols) }
-    }
-    (rows, cols)
+/// Rows and columns of a tile: large enough that packing matters little, enough of them for several threads. Never a
+/// matter of how many threads there are: the crate adds up in another order where a tile is a single row.
+fn tile(p: &Problem) -> (usize, usize) {
+    let side = if p.m.max(p.n) <= SMALL { TILE / 2 } else { TILE };
+    (p.m.min(side), p.n.min(side))
 }
 
 fn multiply<R: Real>(p: &Problem, at: Span) -> Result<()> {

@@ -17,8 +17,12 @@ use crate::status::Result;
 const ROWS: usize = 8;
 /// Columns of dot products in a strip.
 const DOT_STRIP: usize = 64;
+/// Columns of fewer elements are read four side by side: the ends of their sums weigh more than a single stream gains.
+const LONG: usize = 512;
 /// Sums of a strip of added rows.
 const ADD_SUMS: usize = 2048;
+/// How far ahead of a dot product memory is asked for, in bytes.
+const AHEAD: usize = 4096;
 /// Rough bytes of B a nanosecond and thread.
 const BYTES: f64 = 15.0;
 
@@ -174,7 +178,8 @@ unsafe fn dot_rows<V: Vector, W: Element>(strip: Strip<V::Real, W>) {
     // SAFETY: the caller's, handed on.
     unsafe {
         match strip.rows {
-            1 => dot_columns::<V, W, 1, 4, 2>(strip),
+            1 if strip.k < LONG => dot_columns::<V, W, 1, 4, 2>(strip),
+            1 => dot_columns::<V, W, 1, 1, 4>(strip),
             2 => dot_columns::<V, W, 2, 4, 1>(strip),
             3 => dot_columns::<V, W, 3, 4, 1>(strip),
             4 => dot_columns::<V, W, 4, 4, 1>(strip),
@@ -207,30 +212,65 @@ unsafe fn dot_columns<V: Vector, W: Element, const M: usize, const C: usize, con
     }
 }
 
+/// The sums of each column with each row of x.
+type Sums<V, const M: usize, const C: usize, const U: usize> = [[[V; U]; M]; C];
+
+/// One vector from `at` of each column, times the same of each row of x, into the sums number `u`.
+#[inline(always)]
+unsafe fn step<V: Vector, W: Element, const M: usize, const C: usize, const U: usize>(
+    s: &Strip<V::Real, W>,
+    w: *const W,
+    at: usize,
+    u: usize,
+    sums: &mut Sums<V, M, C, U>,
+) {
+    for (c, sums) in sums.iter_mut().enumerate() {
+        let column = w.wrapping_offset((c as isize).wrapping_mul(s.step)).wrapping_add(at);
+        // Once a cache line; short columns lie in a cache more often than not.
+        if C == 1 && (u * V::LANES * size_of::<W>()).is_multiple_of(64) {
+            prefetch(column.wrapping_byte_add(AHEAD));
+        }
+        // SAFETY: LANES elements from `at` of the column and of each row of x exist: the caller's.
+        unsafe {
+            let weights = V::load(column);
+            for (m, sums) in sums.iter_mut().enumerate() {
+                sums[u] = sums[u].add_product(V::load(s.x.wrapping_add(m * s.k + at)), weights);
+            }
+        }
+    }
+}
+
+/// Asks for the cache line of an address that may lie anywhere: weights are read once, from memory, in order, and the
+/// processor's own prefetching ends at each page.
+#[inline(always)]
+fn prefetch<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint, which never faults; part of every x86-64.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    let _ = at;
+}
+
 #[inline(always)]
 unsafe fn dot<V: Vector, W: Element, const M: usize, const C: usize, const U: usize>(
     s: &Strip<V::Real, W>,
     w: *const W,
     col: usize,
 ) {
-    let mut sums = [[[V::zero(); U]; M]; C];
+    let mut sums: Sums<V, M, C, U> = [[[V::zero(); U]; M]; C];
     let mut k = 0;
     while k + V::LANES * U <= s.k {
         for u in 0..U {
-            let at = k + u * V::LANES;
-            for c in 0..C {
-                // SAFETY: LANES elements from `at` of a column, and of each row of x, exist.
-                unsafe {
-                    let weights =
-                        V::load(w.wrapping_offset((c as isize).wrapping_mul(s.step)).wrapping_add(at));
-                    for m in 0..M {
-                        sums[c][m][u] =
-                            sums[c][m][u].add_product(V::load(s.x.wrapping_add(m * s.k + at)), weights);
-                    }
-                }
-            }
+            // SAFETY: LANES elements from here of each column, and of each row of x, exist.
+            unsafe { step::<V, W, M, C, U>(s, w, k + u * V::LANES, u, &mut sums) };
         }
         k += V::LANES * U;
+    }
+    while k + V::LANES <= s.k {
+        // SAFETY: as above.
+        unsafe { step::<V, W, M, C, U>(s, w, k, 0, &mut sums) };
+        k += V::LANES;
     }
     for (c, sums) in sums.into_iter().enumerate() {
         for (m, sums) in sums.into_iter().enumerate() {

@@ -29,9 +29,12 @@ pub struct Lines {
 /// The lines exist; `to` is writable for the panel and SLACK units more; a kernel of pairs has bf16 lines.
 pub unsafe fn pack(kernel: &Kernel, lines: Lines, width: usize, to: *mut u32) {
     #[cfg(target_arch = "x86_64")]
-    if kernel.cols == 32 && lines.step == 1 {
+    match (lines.step, lines.line) {
         // SAFETY: the caller's; only AVX-512 kernels have 32 columns.
-        return unsafe { x86::transposed(kernel.pairs, lines, width, to) };
+        (1, _) if kernel.cols == 32 => return unsafe { x86::transposed(kernel.pairs, lines, width, to) },
+        // SAFETY: as above.
+        (_, 1) if kernel.cols == 32 => return unsafe { x86::straight(kernel.pairs, lines, width, to) },
+        _ => {}
     }
     match lines.dtype {
         Dtype::Bf16 if kernel.pairs => pairs(lines, width, to),
@@ -117,6 +120,31 @@ mod x86 {
                     unsafe { _mm512_storeu_si512(first.wrapping_add(unit * width).cast(), column) };
                 }
             }
+        }
+    }
+
+    /// Lines next to each other: sixteen elements of one k at a time.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+    pub unsafe fn straight(pairs: bool, lines: Lines, width: usize, to: *mut u32) {
+        let elements = if pairs { 2 } else { 1 };
+        let mut to = to;
+        for k in (0..lines.k).step_by(elements) {
+            for group in (0..width).step_by(16) {
+                let left = lines.count.saturating_sub(group).min(16);
+                let at = (k as isize).wrapping_mul(lines.step).wrapping_add(group as isize);
+                // SAFETY: `left` elements of k, and of k + 1 if it exists, from line `group` on exist; the store is
+                // inside the panel and its slack.
+                unsafe {
+                    let mut units = load(false, &lines, at, left);
+                    if pairs {
+                        let second = if k + 1 < lines.k { left } else { 0 };
+                        let high = load(false, &lines, at.wrapping_add(lines.step), second);
+                        units = _mm512_or_si512(_mm512_srli_epi32::<16>(units), high);
+                    }
+                    _mm512_storeu_si512(to.wrapping_add(group).cast(), units);
+                }
+            }
+            to = to.wrapping_add(width);
         }
     }
 

@@ -10,13 +10,18 @@ use super::tile::{Kernel, Run};
 use crate::device::{Cpu, cpu::Scratch};
 use crate::dtype::Dtype;
 use crate::status::{Error, Result};
+use std::ops::Range;
 
 /// Units of k in a block.
 const DEPTH: usize = 256;
-/// Units of packed B at the most (but at least a few panels).
+/// Units of packed B at the most, but at least a few panels where k has at most LONG units.
 const B_UNITS: usize = 1 << 20;
-/// Panels of A in a tile of rows at the most: with DEPTH they fill a third of a second-level cache.
-const A_PANELS: usize = 12;
+const LONG: usize = 1 << 16;
+/// Panels of A in a tile of rows at the most: with the sums that wait between blocks they fit a second-level cache.
+const A_PANELS: usize = 6;
+/// Panels of B that are packed together, and units at a time: rows are read in long pieces.
+const GROUP: usize = 8;
+const FEW_UNITS: usize = 16;
 /// Rough units a nanosecond: multiplied, and packed.
 const RATE: f64 = 60.0;
 const PACK_RATE: f64 = 2.0;
@@ -46,7 +51,9 @@ unsafe impl Sync for Block<'_> {}
 pub fn run(p: &Problem, cpu: &Cpu) -> Result<()> {
     let kernel = Kernel::best(p.a.dtype == Dtype::Bf16 && p.b.dtype == Dtype::Bf16);
     let units = if kernel.pairs { p.k.div_ceil(2) } else { p.k };
-    let most = (B_UNITS / units / kernel.cols).max(4) * kernel.cols;
+    // A is packed again for each block of columns, so that a long k still needs some panels.
+    let least = if units <= LONG { 8 } else { 1 };
+    let most = (B_UNITS / units / kernel.cols).max(least) * kernel.cols;
     let cols = most.min(p.n.next_multiple_of(kernel.cols));
     let size = cols.checked_mul(units).and_then(|size| size.checked_add(SLACK));
     let b = Scratch::<u32>::new(size.ok_or_else(|| Error::out_of_memory(usize::MAX))?)?;
@@ -76,20 +83,35 @@ impl Block<'_> {
 
     fn pack(&self, cpu: &Cpu) {
         let ns = self.cols as f64 * self.units as f64 / PACK_RATE;
-        cpu.parallel(self.panels(), ns as u64, |panel| self.pack_panel(panel));
+        cpu.parallel(self.panels().div_ceil(GROUP), ns as u64, |group| {
+            let first = group * GROUP;
+            let panels = first..self.panels().min(first + GROUP);
+            for unit in (0..self.units).step_by(DEPTH) {
+                self.pack_group(panels.clone(), unit, DEPTH.min(self.units - unit));
+            }
+        });
     }
 
-    fn pack_panel(&self, panel: usize) {
+    /// Packs one block of k of some panels: a few rows of B at a time across all of them where rows are contiguous,
+    /// panel after panel where columns are.
+    fn pack_group(&self, panels: Range<usize>, unit: usize, depth: usize) {
+        let at_once = if self.p.b.row == 1 { depth } else { FEW_UNITS };
+        for from in (0..depth).step_by(at_once) {
+            for panel in panels.clone() {
+                let to = self.panel(panel, unit, depth).wrapping_add(from * self.kernel.cols);
+                self.pack_panel(panel, unit + from, at_once.min(depth - from), to);
+            }
+        }
+    }
+
+    fn pack_panel(&self, panel: usize, unit: usize, depth: usize, to: *mut u32) {
         let (b, first) = (&self.p.b, panel * self.kernel.cols);
         let count = self.kernel.cols.min(self.cols - first);
-        for unit in (0..self.units).step_by(DEPTH) {
-            let depth = DEPTH.min(self.units - unit);
-            let (k, elements) = self.elements(unit, depth);
-            let at = element(b.dtype, b, k, self.col + first);
-            let lines = Lines { at, dtype: b.dtype, line: b.col, step: b.row, count, k: elements };
-            // SAFETY: these columns of B exist; a panel is as wide as a tile, so nothing falls past its end.
-            unsafe { pack(self.kernel, lines, self.kernel.cols, self.panel(panel, unit, depth)) };
-        }
+        let (k, elements) = self.elements(unit, depth);
+        let at = element(b.dtype, b, k, self.col + first);
+        let lines = Lines { at, dtype: b.dtype, line: b.col, step: b.row, count, k: elements };
+        // SAFETY: these columns of B exist; a panel is as wide as a tile, so nothing falls past its end.
+        unsafe { pack(self.kernel, lines, self.kernel.cols, to) };
     }
 
     /// Rows of a tile and panels of B of a tile, so that all threads have tiles.

@@ -25,6 +25,12 @@ pub trait Vector: Copy {
     ///
     /// They are writable.
     unsafe fn store(self, at: *mut Self::Real);
+    /// Rounds to nearest even and writes `LANES` elements.
+    ///
+    /// # Safety
+    ///
+    /// They are writable.
+    unsafe fn store_rounded<T: Element>(self, at: *mut T);
     /// self + x y.
     fn add_product(self, x: Self, y: Self) -> Self;
     /// The sum of the lanes.
@@ -57,6 +63,11 @@ impl<R: Real, const N: usize> Vector for Plain<R, N> {
         unsafe { at.cast::<[R; N]>().write(self.0) };
     }
     #[inline(always)]
+    unsafe fn store_rounded<T: Element>(self, at: *mut T) {
+        // SAFETY: the caller's.
+        self.0.into_iter().enumerate().for_each(|(i, x)| unsafe { at.wrapping_add(i).write(x.to::<T>()) });
+    }
+    #[inline(always)]
     fn add_product(self, x: Self, y: Self) -> Self {
         Self(std::array::from_fn(|i| self.0[i] + x.0[i] * y.0[i]))
     }
@@ -73,7 +84,7 @@ mod x86 {
     use std::arch::x86_64::*;
 
     macro_rules! vector {
-        ($V:ty, $R:ty, $lanes:literal, $zero:ident, $splat:ident, $store:ident, $fma:ident, load $at:ident $load:block, total $x:ident $total:block) => {
+        ($V:ty, $R:ty, $lanes:literal, $zero:ident, $splat:ident, $store:ident, $fma:ident, load $at:ident $load:block, round $lanes_:ident to $to:ident $round:block, total $x:ident $total:block) => {
             // SAFETY (all blocks): only functions that enable the instruction set inline these; the caller answers
             // for the memory.
             impl Vector for $V {
@@ -98,6 +109,12 @@ mod x86 {
                 unsafe fn store(self, at: *mut $R) {
                     // SAFETY: as above, and the caller's for the memory.
                     unsafe { $store(at, self) }
+                }
+                #[inline(always)]
+                unsafe fn store_rounded<T: Element>(self, $to: *mut T) {
+                    let $lanes_ = self;
+                    // SAFETY: as above, and the caller's for the memory.
+                    unsafe { $round }
                 }
                 #[inline(always)]
                 fn add_product(self, x: Self, y: Self) -> Self {
@@ -125,6 +142,20 @@ mod x86 {
                 _ => _mm512_loadu_ps(at.cast()),
             }
         },
+        round x to at {
+            match T::DTYPE {
+                Dtype::F16 => _mm256_storeu_si256(at.cast(), _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x)),
+                Dtype::Bf16 => {
+                    let (bits, nan) = (_mm512_castps_si512(x), _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x));
+                    let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+                    let rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+                    let quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x40_0000));
+                    let high = _mm512_srli_epi32::<16>(_mm512_mask_mov_epi32(rounded, nan, quiet));
+                    _mm256_storeu_si256(at.cast(), _mm512_cvtepi32_epi16(high));
+                }
+                _ => _mm512_storeu_ps(at.cast(), x),
+            }
+        },
         total x { _mm512_reduce_add_ps(x) });
     vector!(__m256, f32, 8, _mm256_setzero_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm256_fmadd_ps,
     load at {
@@ -137,15 +168,28 @@ mod x86 {
             _ => _mm256_loadu_ps(at.cast()),
         }
     },
+        round x to at {
+            match T::DTYPE {
+                Dtype::F16 => _mm_storeu_si128(at.cast(), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x)),
+                Dtype::Bf16 => {
+                    let mut lanes = [0f32; 8];
+                    _mm256_storeu_ps(lanes.as_mut_ptr(), x);
+                    Plain(lanes).store_rounded(at);
+                }
+                _ => _mm256_storeu_ps(at.cast(), x),
+            }
+        },
     total x {
         let mut lanes = [0f32; 8];
         _mm256_storeu_ps(lanes.as_mut_ptr(), x);
         lanes.into_iter().sum()
     });
     vector!(__m512d, f64, 8, _mm512_setzero_pd, _mm512_set1_pd, _mm512_storeu_pd, _mm512_fmadd_pd,
-        load at { _mm512_loadu_pd(at.cast()) }, total x { _mm512_reduce_add_pd(x) });
+        load at { _mm512_loadu_pd(at.cast()) },
+        round x to at { _mm512_storeu_pd(at.cast(), x) }, total x { _mm512_reduce_add_pd(x) });
     vector!(__m256d, f64, 4, _mm256_setzero_pd, _mm256_set1_pd, _mm256_storeu_pd, _mm256_fmadd_pd,
     load at { _mm256_loadu_pd(at.cast()) },
+        round x to at { _mm256_storeu_pd(at.cast(), x) },
     total x {
         let mut lanes = [0f64; 4];
         _mm256_storeu_pd(lanes.as_mut_ptr(), x);

@@ -5,25 +5,23 @@ use crate::for_each_isa;
 use crate::kernels::block;
 use crate::kernels::widen::Wide;
 
-/// Elements read together; each has a lane of its own.
-const LANES: usize = 64;
 /// Elements summed in f32 before f64 takes over.
-const BLOCK: usize = 4096;
+const BLOCK: usize = 1024;
 
 for_each_isa! {
     /// The sum, in f64.
     pub(super) fn sum<T: Wide>(row: Row<T>) -> f64 {
-        const LANES: usize = 32;
-        let (mut lanes, whole) = ([0f64; LANES], row.count - row.count % LANES);
-        for i in (0..whole).step_by(LANES) {
-            for (k, lane) in lanes.iter_mut().enumerate() {
-                // SAFETY: `i + k < count`, for which a row is valid.
-                *lane += unsafe { *row.at.add(i.wrapping_add(k)) }.to_f64();
+        let (mut lanes, whole) = ([0f64; 16], row.count - row.count % 16);
+        for i in (0..whole).step_by(16) {
+            // SAFETY: `i + 16 <= count`, for which a row is valid.
+            let x = unsafe { block::read(row.at, i) };
+            for k in 0..16 {
+                lanes[k] += x[k].to_f64();
             }
         }
         for i in whole..row.count {
             // SAFETY: `i < count`.
-            lanes[i.wrapping_sub(whole)] += unsafe { *row.at.add(i) }.to_f64();
+            lanes[0] += unsafe { *row.at.add(i) }.to_f64();
         }
         lanes.iter().sum()
     }
@@ -41,20 +39,20 @@ for_each_isa! {
         let (mut total, mut start) = (0.0, 0);
         while start < row.count {
             let end = row.count.min(start.wrapping_add(BLOCK));
-            let mut lanes = [T::from_f32(0.0); LANES];
-            let whole = end.wrapping_sub(end.wrapping_sub(start) % LANES);
-            for i in (start..whole).step_by(LANES) {
-                for (k, lane) in lanes.iter_mut().enumerate() {
-                    // SAFETY: `i + k < count`, for which a row is valid.
-                    let d = unsafe { *row.at.add(i.wrapping_add(k)) } - centre;
-                    *lane = *lane + d * d;
+            let mut lanes = [T::from_f32(0.0); 16];
+            let whole = end.wrapping_sub(end.wrapping_sub(start) % 16);
+            for i in (start..whole).step_by(16) {
+                // SAFETY: `i + 16 <= count`, for which a row is valid.
+                let x = unsafe { block::read(row.at, i) };
+                for k in 0..16 {
+                    let d = x[k] - centre;
+                    lanes[k] = lanes[k] + d * d;
                 }
             }
             for i in whole..end {
                 // SAFETY: `i < count`.
                 let d = unsafe { *row.at.add(i) } - centre;
-                let lane = &mut lanes[i.wrapping_sub(whole)];
-                *lane = *lane + d * d;
+                lanes[0] = lanes[0] + d * d;
             }
             total += lanes.iter().map(|lane| lane.to_f64()).sum::<f64>();
             start = end;
@@ -124,28 +122,23 @@ impl<T: Wide> Line<T> {
 for_each_isa! {
     #[allow(clippy::extra_unused_type_parameters)]
     fn line<T: Wide, W: Given, B: Given>(line: Line<T>, _weight: W, _bias: B) {
-        let (x, y, count) = (line.x.at, line.y, line.x.count);
-        let weight = line.weight.unwrap_or(x);
-        let bias = line.bias.unwrap_or(x);
-        let one = |x: T, w: T, b: T| {
-            let value = (x - line.centre) * line.scale;
-            let value = if W::GIVEN { value * w } else { value };
-            if B::GIVEN { value + b } else { value }
+        let Line { x: Row { at: x, count }, y, centre, scale, .. } = line;
+        let (weight, bias) = (line.weight.unwrap_or(x), line.bias.unwrap_or(x));
+        // SAFETY (of all uses): `i < count`, for which weight and bias are valid.
+        let one = |x: T, i: usize| {
+            let value = (x - centre) * scale;
+            // SAFETY: as said.
+            let value = if W::GIVEN { value * unsafe { *weight.add(i) } } else { value };
+            // SAFETY: as said.
+            if B::GIVEN { value + unsafe { *bias.add(i) } } else { value }
         };
-        let whole = count - count % 16;
-        for i in (0..whole).step_by(16) {
-            // SAFETY: `i + 16 <= count`, for which all three are valid.
-            let (mut values, w, b) =
-                unsafe { (block::read(x, i), block::read(weight, i), block::read(bias, i)) };
-            for k in 0..16 {
-                values[k] = one(values[k], w[k], b[k]);
-            }
-            // SAFETY: `i + 16 <= count`, for which y is valid.
-            unsafe { block::write(y, i, values) };
-        }
-        for i in whole..count {
-            // SAFETY: `i < count`, for which all four are valid.
-            unsafe { *y.add(i) = one(*x.add(i), *weight.add(i), *bias.add(i)) };
+        // Two loops, so that each is compiled knowing whether x and y are the same memory.
+        if std::ptr::eq(x, y) {
+            // SAFETY: `i < count`, for which y is valid.
+            (0..count).for_each(|i| unsafe { *y.add(i) = one(*y.add(i), i) });
+        } else {
+            // SAFETY: `i < count`, for which x and y are valid.
+            (0..count).for_each(|i| unsafe { *y.add(i) = one(*x.add(i), i) });
         }
     }
 }

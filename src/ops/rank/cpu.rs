@@ -1,5 +1,6 @@
 //! Order on the CPU, a line of the axis at a time.
 
+use super::columns;
 use super::key::{Key, Ordered, keys, largest, ordered};
 use super::select::{Candidate, Selection};
 use super::{Output, Rank, WEFT_RANK_LAST, WEFT_RANK_SMALLEST};
@@ -14,8 +15,10 @@ use parking_lot::Mutex;
 /// Best first.
 pub(super) const TOP_K: &[Choice<Rank>] = &[Choice { name: "select", accepts: |_, _| true, run: top_k }];
 /// Best first.
-pub(super) const ARG_REDUCE: &[Choice<Rank>] =
-    &[Choice { name: "lines", accepts: |_, _| true, run: arg_reduce }];
+pub(super) const ARG_REDUCE: &[Choice<Rank>] = &[
+    Choice { name: "columns", accepts: columns::accepts, run: columns::run },
+    Choice { name: "lines", accepts: |_, _| true, run: arg_reduce },
+];
 
 /// Rough nanoseconds an element.
 const ARG_NS: f64 = 0.15;
@@ -53,10 +56,13 @@ macro_rules! with_ordered {
     };
 }
 
+pub(super) use with_ordered;
+
 /// One line: its first element in x, and its places in the outputs.
 #[derive(Clone, Copy)]
-struct Line {
-    x: Run,
+pub struct Line {
+    /// In x.
+    pub x: Run,
     values: Option<Run>,
     indices: Option<Run>,
 }
@@ -72,7 +78,8 @@ fn run(operand: &Operand, step: isize) -> Run {
 }
 
 impl Rank {
-    fn first_line(&self) -> Line {
+    /// The line at the origin.
+    pub fn first_line(&self) -> Line {
         let of = |output: &Output| run(&output.operand, output.step);
         Line {
             x: run(&self.x, self.step),
@@ -82,7 +89,7 @@ impl Rank {
     }
 
     /// Calls `visit` for the lines `start..end`.
-    fn lines(&self, first: Line, start: usize, end: usize, mut visit: impl FnMut(Line)) {
+    pub fn lines(&self, first: Line, start: usize, end: usize, mut visit: impl FnMut(Line)) {
         let size = self.x.dtype().size() as isize;
         let index_size = self.indices.as_ref().map_or(0, |indices| indices.operand.dtype().size() as isize);
         let moved =
@@ -99,12 +106,13 @@ impl Rank {
         });
     }
 
-    fn flip<K: Key>(&self) -> K {
+    /// What keys are combined with, so that the wanted one is the largest.
+    pub fn flip<K: Key>(&self) -> K {
         if self.flags & WEFT_RANK_SMALLEST != 0 { K::FLIP } else { K::LEAST }
     }
 
     /// Writes that the `nth` of a line is its element `index`.
-    fn put(&self, line: Line, nth: usize, index: usize) {
+    pub fn put(&self, line: Line, nth: usize, index: usize) {
         if let Some(values) = line.values {
             // SAFETY: `index` is on the line, `nth` below k, and the two are apart.
             unsafe { copy(self.x.dtype().size(), line.x.skip(index), values.skip(nth), 1) };

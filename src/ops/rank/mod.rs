@@ -1,5 +1,6 @@
 //! Order along an axis: argmax, argmin, top-k.
 
+mod columns;
 mod cpu;
 mod key;
 mod select;

@@ -58,7 +58,7 @@ pub struct Selection<C: Candidate> {
 impl<C: Candidate> Selection<C> {
     /// For the `k` first (at least 1) of lines of `length`.
     pub fn new(k: usize, length: usize) -> Result<Self> {
-        let room = Scratch::new(length.min(k + k.max(1024)))?;
+        let room = Scratch::new(length.min(k + k.max(64)))?;
         Ok(Self { room, filled: 0, k, threshold: None })
     }
 

@@ -132,50 +132,94 @@ impl Cursor<'_> {
         shifts: Option<&[F::Acc]>,
         accs: &mut [F::Acc],
     ) {
+        let none = [F::START; WIDTH];
+        let shifts = &shifts.unwrap_or(&none)[..accs.len()];
         accs.fill(F::START);
+        let (start, end) = self.plan.piece(piece);
         if !self.plan.along {
-            return self.columns::<F>(block, piece, shifts, accs);
+            return self.down::<F>(block, start, end, shifts, accs);
+        }
+        if self.plan.reduced.runs() == 1 && self.together::<F>(block, start, end, shifts, accs) {
+            return;
         }
         for (i, acc) in accs.iter_mut().enumerate() {
             let at = block.at[0] + i as isize * self.plan.kept.strides[0];
-            *acc = self.line::<F>(at, piece, shifts.map_or(F::START, |shifts| shifts[i]));
+            *acc = self.line::<F>(at, start, end, &shifts[i..=i]);
         }
     }
 
+    /// All results of a block whose elements lie in one run each, if they can be read as they lie, or in one chunk.
+    fn together<F: Fold>(
+        &mut self,
+        block: Block,
+        start: usize,
+        end: usize,
+        shifts: &[F::Acc],
+        accs: &mut [F::Acc],
+    ) -> bool {
+        let ([stride], step, count) = (self.plan.reduced.strides, self.plan.kept.strides[0], end - start);
+        let line = self.run(block.at[0] + start as isize * stride, stride);
+        let packed = step == count as isize && stride == 1 && block.width * count <= CHUNK;
+        let from = match () {
+            _ if self.reader.reads_in_place(line) => line.at.cast_const(),
+            // SAFETY: the block's elements lie side by side.
+            _ if packed => unsafe { self.reader.read(line, block.width * count, &mut self.room) },
+            _ => return false,
+        };
+        // SAFETY: the block's elements in x's checked layout, or in the room, as the fold's type.
+        rows::<F>(unsafe { Lines::new(from.cast(), step) }, count, shifts, accs);
+        true
+    }
+
     /// One result's elements, one after another.
-    fn line<F: Fold>(&mut self, at: isize, piece: usize, shift: F::Acc) -> F::Acc {
-        let (plan, mut lanes) = (self.plan, Lanes::<F>::new());
-        let (start, end) = plan.piece(piece);
+    fn line<F: Fold>(&mut self, at: isize, start: usize, end: usize, shift: &[F::Acc]) -> F::Acc {
+        let (plan, mut all) = (self.plan, F::START);
         plan.reduced.parts(start, end, |[from], count| {
             let line = self.run(at + from, plan.reduced.strides[0]);
-            for start in (0..count).step_by(CHUNK) {
-                let part = CHUNK.min(count - start);
-                // SAFETY: elements of x's checked layout, read as the fold's type.
-                let chunk = unsafe { self.reader.read(line.skip(start), part, &mut self.room) };
-                row::<F>(&mut lanes, chunk.cast(), part, shift);
+            let longest = if self.reader.reads_in_place(line) { count } else { CHUNK };
+            for start in (0..count).step_by(longest) {
+                let (part, mut one) = (longest.min(count - start), [F::START]);
+                // SAFETY: elements of x's checked layout, read as the fold's type; CHUNK at the most if not in place.
+                let line =
+                    unsafe { Lines::new(self.reader.read(line.skip(start), part, &mut self.room).cast(), 0) };
+                rows::<F>(line, part, shift, &mut one);
+                all = F::merge(all, one[0]);
             }
         });
-        lanes.merge()
+        all
     }
 
     /// A row of results together, one element each at a time.
-    fn columns<F: Fold>(
+    fn down<F: Fold>(
         &mut self,
         block: Block,
-        piece: usize,
-        shifts: Option<&[F::Acc]>,
+        start: usize,
+        end: usize,
+        shifts: &[F::Acc],
         accs: &mut [F::Acc],
     ) {
-        let (plan, none) = (self.plan, [F::START; WIDTH]);
-        let (start, end) = plan.piece(piece);
-        let shifts = shifts.unwrap_or(&none).as_ptr();
+        let (plan, width) = (self.plan, block.width);
+        let ([step], [stride, _]) = (plan.reduced.strides, plan.kept.strides);
         plan.reduced.parts(start, end, |[from], count| {
-            for i in 0..count as isize {
-                let at = block.at[0] + from + i * plan.reduced.strides[0];
-                let line = self.run(at, plan.kept.strides[0]);
-                // SAFETY: elements of x's checked layout, read as the fold's type; a block is no wider than a chunk.
-                let chunk = unsafe { self.reader.read(line, block.width, &mut self.room) };
-                column::<F>(accs.as_mut_ptr(), chunk.cast(), shifts, block.width);
+            let top = self.run(block.at[0] + from, stride);
+            let size = self.size;
+            let line =
+                |number: usize| Run { at: top.at.wrapping_offset(number as isize * step * size), ..top };
+            let in_place = self.reader.reads_in_place(top);
+            let packed = stride == 1 && step == width as isize;
+            let batch = match () {
+                _ if in_place => count,
+                _ if packed => (CHUNK / width).min(count),
+                _ => 1,
+            };
+            for first in (0..count).step_by(batch) {
+                let (lines, run) = (batch.min(count - first), line(first));
+                let elements = if in_place { width } else { lines * width };
+                // SAFETY: elements of x's checked layout, read as the fold's type: where they lie, or a chunk at the
+                // most, side by side.
+                let lines_at =
+                    unsafe { Lines::new(self.reader.read(run, elements, &mut self.room).cast(), step) };
+                columns::<F>(lines_at, lines, shifts, accs);
             }
         });
     }

@@ -5,9 +5,6 @@ use crate::for_each_isa;
 use crate::kernels::math;
 use std::marker::PhantomData;
 
-/// Running values side by side along a row: enough to keep the adders busy, and the same on every instruction set.
-const LANES: usize = 32;
-
 /// A number that a fold takes or gives.
 pub trait Number: Copy + Send + Sync + PartialOrd + 'static {
     /// Its element type.
@@ -168,52 +165,87 @@ folds! { Whole:
     WholeSmallest, N, N::MARKS[3], |acc, x, _| smaller(acc, x), smaller;
 }
 
-/// The running values of one row.
-pub struct Lanes<F: Fold>([F::Acc; LANES]);
-
-impl<F: Fold> Lanes<F> {
-    /// Before the first element.
-    pub fn new() -> Self {
-        Self([F::START; LANES])
-    }
-
-    /// All together, in a tree.
-    pub fn merge(mut self) -> F::Acc {
-        let mut half = LANES / 2;
-        while half > 0 {
-            let (low, high) = self.0.split_at_mut(half);
-            low.iter_mut().zip(high).for_each(|(a, b)| *a = F::merge(*a, *b));
-            half /= 2;
+/// Folds `count` elements in `L` running values side by side, which then merge in a tree. The same sum on every
+/// instruction set.
+///
+/// # Safety
+///
+/// `from` is valid for `count` elements.
+#[inline(always)]
+unsafe fn row<F: Fold, const L: usize>(from: *const F::In, count: usize, shift: F::Acc) -> F::Acc {
+    let mut lanes = [F::START; L];
+    let whole = count / L * L;
+    for start in (0..whole).step_by(L) {
+        for (lane, acc) in lanes.iter_mut().enumerate() {
+            // SAFETY: `start + lane` is below `count`.
+            *acc = F::step(*acc, unsafe { *from.add(start + lane) }, shift);
         }
-        self.0[0]
+    }
+    let mut half = L / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] = F::merge(lanes[lane], lanes[lane + half]);
+        }
+        half /= 2;
+    }
+    if L > FEW {
+        // SAFETY: the rest of the elements.
+        let rest = unsafe { row::<F, FEW>(from.add(whole), count - whole, shift) };
+        return F::merge(lanes[0], rest);
+    }
+    // SAFETY: below `count`.
+    (whole..count).fold(lanes[0], |acc, i| F::step(acc, unsafe { *from.add(i) }, shift))
+}
+
+/// Running values of a short row, and of a long one.
+const FEW: usize = 8;
+const MANY: usize = 64;
+
+for_each_isa! {
+    /// Folds each of `rows.len()` rows of `count` elements into a running value of its own.
+    pub fn rows<F: Fold>(from: Lines<F::In>, count: usize, shifts: &[F::Acc], accs: &mut [F::Acc]) {
+        for (number, (acc, &shift)) in accs.iter_mut().zip(shifts).enumerate() {
+            let at = from.line(number);
+            // SAFETY: `Lines`' promise: line `number` has `count` elements.
+            *acc = unsafe {
+                if count < 4 * MANY { row::<F, FEW>(at, count, shift) } else { row::<F, MANY>(at, count, shift) }
+            };
+        }
     }
 }
 
 for_each_isa! {
-    /// Folds the `count` elements at `from`, which is valid for them, into the lanes in turn.
-    pub fn row<F: Fold>(lanes: &mut Lanes<F>, from: *const F::In, count: usize, shift: F::Acc) {
-        let mut near = lanes.0;
-        let whole = count / LANES * LANES;
-        for start in (0..whole).step_by(LANES) {
-            for (lane, acc) in near.iter_mut().enumerate() {
-                // SAFETY: `start + lane` is below `count`.
-                *acc = F::step(*acc, unsafe { *from.add(start + lane) }, shift);
+    /// Folds `count` rows into the running values, one element of each row into each.
+    pub fn columns<F: Fold>(from: Lines<F::In>, count: usize, shifts: &[F::Acc], accs: &mut [F::Acc]) {
+        let width = accs.len().min(shifts.len());
+        let (accs, shifts) = (accs.as_mut_ptr(), shifts.as_ptr());
+        for number in 0..count {
+            let at = from.line(number);
+            for i in 0..width {
+                // SAFETY: below `width`; `Lines`' promise: line `number` has as many elements.
+                unsafe { accs.add(i).write(F::step(*accs.add(i), *at.add(i), *shifts.add(i))) };
             }
         }
-        for (acc, i) in near.iter_mut().zip(whole..count) {
-            // SAFETY: below `count`.
-            *acc = F::step(*acc, unsafe { *from.add(i) }, shift);
-        }
-        lanes.0 = near;
     }
 }
 
-for_each_isa! {
-    /// Folds one element into each running value; all pointers are valid for `count`.
-    pub fn column<F: Fold>(accs: *mut F::Acc, from: *const F::In, shifts: *const F::Acc, count: usize) {
-        for i in 0..count {
-            // SAFETY: below `count`.
-            unsafe { accs.add(i).write(F::step(*accs.add(i), *from.add(i), *shifts.add(i))) };
-        }
+/// Lines of elements side by side, at a distance from each other. Whoever makes one promises that they are there.
+#[derive(Clone, Copy)]
+pub struct Lines<T> {
+    first: *const T,
+    step: isize,
+}
+
+impl<T> Lines<T> {
+    /// # Safety
+    ///
+    /// Every line that a fold is then asked to read is valid for as many elements as it is asked to read.
+    pub unsafe fn new(first: *const T, step: isize) -> Self {
+        Self { first, step }
+    }
+
+    #[inline(always)]
+    fn line(&self, number: usize) -> *const T {
+        self.first.wrapping_offset(self.step.wrapping_mul(number as isize))
     }
 }

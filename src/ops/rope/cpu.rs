@@ -1,6 +1,6 @@
 //! On the CPU: for every position its cosines and sines, then every head's row of that position.
 
-use super::rows::{Row, Turn, turn_halves, turn_neighbours};
+use super::rows::{Row, Turn};
 use super::{Rope, Waves};
 use crate::device::Cpu;
 use crate::device::cpu::Scratch;
@@ -10,6 +10,7 @@ use crate::op::{Choice, Operand};
 use crate::status::{Error, Result};
 use crate::{fail, with_float};
 use parking_lot::Mutex;
+use std::ops::Range;
 
 /// Ways to compute.
 pub(super) const CHOICES: &[Choice<Rope>] = &[Choice { name: "rows", accepts: |_, _| true, run: rows }];
@@ -80,21 +81,34 @@ struct Plan<'a, T: Widen> {
 // SAFETY: the pointers are to buffers that the request owns; threads write disjoint rows.
 unsafe impl<T: Widen> Sync for Plan<'_, T> {}
 
-/// What a thread works in: cosines, sines, and room for a row.
+/// Pairs whose cosines and sines are kept together: so many positions that a head's rows make a long stretch.
+const KEPT: usize = 2048;
+
+/// What a thread works in: cosines and sines of some positions, and room for a row.
 struct Room<W> {
+    scratch: Scratch<W>,
+    pairs: usize,
+    positions: usize,
+}
+
+/// The part of a room that one position has, and the row that all share.
+#[derive(Clone, Copy)]
+struct Place<W> {
     cos: *mut W,
     sin: *mut W,
     row: *mut W,
-    _scratch: Scratch<W>,
 }
 
 impl<W: Copy> Room<W> {
-    fn new(pairs: usize, row: usize) -> Result<Self> {
-        // The row also holds a table's row on its way.
-        let scratch = Scratch::<W>::new(pairs.saturating_mul(2).saturating_add(row))?;
-        let cos = scratch.ptr();
-        let sin = cos.wrapping_add(pairs);
-        Ok(Self { cos, sin, row: sin.wrapping_add(pairs), _scratch: scratch })
+    fn new(pairs: usize, row: usize, most: usize) -> Result<Self> {
+        let positions = (KEPT / pairs.max(1)).clamp(1, most.max(1));
+        let waves = pairs.saturating_mul(2 * positions);
+        Ok(Self { scratch: Scratch::new(waves.saturating_add(row))?, pairs, positions })
+    }
+
+    fn place(&self, number: usize) -> Place<W> {
+        let part = |index: usize| self.scratch.ptr().wrapping_add(index * self.pairs);
+        Place { cos: part(2 * number), sin: part(2 * number + 1), row: part(2 * self.positions) }
     }
 }
 
@@ -114,12 +128,24 @@ impl<'a, T: Widen<Wide: Turn>> Plan<'a, T> {
     /// Positions `start..end`, numbered with the batch in front.
     fn range(&self, start: usize, end: usize) -> Result<()> {
         let layout = self.rope.x.layout();
-        let (heads, length) = (layout.dim(1), layout.dim(2));
-        let room = Room::<T::Wide>::new(self.rope.pairs, layout.dim(3))?;
-        for number in start..end {
+        let length = layout.dim(2);
+        let room = Room::<T::Wide>::new(self.rope.pairs, layout.dim(3), end - start)?;
+        let mut number = start;
+        while number < end {
             let (batch, s) = (number / length, number % length);
-            self.waves(batch, s, &room);
-            for head in 0..heads {
+            let count = room.positions.min(length - s).min(end - number);
+            self.stretch(batch, s..s + count, &room);
+            number += count;
+        }
+        Ok(())
+    }
+
+    /// All heads' rows of a stretch of positions, which the room has place for.
+    fn stretch(&self, batch: usize, positions: Range<usize>, room: &Room<T::Wide>) {
+        let start = positions.start;
+        positions.clone().for_each(|s| self.waves(batch, s, room.place(s - start)));
+        for head in 0..self.rope.x.layout().dim(1) {
+            for s in positions.clone() {
                 let at = |operand: &Operand| {
                     let strides = operand.layout();
                     batch as isize * strides.stride(0)
@@ -128,13 +154,12 @@ impl<'a, T: Widen<Wide: Turn>> Plan<'a, T> {
                 };
                 let x = self.x.wrapping_offset(at(&self.rope.x));
                 let y = self.y.wrapping_offset(at(&self.rope.y));
-                self.row(x, y, &room);
+                self.row(x, y, room.place(s - start));
             }
         }
-        Ok(())
     }
 
-    fn row(&self, x: *const T, y: *mut T, room: &Room<T::Wide>) {
+    fn row(&self, x: *const T, y: *mut T, room: Place<T::Wide>) {
         let (layout, out) = (self.rope.x.layout(), self.rope.y.layout());
         let count = layout.dim(3);
         if self.direct {
@@ -151,13 +176,13 @@ impl<'a, T: Widen<Wide: Turn>> Plan<'a, T> {
         unsafe { T::scatter(room.row, y, out.stride(3), count) };
     }
 
-    fn turn(&self, x: *const T::Wide, y: *mut T::Wide, room: &Room<T::Wide>) {
+    fn turn(&self, x: *const T::Wide, y: *mut T::Wide, room: Place<T::Wide>) {
         let row = Row { x, y, cos: room.cos, sin: room.sin, pairs: self.rope.pairs };
-        if self.rope.half_split { turn_halves(row) } else { turn_neighbours(row) }
+        if self.rope.half_split { row.turn_halves() } else { row.turn_neighbours() }
     }
 
     /// Cosines and sines of one position, scaled; the sines negative to turn backwards.
-    fn waves(&self, batch: usize, s: usize, room: &Room<T::Wide>) {
+    fn waves(&self, batch: usize, s: usize, room: Place<T::Wide>) {
         let position = self.rope.positions.as_ref().map(|positions| {
             let strides = positions.layout();
             integer(positions, batch as isize * strides.stride(0) + s as isize * strides.stride(1))
@@ -169,7 +194,9 @@ impl<'a, T: Widen<Wide: Turn>> Plan<'a, T> {
                 T::Wide::waves(position as f64, frequencies, room.cos, room.sin, self.rope.pairs);
             }
             Waves::Tables { cos, sin } => {
-                let index = position.map_or([batch, s], |position| [0, position as usize]);
+                // The check saw good positions; clamped, for another queue may have written others since.
+                let row = |position: i64| position.clamp(0, (cos.dims()[0] - 1).max(0)) as usize;
+                let index = position.map_or([batch, s], |position| [0, row(position)]);
                 load(cos, index, room.cos, room.row);
                 load(sin, index, room.sin, room.row);
             }
@@ -177,7 +204,7 @@ impl<'a, T: Widen<Wide: Turn>> Plan<'a, T> {
         self.scale(room);
     }
 
-    fn scale(&self, room: &Room<T::Wide>) {
+    fn scale(&self, room: Place<T::Wide>) {
         let factor = self.rope.attention_factor;
         let sign = if self.rope.inverse { -factor } else { factor };
         if factor == 1.0 && sign == 1.0 {

@@ -74,7 +74,7 @@ fn scatter(op: &Rows, cpu: &Cpu) -> Result<()> {
     let stray = Stray::default();
     let elements = op.elements.count();
     let total = (op.count() as f64 * op.row_ns()) as u64;
-    let pieces = (elements * op.size() / SLICE).clamp(1, cpu.threads() * 4);
+    let pieces = (elements * op.size() / SLICE).clamp(1, cpu.threads());
     let cut = |piece: usize| (elements as u128 * piece as u128 / pieces as u128) as usize;
     cpu.parallel(pieces, total, |piece| {
         op.visit(0, op.count(), &stray, |table, row| {

@@ -1,7 +1,7 @@
-//! On the CPU: row by row, where the row lies if it is packed and of the type that is computed in, else in a copy.
+//! On the CPU: many rows side by side where that is how they lie; else row by row, where the row lies if it is packed and of the type that is computed in, else in a copy.
 
-use super::Softmax;
 use super::rows::Row;
+use super::{Softmax, columns};
 use crate::device::Cpu;
 use crate::device::cpu::Scratch;
 use crate::dtype::Float;
@@ -13,7 +13,10 @@ use crate::with_float;
 use parking_lot::Mutex;
 
 /// Ways to compute.
-pub(super) const CHOICES: &[Choice<Softmax>] = &[Choice { name: "rows", accepts: |_, _| true, run: rows }];
+pub(super) const CHOICES: &[Choice<Softmax>] = &[
+    Choice { name: "columns", accepts: |softmax, _| columns::accepts(softmax), run: columns::run },
+    Choice { name: "rows", accepts: |_, _| true, run: rows },
+];
 
 fn rows(softmax: &Softmax, cpu: &Cpu) -> Result<()> {
     with_float!(softmax.x.dtype(), T => run::<T>(softmax, cpu), _ => Err(Error::panic()))

@@ -1,5 +1,6 @@
 //! Softmax and log-softmax along one axis.
 
+mod columns;
 mod cpu;
 mod rows;
 

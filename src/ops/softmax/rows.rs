@@ -5,7 +5,7 @@ use crate::kernels::block;
 use crate::kernels::widen::Wide;
 
 /// Elements summed in f32 before f64 takes over.
-const STRETCH: usize = 4096;
+const STRETCH: usize = 1024;
 
 /// One row: x valid for `count` reads, y for as many writes; y is x or apart from it.
 #[derive(Clone, Copy)]
