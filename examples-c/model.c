@@ -8,7 +8,7 @@
 enum { CHUNK = 512 };
 
 /* Waits for room when the queue is full, so that even the longest prompt can be queued in one go. */
-static const weft_submit PATIENT = {sizeof(weft_submit), 0, 0, WEFT_FOREVER};
+static const weft_submit PATIENT = {.struct_size = sizeof(weft_submit), .timeout_ns = WEFT_FOREVER};
 
 /* ---- Views of buffers ---- */
 
