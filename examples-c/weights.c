@@ -93,8 +93,8 @@ static struct part part(const char *format, int64_t layer, int64_t rows) {
     return part;
 }
 
-static const weft_submit COPY = {sizeof(weft_submit), WEFT_SUBMIT_COPY_HOST, 0, WEFT_FOREVER};
-static const weft_submit PATIENT = {sizeof(weft_submit), 0, 0, WEFT_FOREVER};
+static const weft_submit COPY = {.struct_size = sizeof(weft_submit), .flags = WEFT_SUBMIT_COPY_HOST, .timeout_ns = WEFT_FOREVER};
+static const weft_submit PATIENT = {.struct_size = sizeof(weft_submit), .timeout_ns = WEFT_FOREVER};
 
 static uint64_t dtype_size(uint32_t dtype) {
     return dtype == WEFT_F32 ? 4 : 2;
