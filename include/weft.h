@@ -1805,6 +1805,7 @@ const char *weft_last_error(void);
 /**
  * D = act(alpha A B + beta C + bias): see weft_matmul_desc. A [..., M, K], B [..., K, N], D [..., M, N]; any strides, batch axes
  * broadcast; f32, f64, f16, bf16.
+ * The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
  *
  * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
  * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
@@ -1821,6 +1822,8 @@ weft_status weft_matmul(weft_queue queue,
 /**
  * O = softmax(scale Q K^T + bias, masked) V: see weft_attention_desc. f32, f16, bf16; any strides; grouped heads, masks,
  * packed and paged sequences.
+ * The request ends with WEFT_ERROR_OUT_OF_RANGE when a length, start or page read from a buffer is out of range, and
+ * with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
  *
  * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
  * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
@@ -1868,6 +1871,7 @@ weft_status weft_layer_norm(weft_queue queue,
 
 /**
  * Rotary position embedding of x [B, H, S, D]: see weft_rope_desc. f32, f64, f16, bf16.
+ * The request ends with WEFT_ERROR_OUT_OF_RANGE when a position is outside given cos and sin tables.
  *
  * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
  * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
@@ -1913,6 +1917,7 @@ weft_status weft_softmax(weft_queue queue,
 
 /**
  * rows[i..., r...] = table[indices[i...], r...] (embedding): see weft_rows_desc. Any dtype.
+ * The request ends with WEFT_ERROR_OUT_OF_RANGE when an index is outside the table; the other rows are written.
  *
  * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
  * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
@@ -1929,6 +1934,7 @@ weft_status weft_gather_rows(weft_queue queue,
 /**
  * table[indices[i...], r...] = rows[i..., r...] (cache append): see weft_rows_desc. Any dtype; adding needs a float of 16 bits or
  * more or an integer.
+ * The request ends with WEFT_ERROR_OUT_OF_RANGE when an index is outside the table; the other rows are written.
  *
  * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
  * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
