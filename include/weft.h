@@ -35,6 +35,21 @@
 #define WEFT_ABI_VERSION 65536
 
 /**
+ * Neither high nor low.
+ */
+#define WEFT_PRIORITY_NORMAL 0
+
+/**
+ * Goes first.
+ */
+#define WEFT_PRIORITY_HIGH 1
+
+/**
+ * Goes last.
+ */
+#define WEFT_PRIORITY_LOW 2
+
+/**
  * weft_request_wait: until all are complete.
  */
 #define WEFT_WAIT_ALL 0
@@ -984,6 +999,63 @@ typedef struct weft_matmul_desc {
 } weft_matmul_desc;
 
 /**
+ * Handle of a request: work that a queue accepted.
+ */
+typedef uint64_t weft_request;
+
+/**
+ * Handle of a port: where completions collect.
+ */
+typedef uint64_t weft_port;
+
+/**
+ * A completion: what became of a request. Frozen: 64 bytes, whose fields never change.
+ */
+typedef struct weft_completion {
+  /**
+   * The caller's own number, from weft_submit.
+   */
+  uint64_t user_data;
+  /**
+   * The request's handle; 0 if none was asked for.
+   */
+  uint64_t request;
+  /**
+   * WEFT_OK, or why it failed.
+   */
+  weft_status status;
+  /**
+   * Which operation, a WEFT_OP constant.
+   */
+  uint32_t op;
+  /**
+   * 0.
+   */
+  uint32_t flags;
+  /**
+   * 0.
+   */
+  uint32_t reserved0;
+  /**
+   * Nanoseconds that the device spent on it.
+   */
+  uint64_t device_ns;
+  /**
+   * 0.
+   */
+  uint64_t result;
+  /**
+   * 0.
+   */
+  uint64_t reserved1[2];
+} weft_completion;
+
+/**
+ * A function of the caller's, to be called with its own number and the record of a completion. It must not throw.
+ */
+typedef void (*weft_complete_fn)(uint64_t user, const struct weft_completion *completion);
+
+/**
  * Options of a submission; NULL means all defaults.
  */
 typedef struct weft_submit {
@@ -1003,12 +1075,31 @@ typedef struct weft_submit {
    * How long to wait for room when the queue is full; 0 answers WEFT_WOULD_BLOCK at once.
    */
   uint64_t timeout_ns;
+  /**
+   * Requests of any queue that must be complete before this one begins; if one fails, so does this one. NULL with 0.
+   */
+  const weft_request *after;
+  /**
+   * How many requests after names.
+   */
+  uint32_t after_count;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * The port that takes the completion; 0 for none. A full port answers WEFT_WOULD_BLOCK.
+   */
+  weft_port port;
+  /**
+   * Called by weft_port_dispatch with user_data and the record. Needs a port. NULL for none.
+   */
+  weft_complete_fn callback;
+  /**
+   * Nanoseconds from now after which the request ends with WEFT_ERROR_DEADLINE_EXCEEDED; 0 for never.
+   */
+  uint64_t deadline_ns;
 } weft_submit;
-
-/**
- * Handle of a request: work that a queue accepted.
- */
-typedef uint64_t weft_request;
 
 /**
  * What `weft_attention` computes, for each batch entry b, head h and query i over the keys j that it sees: logit_j =
@@ -1491,6 +1582,20 @@ typedef struct weft_cast_desc {
 } weft_cast_desc;
 
 /**
+ * Options of `weft_port_create`.
+ */
+typedef struct weft_port_desc {
+  /**
+   * sizeof(weft_port_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * How many requests may be pending or wait to be taken, 1048576 at most; 0 means 4096.
+   */
+  uint32_t capacity;
+} weft_port_desc;
+
+/**
  * Options of `weft_queue_create`.
  */
 typedef struct weft_queue_desc {
@@ -1507,9 +1612,10 @@ typedef struct weft_queue_desc {
    */
   uint32_t depth;
   /**
-   * 0.
+   * WEFT_PRIORITY_NORMAL (0), _HIGH or _LOW: while a queue of a higher priority has work, one of a lower priority of
+   * the same context begins none.
    */
-  uint32_t reserved;
+  uint32_t priority;
 } weft_queue_desc;
 
 /**
@@ -1535,48 +1641,6 @@ typedef struct weft_queue_info {
 } weft_queue_info;
 
 /**
- * A completion: what became of a request. Frozen: 64 bytes, whose fields never change.
- */
-typedef struct weft_completion {
-  /**
-   * The caller's own number, from weft_submit.
-   */
-  uint64_t user_data;
-  /**
-   * The request's handle; 0 if none was asked for.
-   */
-  weft_request request;
-  /**
-   * WEFT_OK, or why it failed.
-   */
-  weft_status status;
-  /**
-   * Which operation, a WEFT_OP constant.
-   */
-  uint32_t op;
-  /**
-   * 0.
-   */
-  uint32_t flags;
-  /**
-   * 0.
-   */
-  uint32_t reserved0;
-  /**
-   * Nanoseconds that the device spent on it.
-   */
-  uint64_t device_ns;
-  /**
-   * 0.
-   */
-  uint64_t result;
-  /**
-   * 0.
-   */
-  uint64_t reserved1[2];
-} weft_completion;
-
-/**
  * Success.
  */
 #define WEFT_OK 0
@@ -1595,6 +1659,16 @@ typedef struct weft_completion {
  * The queue is full; nothing was accepted.
  */
 #define WEFT_WOULD_BLOCK 3
+
+/**
+ * A cancel found the request already complete.
+ */
+#define WEFT_NOT_FOUND 4
+
+/**
+ * A cancel found the request begun: it goes on.
+ */
+#define WEFT_TOO_LATE 5
 
 /**
  * An argument is null, out of range, misaligned, or contradicts another.
@@ -1675,6 +1749,16 @@ typedef struct weft_completion {
  * A defect of this library, stopped at its border. Please report it.
  */
 #define WEFT_ERROR_INTERNAL (-16)
+
+/**
+ * The call is not allowed in a completion's callback, where it could wait for itself.
+ */
+#define WEFT_ERROR_IN_CALLBACK (-17)
+
+/**
+ * The library was shut down: it accepts no more work.
+ */
+#define WEFT_ERROR_SHUT_DOWN (-18)
 
 #ifdef __cplusplus
 extern "C" {
@@ -1801,6 +1885,15 @@ const char *weft_status_name(weft_status status);
  * Returns: UTF-8 text of at most 1023 bytes, never NULL. Since: 1.0.
  */
 const char *weft_last_error(void);
+
+/**
+ * Accepts no more work from here on, and waits until all that was accepted, by released queues too, is complete, `timeout_ns` at the most. For
+ * the end of a program or before it unloads what its callbacks use; releases go on working, and it may be called again.
+ *
+ * Thread safety: any thread. Blocks: yes. Returns: WEFT_OK; WEFT_TIMEOUT: work is still in flight; WEFT_ERROR_FORKED.
+ * Since: 1.0.
+ */
+weft_status weft_shutdown(uint64_t timeout_ns);
 
 /**
  * D = act(alpha A B + beta C + bias): see weft_matmul_desc. A [..., M, K], B [..., K, N], D [..., M, N]; any strides, batch axes
@@ -2009,6 +2102,93 @@ weft_status weft_cast(weft_queue queue,
                       weft_request *out);
 
 /**
+ * Creates a port. Requests of any queue of any context whose weft_submit names it post their completions there;
+ * `context` is the one that the port belongs to. `options` may be NULL.
+ *
+ * Thread safety: any thread. Blocks: no. Ownership: release the port with weft_port_release. Returns: WEFT_OK;
+ * WEFT_ERROR_INVALID_ARGUMENT (options, port is NULL); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+ * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * Memory: `options` is NULL or a struct of its struct_size, `port` NULL or valid for one write.
+ */
+weft_status weft_port_create(weft_context context, const struct weft_port_desc *options, weft_port *port);
+
+/**
+ * Takes up to `capacity` completions that wait, oldest first, into `completions`; `*count` becomes how many.
+ *
+ * Thread safety: any thread, several at once. Blocks: no. Returns: WEFT_OK (also when there are none);
+ * WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * Memory: `completions` is valid for `capacity` writes, `count` NULL or valid for one write.
+ */
+weft_status weft_port_poll(weft_port port, struct weft_completion *completions, uint32_t capacity, uint32_t *count);
+
+/**
+ * As weft_port_poll, but waits up to `timeout_ns` for the first completion. weft_port_wake ends the wait early.
+ *
+ * Thread safety: any thread, several at once. Blocks: yes. Returns: WEFT_OK (*count may be 0 after a wake);
+ * WEFT_TIMEOUT; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK;
+ * WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * Memory: `completions` is valid for `capacity` writes, `count` NULL or valid for one write.
+ */
+weft_status weft_port_wait(weft_port port,
+                           struct weft_completion *completions,
+                           uint32_t capacity,
+                           uint64_t timeout_ns,
+                           uint32_t *count);
+
+/**
+ * Takes up to `most` completions that wait (0: all that wait now) and calls their callbacks on this thread; those
+ * without one are only taken. `*count`, unless NULL, becomes how many were taken. A callback may submit, poll, cancel and
+ * release, but not wait, drain or dispatch; it must not throw.
+ *
+ * Thread safety: any thread, several at once. Blocks: as long as the callbacks do. Returns: WEFT_OK;
+ * WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK;
+ * WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * Memory: `count` is NULL or valid for one write; the callbacks keep their promise.
+ */
+weft_status weft_port_dispatch(weft_port port,
+                               uint32_t most,
+                               uint32_t *count);
+
+/**
+ * Gives an eventfd that is readable while completions wait, for poll, epoll, libuv, asyncio and the like. Do not read
+ * or close it: taking the last completion clears it. It lives as long as the port.
+ *
+ * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY (no more descriptors); WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * Memory: `fd` is NULL or valid for one write.
+ */
+weft_status weft_port_event_handle(weft_port port, int64_t *fd);
+
+/**
+ * For loops that are told of edges alone (EPOLLET): makes the event handle readable anew if completions wait.
+ *
+ * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+ */
+weft_status weft_port_arm(weft_port port);
+
+/**
+ * Ends every weft_port_wait on this port, and makes the event handle readable once.
+ *
+ * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+ */
+weft_status weft_port_wake(weft_port port);
+
+/**
+ * Gives up a port. Requests in flight that name it still complete, and their records are dropped with it. 0 is allowed.
+ *
+ * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+ * WEFT_ERROR_FORKED. Since: 1.0.
+ */
+weft_status weft_port_release(weft_port port);
+
+/**
  * Creates a queue. Its requests run one after another in the order of submission; requests of different queues run
  * side by side, and see each other's results only after a wait. `options` may be NULL.
  *
@@ -2095,6 +2275,15 @@ weft_status weft_request_completion(weft_request request, struct weft_completion
  * Memory: `buffer` is NULL or valid for `capacity` writes, `needed` NULL or valid for one write.
  */
 weft_status weft_request_error(weft_request request, char *buffer, size_t capacity, size_t *needed);
+
+/**
+ * Cancels a request that has not begun. Its completion still comes, once, and says what happened.
+ *
+ * Thread safety: any thread. Blocks: no. Returns: WEFT_OK: it will not run and ends with WEFT_ERROR_CANCELLED;
+ * WEFT_TOO_LATE: it has begun, and goes on; WEFT_NOT_FOUND: it was complete; WEFT_ERROR_INVALID_ARGUMENT;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+ */
+weft_status weft_request_cancel(weft_request request);
 
 /**
  * Gives up a request's handle. The request itself still runs and completes. 0 is allowed.

@@ -1,27 +1,66 @@
 //! The library's allocator: malloc, and when that fails, a static reserve for small requests.
 //!
-//! Most of what allocates inside Rust's standard library aborts the process when memory runs out. What a caller can
-//! make large is allocated fallibly throughout; the small rest (a box, an error's sentence, a list that grows by one)
-//! comes from here, so that the call gets as far as saying OUT_OF_MEMORY. 256 blocks of 4 KiB, which cost nothing
-//! until they are touched; each is given back to the reserve when it is freed.
+//! Most of what allocates inside Rust's standard library, and inside a crate that packs matrices, aborts the process when
+//! memory runs out. What a caller can make large is allocated fallibly throughout; the rest (a box, an error's sentence, a
+//! list that grows by one, a panel of packed numbers) comes from here, so that the call gets as far as saying
+//! OUT_OF_MEMORY. 256 blocks of 4 KiB and 8 of 4 MiB, which cost nothing until they are touched; each goes back to the
+//! reserve when it is freed.
 
 use crate::status::{Error, Result};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU64, Ordering::*};
 
-const BLOCK: usize = 4096;
-const BLOCKS: usize = 256;
-
+/// Blocks of one size, at most 64 for each word of `used`.
 #[repr(C, align(4096))]
-struct Arena(UnsafeCell<[u8; BLOCK * BLOCKS]>);
+struct Tier<const SIZE: usize, const WORDS: usize, const BYTES: usize> {
+    memory: UnsafeCell<[u8; BYTES]>,
+    /// A bit for each block in use.
+    used: [AtomicU64; WORDS],
+}
 
 // SAFETY: bytes are reached only by the owner of their block, which `take` hands out once until `give`.
-unsafe impl Sync for Arena {}
+unsafe impl<const SIZE: usize, const WORDS: usize, const BYTES: usize> Sync for Tier<SIZE, WORDS, BYTES> {}
 
-static ARENA: Arena = Arena(UnsafeCell::new([0; BLOCK * BLOCKS]));
-/// A bit for each block in use.
-static USED: [AtomicU64; BLOCKS / 64] = [const { AtomicU64::new(0) }; BLOCKS / 64];
+static SMALL: Tier<4096, 4, { 4096 * 256 }> = Tier::new();
+static LARGE: Tier<{ 4 << 20 }, 1, { 32 << 20 }> = Tier::new();
+
+impl<const SIZE: usize, const WORDS: usize, const BYTES: usize> Tier<SIZE, WORDS, BYTES> {
+    const BLOCKS: usize = BYTES / SIZE;
+
+    const fn new() -> Self {
+        Self { memory: UnsafeCell::new([0; BYTES]), used: [const { AtomicU64::new(0) }; WORDS] }
+    }
+
+    /// A free block, marked as used; null when there is none or it would not do.
+    fn take(&self, layout: Layout) -> *mut u8 {
+        if layout.size() > SIZE || layout.align() > 4096 {
+            return std::ptr::null_mut();
+        }
+        let free = (0..Self::BLOCKS).step_by(64).find_map(|first| self.claim(first));
+        free.map_or(std::ptr::null_mut(), |block| self.memory.get().cast::<u8>().wrapping_add(block * SIZE))
+    }
+
+    /// Marks the lowest free block of the word that begins with block `first`.
+    fn claim(&self, first: usize) -> Option<usize> {
+        let count = (Self::BLOCKS - first).min(64);
+        let free = |bits: u64| (bits.trailing_ones() as usize) < count;
+        let lowest = |bits: u64| free(bits).then(|| bits | (bits + 1));
+        let before = self.used[first / 64].fetch_update(AcqRel, Relaxed, lowest).ok()?;
+        Some(first + before.trailing_ones() as usize)
+    }
+
+    /// Whether `at` is in one of these blocks.
+    fn holds(&self, at: *mut u8) -> bool {
+        at.addr().wrapping_sub(self.memory.get().addr()) < BYTES
+    }
+
+    /// Takes a block back.
+    fn give(&self, at: *mut u8) {
+        let block = (at.addr() - self.memory.get().addr()) / SIZE;
+        self.used[block / 64].fetch_and(!(1 << (block % 64)), Release);
+    }
+}
 
 /// malloc with a reserve.
 struct Reserve;
@@ -29,43 +68,27 @@ struct Reserve;
 #[global_allocator]
 static ALLOCATOR: Reserve = Reserve;
 
-/// An error once half of the reserve is in use: what makes objects that last asks first, so that the other half is there
-/// for what must not fail, such as a completion.
+/// An error once half of the small blocks are in use: what makes objects that last asks first, so that the other half is
+/// there for what must not fail, such as a completion.
 pub fn check() -> Result<()> {
-    let used: u32 = USED.iter().map(|bits| bits.load(Relaxed).count_ones()).sum();
-    match used as usize > BLOCKS / 2 {
+    let used: u32 = SMALL.used.iter().map(|bits| bits.load(Relaxed).count_ones()).sum();
+    match used > 128 {
         false => Ok(()),
-        true => Err(Error::out_of_memory(BLOCK)),
+        true => Err(Error::out_of_memory(4096)),
     }
 }
 
-/// A free block, marked as used; null when there is none or it would not do.
 fn take(layout: Layout) -> *mut u8 {
-    if layout.size() > BLOCK || layout.align() > BLOCK {
-        return std::ptr::null_mut();
-    }
-    let free = USED.iter().enumerate().find_map(|(word, used)| Some(word * 64 + claim(used)?));
-    free.map_or(std::ptr::null_mut(), |block| ARENA.0.get().cast::<u8>().wrapping_add(block * BLOCK))
+    let small = SMALL.take(layout);
+    if small.is_null() { LARGE.take(layout) } else { small }
 }
 
-/// Sets the lowest bit that is 0.
-fn claim(used: &AtomicU64) -> Option<usize> {
-    let lowest = |bits: u64| (bits != u64::MAX).then(|| bits | (bits + 1));
-    used.fetch_update(AcqRel, Relaxed, lowest).ok().map(|before| before.trailing_ones() as usize)
-}
-
-/// The number of the block at `at`, if it is one of ours.
-fn block_of(at: *mut u8) -> Option<usize> {
-    let offset = at.addr().wrapping_sub(ARENA.0.get().addr());
-    (offset < BLOCK * BLOCKS).then_some(offset / BLOCK)
-}
-
-fn give(block: usize) {
-    USED[block / 64].fetch_and(!(1 << (block % 64)), Release);
+fn ours(at: *mut u8) -> bool {
+    SMALL.holds(at) || LARGE.holds(at)
 }
 
 // SAFETY: memory comes from `System`, or is a whole block of the arena that nobody else holds, large and aligned enough
-// by the test in `take`; it goes back to where `block_of` says that it came from.
+// by the test in `take`; it goes back to where `holds` says that it came from.
 unsafe impl GlobalAlloc for Reserve {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise about `layout`.
@@ -88,16 +111,19 @@ unsafe impl GlobalAlloc for Reserve {
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        match block_of(at) {
-            Some(block) => give(block),
-            // SAFETY: not from the arena, so from `System`, with this layout.
-            None => unsafe { System.dealloc(at, layout) },
+        if SMALL.holds(at) {
+            SMALL.give(at);
+        } else if LARGE.holds(at) {
+            LARGE.give(at);
+        } else {
+            // SAFETY: not from the reserve, so from `System`, with this layout.
+            unsafe { System.dealloc(at, layout) };
         }
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        if block_of(at).is_none() {
-            // SAFETY: not from the arena, so from `System`, with this layout; the caller promises a valid size.
+        if !ours(at) {
+            // SAFETY: not from the reserve, so from `System`, with this layout; the caller promises a valid size.
             let moved = unsafe { System.realloc(at, layout, size) };
             if !moved.is_null() {
                 return moved;
@@ -106,7 +132,7 @@ unsafe impl GlobalAlloc for Reserve {
         // SAFETY: the caller promises that `size` with this alignment is a valid layout.
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
         // SAFETY: not of size zero, as the caller promises.
-        let moved = if block_of(at).is_some() { unsafe { self.alloc(wanted) } } else { take(wanted) };
+        let moved = if ours(at) { unsafe { self.alloc(wanted) } } else { take(wanted) };
         if !moved.is_null() {
             // SAFETY: both are valid for the smaller of the two sizes, and `moved` is new; `at` has this layout.
             unsafe {
@@ -124,17 +150,15 @@ mod tests {
 
     #[test]
     fn blocks_are_handed_out_once_and_come_back() {
-        let layout = Layout::from_size_align(100, 16).unwrap();
-        let blocks: Vec<*mut u8> = (0..BLOCKS).map(|_| take(layout)).collect();
-        assert!(blocks.iter().all(|at| block_of(*at).is_some()) && take(layout).is_null());
-        let mut sorted = blocks.clone();
-        sorted.sort_unstable();
-        sorted.dedup();
-        assert_eq!(sorted.len(), BLOCKS);
-        blocks.iter().for_each(|&at| give(block_of(at).unwrap()));
-        assert!(take(Layout::from_size_align(BLOCK + 1, 1).unwrap()).is_null());
-        let again = take(layout);
-        assert!(!again.is_null());
-        give(block_of(again).unwrap());
+        static TIER: Tier<64, 2, { 64 * 100 }> = Tier::new();
+        let layout = Layout::from_size_align(60, 16).unwrap();
+        let mut blocks: Vec<*mut u8> = (0..100).map(|_| TIER.take(layout)).collect();
+        assert!(blocks.iter().all(|at| TIER.holds(*at)) && TIER.take(layout).is_null());
+        blocks.sort_unstable();
+        blocks.dedup();
+        assert_eq!(blocks.len(), 100);
+        blocks.iter().for_each(|&at| TIER.give(at));
+        assert!(TIER.take(Layout::from_size_align(65, 1).unwrap()).is_null());
+        assert!(TIER.holds(TIER.take(layout)));
     }
 }

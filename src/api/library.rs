@@ -4,6 +4,7 @@ use super::QUEUES;
 use super::border::{call, check, last_error};
 use crate::device::gate::deadline;
 use crate::fail;
+use crate::queue::await_released;
 use crate::status::{Result, WEFT_OK, WEFT_TIMEOUT, name, weft_status};
 use std::ffi::c_char;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -77,7 +78,7 @@ pub(super) fn check_running() -> Result<()> {
     }
 }
 
-/// Accepts no more work from here on, and waits until all that was accepted is complete, `timeout_ns` at the most. For
+/// Accepts no more work from here on, and waits until all that was accepted, by released queues too, is complete, `timeout_ns` at the most. For
 /// the end of a program or before it unloads what its callbacks use; releases go on working, and it may be called again.
 ///
 /// Thread safety: any thread. Blocks: yes. Returns: WEFT_OK; WEFT_TIMEOUT: work is still in flight; WEFT_ERROR_FORKED.
@@ -89,7 +90,7 @@ pub extern "C" fn weft_shutdown(timeout_ns: u64) -> weft_status {
         let end = deadline(timeout_ns);
         let left =
             || end.map_or(u64::MAX, |end| end.saturating_duration_since(Instant::now()).as_nanos() as u64);
-        let drained = QUEUES.all()?.iter().all(|queue| queue.drain(left()).is_some());
+        let drained = QUEUES.all()?.iter().all(|queue| queue.drain(left()).is_some()) && await_released(end);
         Ok(if drained { WEFT_OK } else { WEFT_TIMEOUT })
     })
 }

@@ -20,11 +20,20 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use std::time::{Duration, Instant};
 
 /// How long an idle worker spins before it sleeps.
 const SPIN: Duration = Duration::from_micros(50);
+
+/// Workers of released queues that have not ended yet, and where to wait for them.
+static ENDING: AtomicUsize = AtomicUsize::new(0);
+static ENDED: Gate = Gate::new();
+
+/// Waits until what released queues had accepted is complete and their memory is free. `false` if `deadline` came before.
+pub fn await_released(deadline: Option<Instant>) -> bool {
+    ENDED.wait(Duration::ZERO, deadline, || ENDING.load(SeqCst) == 0)
+}
 
 /// An ordered stream of requests to one device.
 pub struct Queue {
@@ -54,6 +63,8 @@ struct Ring {
     /// Completed requests on their way back to the submitter, who frees what it allocated: an allocator is slow when
     /// one thread frees what another allocates.
     spent: VecDeque<Arc<Request>>,
+    /// Whether the queue is in its priority's lane: it has work, taken by the worker or not.
+    busy: bool,
     /// `completed` as it was last seen: looked at again only when the queue seems full.
     completed: u64,
 }
@@ -72,7 +83,7 @@ fn reserve(depth: u32) -> Result<VecDeque<Arc<Request>>> {
 impl Queue {
     /// Starts a queue that holds at most `depth` requests, of priority 0 (lowest) to 2.
     pub fn new(context: Arc<Context>, depth: u32, priority: usize) -> Result<Self> {
-        let ring = Ring { requests: reserve(depth)?, spent: reserve(depth)?, completed: 0 };
+        let ring = Ring { requests: reserve(depth)?, spent: reserve(depth)?, busy: false, completed: 0 };
         let batch = reserve(depth)?;
         let core = Arc::new(Core {
             context,
@@ -87,7 +98,12 @@ impl Queue {
             unseen: Mutex::new(None),
         });
         let worker = core.clone();
-        thread::spawn(c"weft-queue", move || worker.serve(batch))?;
+        thread::spawn(c"weft-queue", move || {
+            worker.serve(batch);
+            drop(worker);
+            ENDING.fetch_sub(1, SeqCst);
+            ENDED.open();
+        })?;
         Ok(Self { core })
     }
 
@@ -133,6 +149,7 @@ impl Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
+        ENDING.fetch_add(1, SeqCst);
         self.core.closed.store(true, SeqCst);
         self.core.filled.open();
     }
@@ -151,6 +168,10 @@ impl Core {
             }
         }
         ring.requests.extend(request.take());
+        if !ring.busy {
+            ring.busy = true;
+            self.context.lanes.enter(self.priority);
+        }
         self.submitted.0.store(submitted + 1, Release);
         let spent = (ring.spent.pop_front(), ring.spent.pop_front());
         drop(ring);
@@ -169,9 +190,7 @@ impl Core {
                 }
                 self.filled.wait(SPIN, None, || !self.is_idle() || self.closed.load(SeqCst));
             }
-            self.context.lanes.enter(self.priority);
             batch.iter().for_each(|request| self.finish(request));
-            self.context.lanes.leave(self.priority);
         }
     }
 
@@ -183,6 +202,10 @@ impl Core {
         ring.spent.extend(batch.drain(..room.min(batch.len())));
         batch.clear();
         std::mem::swap(&mut ring.requests, batch);
+        if batch.is_empty() && ring.busy {
+            ring.busy = false;
+            self.context.lanes.leave(self.priority);
+        }
     }
 
     fn is_idle(&self) -> bool {
