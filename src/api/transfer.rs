@@ -4,7 +4,7 @@ use super::submit::{Target, WEFT_SUBMIT_COPY_HOST, buffer_of, submit, weft_submi
 use super::{weft_buffer, weft_queue, weft_request};
 use crate::op::Op;
 use crate::op::code::*;
-use crate::ops::transfer::{Slice, Transfer};
+use crate::ops::transfer::{Barrier, Slice, Transfer};
 use crate::status::{Result, weft_status};
 use std::ffi::c_void;
 
@@ -164,7 +164,5 @@ pub unsafe extern "C" fn weft_barrier(
     out: *mut weft_request,
 ) -> weft_status {
     // SAFETY: this function's contract.
-    unsafe {
-        submit(Target { queue, op: WEFT_OP_BARRIER, options, out }, |_, _| boxed(Ok(Transfer::nothing())))
-    }
+    unsafe { submit(Target { queue, op: WEFT_OP_BARRIER, options, out }, |_, _| Ok(Box::new(Barrier))) }
 }

@@ -61,7 +61,6 @@ enum Work {
     ToHost { src: Slice, dst: HostPtr },
     Between { src: Slice, dst: Slice },
     Fill { dst: Slice, pattern: [u8; 8], period: usize },
-    Nothing,
 }
 
 /// A checked transfer.
@@ -136,10 +135,14 @@ impl Transfer {
         );
         Ok(Self(Work::Fill { dst, pattern: pattern.to_le_bytes(), period }))
     }
+}
 
-    /// No work: completes when everything before it in the queue has.
-    pub fn nothing() -> Self {
-        Self(Work::Nothing)
+/// No work: completes when everything before it in the queue has. Has no state, so that an empty request allocates none.
+pub struct Barrier;
+
+impl Op for Barrier {
+    fn cpu(&self, _: &Cpu) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -155,7 +158,6 @@ impl Op for Transfer {
                 copy(cpu, HostPtr(src.ptr()), HostPtr(dst.ptr()), src.size.min(dst.size))
             }
             Work::Fill { dst, pattern, period } => fill(cpu, HostPtr(dst.ptr()), dst.size, *pattern, *period),
-            Work::Nothing => {}
         }
         Ok(())
     }
