@@ -1890,7 +1890,8 @@ const char *weft_last_error(void);
  * Accepts no more work from here on, and waits until all that was accepted, by released queues too, is complete, `timeout_ns` at the most. For
  * the end of a program or before it unloads what its callbacks use; releases go on working, and it may be called again.
  *
- * Thread safety: any thread. Blocks: yes. Returns: WEFT_OK; WEFT_TIMEOUT: work is still in flight; WEFT_ERROR_FORKED.
+ * Thread safety: any thread. Blocks: yes. Returns: WEFT_OK; WEFT_TIMEOUT: work is still in flight; WEFT_ERROR_IN_CALLBACK;
+ * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED.
  * Since: 1.0.
  */
 weft_status weft_shutdown(uint64_t timeout_ns);

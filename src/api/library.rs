@@ -2,6 +2,7 @@
 
 use super::QUEUES;
 use super::border::{call, check, last_error};
+use super::port::check_no_callback;
 use crate::device::gate::deadline;
 use crate::fail;
 use crate::queue::await_released;
@@ -81,11 +82,13 @@ pub(super) fn check_running() -> Result<()> {
 /// Accepts no more work from here on, and waits until all that was accepted, by released queues too, is complete, `timeout_ns` at the most. For
 /// the end of a program or before it unloads what its callbacks use; releases go on working, and it may be called again.
 ///
-/// Thread safety: any thread. Blocks: yes. Returns: WEFT_OK; WEFT_TIMEOUT: work is still in flight; WEFT_ERROR_FORKED.
+/// Thread safety: any thread. Blocks: yes. Returns: WEFT_OK; WEFT_TIMEOUT: work is still in flight; WEFT_ERROR_IN_CALLBACK;
+/// WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED.
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_shutdown(timeout_ns: u64) -> weft_status {
     call(|| {
+        check_no_callback("weft_shutdown")?;
         SHUT_DOWN.store(true, SeqCst);
         let end = deadline(timeout_ns);
         let left =
