@@ -46,6 +46,8 @@ impl Finish for f32 {
     fn finisher(dtype: Dtype) -> Finisher<f32> {
         match dtype {
             Dtype::F16 => f32_kernel::<f16>(),
+            #[cfg(target_arch = "x86_64")]
+            Dtype::Bf16 if isa() == Isa::Avx512Bf16 => bf16_rows,
             Dtype::Bf16 => f32_kernel::<bf16>(),
             _ => f32_kernel::<f32>(),
         }
@@ -86,6 +88,38 @@ macro_rules! kernel {
 }
 kernel!(f32_kernel, f32, __m512, __m256, Plain<f32, 8>);
 kernel!(f64_kernel, f64, __m512d, __m256d, Plain<f64, 4>);
+
+/// [`rows`] with the instruction that rounds to bf16, for whole runs. It takes subnormals for 0: runs that hold any are
+/// rounded as everywhere else.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+unsafe fn bf16_rows(p: &Problem, part: Part<f32>) {
+    use std::arch::x86_64::{
+        __m512, __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_fpclass_ps_mask, _mm512_loadu_ps,
+        _mm512_storeu_si512,
+    };
+    const SUBNORMAL: i32 = 0x20;
+    if !p.is_plain() || p.d.col != 1 || part.cols != RUN {
+        // SAFETY: the caller's.
+        return unsafe { rows::<__m512, bf16>(p, part) };
+    }
+    for i in 0..part.rows {
+        let from = part.sums.wrapping_add(i.wrapping_mul(part.stride));
+        let to = p.d.ptr::<bf16>(part.row + i, part.col);
+        // SAFETY: a whole run of sums, and of D, whose row is contiguous, by the contract of `finish`; two vectors of
+        // bf16 are as large as one of integers.
+        unsafe {
+            let (low, high) = (_mm512_loadu_ps(from), _mm512_loadu_ps(from.wrapping_add(RUN / 2)));
+            let tiny = _mm512_fpclass_ps_mask::<SUBNORMAL>(low) | _mm512_fpclass_ps_mask::<SUBNORMAL>(high);
+            if tiny != 0 {
+                round::<__m512, bf16>(from, to);
+                continue;
+            }
+            let rounded = _mm512_cvtne2ps_pbh(high, low);
+            _mm512_storeu_si512(to.cast(), std::mem::transmute::<__m512bh, __m512i>(rounded));
+        }
+    }
+}
 
 #[inline(always)]
 unsafe fn rows<V: Vector, T: Element>(p: &Problem, part: Part<V::Real>) {

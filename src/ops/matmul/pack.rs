@@ -127,8 +127,13 @@ mod x86 {
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
     pub unsafe fn straight(pairs: bool, lines: Lines, width: usize, to: *mut u32) {
         let elements = if pairs { 2 } else { 1 };
-        let mut to = to;
-        for k in (0..lines.k).step_by(elements) {
+        let whole = if pairs && width == 32 && lines.count == 32 { lines.k / 2 * 2 } else { 0 };
+        if whole > 0 {
+            // SAFETY: `whole` elements of 32 lines exist; the panel is as long.
+            unsafe { whole_pairs(&lines, whole, to) };
+        }
+        let mut to = to.wrapping_add(whole / 2 * width);
+        for k in (whole..lines.k).step_by(elements) {
             for group in (0..width).step_by(16) {
                 let left = lines.count.saturating_sub(group).min(16);
                 let at = (k as isize).wrapping_mul(lines.step).wrapping_add(group as isize);
@@ -145,6 +150,29 @@ mod x86 {
                 }
             }
             to = to.wrapping_add(width);
+        }
+    }
+
+    /// The pairs of an even number of elements of 32 lines next to each other.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+    unsafe fn whole_pairs(lines: &Lines, elements: usize, to: *mut u32) {
+        // Element i of both rows alternately: 16 pairs from the first, 16 from the middle.
+        let alternate = |first: i32| {
+            let lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+            let even = _mm512_add_epi32(lane, _mm512_set1_epi32(first));
+            _mm512_or_si512(even, _mm512_slli_epi32::<16>(_mm512_add_epi32(even, _mm512_set1_epi32(32))))
+        };
+        let (left, right) = (alternate(0), alternate(16));
+        let (mut from, mut to) = (lines.at.cast::<u16>(), to);
+        for _ in 0..elements / 2 {
+            let next = from.wrapping_offset(lines.step);
+            // SAFETY: 32 elements of either k exist, and 32 units of the panel: the caller's.
+            unsafe {
+                let (even, odd) = (_mm512_loadu_si512(from.cast()), _mm512_loadu_si512(next.cast()));
+                _mm512_storeu_si512(to.cast(), _mm512_permutex2var_epi16(even, left, odd));
+                _mm512_storeu_si512(to.wrapping_add(16).cast(), _mm512_permutex2var_epi16(even, right, odd));
+            }
+            (from, to) = (next.wrapping_offset(lines.step), to.wrapping_add(32));
         }
     }
 
