@@ -65,7 +65,7 @@ fn verdict(requests: &[Arc<Request>], any: bool) -> usize {
 
 /// The status of a request, its sentence left in the thread's last error.
 fn tell(request: &Request) -> weft_status {
-    match request.outcome().and_then(|outcome| outcome.error.as_ref()) {
+    match request.outcome().and_then(|outcome| outcome.error.as_deref()) {
         Some(error) => report(error),
         None => request.status(),
     }
@@ -149,7 +149,7 @@ pub unsafe extern "C" fn weft_request_error(
 ) -> weft_status {
     check(|| {
         let request = REQUESTS.get("request", request)?;
-        let error = request.outcome().and_then(|outcome| outcome.error.as_ref());
+        let error = request.outcome().and_then(|outcome| outcome.error.as_deref());
         let text = error.map_or("", |error| error.message.as_str());
         // SAFETY: this function's contract.
         unsafe { write_text(text, buffer, capacity, needed) }

@@ -229,7 +229,7 @@ impl Core {
     fn complete(&self, request: &Arc<Request>, op: Box<dyn Op>, blocked: Option<Error>) {
         let start = Instant::now();
         let error = blocked.or_else(|| run(op, &self.context).err());
-        let outcome = Outcome { error, device_ns: start.elapsed().as_nanos() as u64 };
+        let outcome = Outcome { error: error.map(Box::new), device_ns: start.elapsed().as_nanos() as u64 };
         self.note_unseen(request, &outcome);
         request.post(outcome);
     }
@@ -246,14 +246,14 @@ impl Core {
             wait(&[other.clone(), request.clone()], true, None);
         }
         self.context.lanes.enter(self.priority);
-        others.iter().find_map(|other| other.outcome()?.error.as_ref()).map(dependency_failed)
+        others.iter().find_map(|other| other.outcome()?.error.as_deref()).map(dependency_failed)
     }
 
     fn note_unseen(&self, request: &Request, outcome: &Outcome) {
         if let Some(error) = &outcome.error
             && request.handle.load(Relaxed) == 0
         {
-            self.unseen.lock().get_or_insert_with(|| error.clone());
+            self.unseen.lock().get_or_insert_with(|| (**error).clone());
         }
     }
 }

@@ -60,7 +60,7 @@ pub struct Tag {
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// `None` for success.
-    pub error: Option<Error>,
+    pub error: Option<Box<Error>>,
     /// Nanoseconds that the device spent on it.
     pub device_ns: u64,
 }
@@ -77,6 +77,9 @@ pub trait Watch: Send + Sync {
     /// `request`'s record is set. Called once, on the thread that posted it, with no lock held.
     fn completed(&self, request: &Request);
 }
+
+/// Those to tell of one request.
+type Watches = Vec<Arc<dyn Watch>>;
 
 /// What became of an attempt to cancel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +108,8 @@ pub struct Request {
     outcome: OnceCell<Outcome>,
     /// The record is set, and visible at the port too.
     posted: AtomicBool,
-    watches: Mutex<Vec<Arc<dyn Watch>>>,
+    /// Few requests are watched: boxed, so that the others stay small.
+    watches: Mutex<Option<Box<Watches>>>,
 }
 
 impl Request {
@@ -120,7 +124,7 @@ impl Request {
             op: Mutex::new(Some(op)),
             outcome: OnceCell::new(),
             posted: AtomicBool::new(false),
-            watches: Mutex::new(Vec::new()),
+            watches: Mutex::new(None),
         }
     }
 
@@ -155,7 +159,7 @@ impl Request {
         self.posted.store(true, Release);
         // A watch registered after this line sees the record itself: `watch` looks under the same lock.
         let watches = std::mem::take(&mut *self.watches.lock());
-        watches.iter().for_each(|watch| watch.completed(self));
+        watches.into_iter().flat_map(|watches| *watches).for_each(|watch| watch.completed(self));
         true
     }
 
@@ -173,7 +177,7 @@ impl Request {
         if self.accepted.load(SeqCst) {
             drop(self.take_op());
             let message = "the request's deadline passed before it completed";
-            let error = Some(Error::new(WEFT_ERROR_DEADLINE_EXCEEDED, message));
+            let error = Some(Box::new(Error::new(WEFT_ERROR_DEADLINE_EXCEEDED, message)));
             self.post(Outcome { error, ..Default::default() });
         }
     }
@@ -185,7 +189,7 @@ impl Request {
         };
         drop(work);
         let error = Error::new(WEFT_ERROR_CANCELLED, "the request was cancelled before it ran");
-        match self.post(Outcome { error: Some(error), ..Default::default() }) {
+        match self.post(Outcome { error: Some(Box::new(error)), ..Default::default() }) {
             true => Cancel::Done,
             false => Cancel::Complete,
         }
@@ -217,13 +221,15 @@ impl Request {
         if self.outcome.get().is_some() {
             return false;
         }
-        watches.push(watch);
+        watches.get_or_insert_default().push(watch);
         true
     }
 
     /// Takes `watch` back.
     pub fn unwatch(&self, watch: &Arc<dyn Watch>) {
-        self.watches.lock().retain(|other| !Arc::ptr_eq(other, watch));
+        if let Some(watches) = self.watches.lock().as_mut() {
+            watches.retain(|other| !Arc::ptr_eq(other, watch));
+        }
     }
 }
 
