@@ -16,8 +16,9 @@ import sys
 import time
 
 if "avx512f" in open("/proc/cpuinfo").read():
-    # OpenBLAS has no AVX-512 kernels under the names of AMD's processors.
-    os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX")
+    # OpenBLAS has no AVX-512 kernels under the names of AMD's processors; an environment that asks for less is overruled.
+    os.environ["OPENBLAS_CORETYPE"] = "SkylakeX"
+    os.environ.pop("OPENBLAS_L2_SIZE", None)
 import numpy as np
 import torch
 
