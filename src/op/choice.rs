@@ -46,8 +46,3 @@ pub fn first<O>(family: &str, choices: &[Choice<O>], op: &O, cpu: &Cpu) -> Resul
         ),
     }
 }
-
-/// The names of all choices that accept `op`.
-pub fn accepting<O>(choices: &[Choice<O>], op: &O, cpu: &Cpu) -> Vec<&'static str> {
-    choices.iter().filter(|choice| (choice.accepts)(op, cpu)).map(|choice| choice.name).collect()
-}

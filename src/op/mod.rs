@@ -5,7 +5,7 @@ mod choice;
 mod operand;
 
 pub use bind::{Bind, Name};
-pub use choice::{Choice, accepting, first, force};
+pub use choice::{Choice, first, force};
 pub use operand::Operand;
 
 use crate::device::Cpu;
