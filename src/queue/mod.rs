@@ -292,7 +292,7 @@ impl Core {
     fn finish(&self, request: &Arc<Request>) {
         let blocked = self.await_others(request);
         self.context.lanes.give_way(self.priority);
-        let outcome = request.begin().map(|op| self.run(op, blocked));
+        let outcome = request.begin().map(|(op, _held)| self.run(op, blocked));
         let done = &self.done.0;
         let finished = done.completed.load(Relaxed) + 1;
         done.freed.store(finished, Release);

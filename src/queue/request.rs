@@ -104,9 +104,16 @@ impl Request {
         }
     }
 
-    /// The work, for the worker; `None` if it was dropped before.
-    pub fn begin(&self) -> Option<Box<dyn Op>> {
-        self.op.lock().take()
+    /// The work, for the worker; `None` if it was dropped before. With it goes a hold on the finalizer, which waits for
+    /// the device even when an overdue request completes before.
+    pub(super) fn begin(&self) -> Option<(Box<dyn Op>, Option<Due>)> {
+        let mut work = self.op.lock();
+        let op = work.take()?;
+        Some((op, self.hold_finalizer()))
+    }
+
+    fn hold_finalizer(&self) -> Option<Due> {
+        self.rare.as_ref()?.finalizer.lock().as_ref().map(Finalizer::due)
     }
 
     /// The work, for whoever drops it; `None` if it has begun or was dropped before.
@@ -125,15 +132,15 @@ impl Request {
 
     /// Its finalizer, due now, for whoever posts the completion.
     pub(super) fn take_finalizer(&self) -> Option<Due> {
-        self.rare.as_ref()?.finalizer.lock().take().map(Finalizer::due)
+        self.rare.as_ref()?.finalizer.lock().take().map(|finalizer| finalizer.due())
     }
 
     /// What became of it; `None` until it is complete: without a port as soon as the record is set.
     pub fn outcome(&self) -> Option<&Outcome> {
-        if self.port.is_some() && self.posted.load(Acquire) == PENDING {
-            return None;
-        }
-        self.outcome.get()
+        // The record first: who spins here touches no other cache line while the worker writes to them.
+        let outcome = self.outcome.get()?;
+        let posted = self.port.is_none() || self.posted.load(Acquire) != PENDING;
+        posted.then_some(outcome)
     }
 
     /// The status, `WEFT_NOT_READY` while it is pending.
