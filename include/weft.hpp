@@ -72,6 +72,20 @@ inline uint64_t count(nanoseconds time) {
 
 namespace detail {
 
+/* As in the standard library, a signal handler that runs meanwhile does not end a wait: it goes on for what is left. */
+template <class Wait> weft_status patiently(nanoseconds timeout, Wait wait) {
+    const auto start = std::chrono::steady_clock::now();
+    nanoseconds left = timeout;
+    for (;;) {
+        const weft_status status = check(wait(count(left)));
+        if (status != WEFT_INTERRUPTED)
+            return status;
+        const nanoseconds gone = std::chrono::steady_clock::now() - start;
+        if (timeout != forever)
+            left = gone < timeout ? timeout - gone : nanoseconds(0);
+    }
+}
+
 template <weft_status (*Release)(uint64_t)> class owner {
 public:
     owner() noexcept = default;
@@ -159,7 +173,9 @@ public:
     /* Until it is complete; throws if it failed. False: the time ran out first. */
     bool wait(nanoseconds timeout = forever) const {
         weft_request handle = get();
-        return check(weft_request_wait(&handle, 1, WEFT_WAIT_ALL, count(timeout), nullptr)) != WEFT_TIMEOUT;
+        return detail::patiently(timeout, [&](uint64_t time) {
+            return weft_request_wait(&handle, 1, WEFT_WAIT_ALL, time, nullptr);
+        }) != WEFT_TIMEOUT;
     }
     /* Whether it is complete; throws if it failed. */
     bool ready() const { return check(weft_request_poll(get())) != WEFT_NOT_READY; }
@@ -214,7 +230,9 @@ public:
     std::vector<weft_completion> wait(nanoseconds timeout = forever, uint32_t most = 64) const {
         std::vector<weft_completion> records(most);
         uint32_t taken = 0;
-        check(weft_port_wait(get(), records.data(), most, count(timeout), &taken));
+        detail::patiently(timeout, [&](uint64_t time) {
+            return weft_port_wait(get(), records.data(), most, time, &taken);
+        });
         records.resize(taken);
         return records;
     }
@@ -281,12 +299,14 @@ public:
     request cast(const weft_cast_desc &desc, const weft_submit *how = nullptr) const { return operation(weft_cast, desc, how); }
 
     /* Until all that was accepted is complete; throws the first failure of a request without a handle. */
-    bool drain(nanoseconds timeout = forever) const { return check(weft_queue_drain(get(), count(timeout))) != WEFT_TIMEOUT; }
+    bool drain(nanoseconds timeout = forever) const {
+        return detail::patiently(timeout, [&](uint64_t time) { return weft_queue_drain(get(), time); }) != WEFT_TIMEOUT;
+    }
 
 private:
     template <class Submit> static request submitted(Submit submit) {
         weft_request handle = 0;
-        if (check(submit(&handle)) == WEFT_WOULD_BLOCK)
+        if (detail::patiently(forever, [&](uint64_t) { return submit(&handle); }) == WEFT_WOULD_BLOCK)
             throw error(WEFT_WOULD_BLOCK, "the queue or the port is full; give weft_submit.timeout_ns, or take completions");
         return request(handle);
     }
@@ -301,7 +321,10 @@ private:
 inline uint32_t wait_any(const std::vector<weft_request> &requests, nanoseconds timeout = forever) {
     uint32_t index = 0;
     auto count32 = static_cast<uint32_t>(requests.size());
-    if (check(weft_request_wait(requests.data(), count32, WEFT_WAIT_ANY, count(timeout), &index)) == WEFT_TIMEOUT)
+    const weft_status status = detail::patiently(timeout, [&](uint64_t time) {
+        return weft_request_wait(requests.data(), count32, WEFT_WAIT_ANY, time, &index);
+    });
+    if (status == WEFT_TIMEOUT)
         throw error(WEFT_TIMEOUT, "no request completed in time");
     return index;
 }
@@ -314,6 +337,7 @@ public:
         options_.port = on.get();
         options_.user_data = reinterpret_cast<uint64_t>(function_.get());
         options_.callback = call;
+        options_.finalizer = destroy;
     }
     weft_submit &options() noexcept { return options_; }
     /* Submits by `submit(const weft_submit *)`; from here on the completion owns the function. */
@@ -324,15 +348,17 @@ public:
     }
 
 private:
+    using kept = std::function<void(const weft_completion &)>;
     static void call(uint64_t user, const weft_completion *record) noexcept {
-        std::unique_ptr<std::function<void(const weft_completion &)>> function(reinterpret_cast<std::function<void(const weft_completion &)> *>(user));
         try {
-            (*function)(*record);
+            (*reinterpret_cast<kept *>(user))(*record);
         } catch (...) {
             if (!port::thrown())
                 port::thrown() = std::current_exception();
         }
     }
+    /* Also when the port is released first and the function never runs: a future is told by its broken promise. */
+    static void destroy(uint64_t user) noexcept { delete reinterpret_cast<kept *>(user); }
     weft_submit options_;
     std::unique_ptr<std::function<void(const weft_completion &)>> function_;
 };
