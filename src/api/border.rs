@@ -39,9 +39,10 @@ pub fn check(body: impl FnOnce() -> Result<()>) -> weft_status {
     call(|| body().map(|()| WEFT_OK))
 }
 
-fn forked() -> Error {
+/// The answer to whatever a fork's child asks.
+pub(super) fn forked() -> Error {
     let message =
-        "this process was forked after weft had started threads; use weft in the parent, or after exec";
+        "this process was forked after weft had opened a context; use weft in the parent, or after exec";
     Error::new(WEFT_ERROR_FORKED, message)
 }
 

@@ -1,8 +1,9 @@
 //! Ports: completions for event loops.
 
-use super::border::{Sized32, call, check, read_struct, require_out, write};
+use super::border::{Sized32, call, check, forked, read_struct, require_out, write};
 use super::{CONTEXTS, PORTS, weft_context, weft_port};
 use crate::device::gate::deadline;
+use crate::device::thread;
 use crate::handle::own_slot;
 use crate::queue::{Port, weft_completion};
 use crate::status::{Result, WEFT_OK, WEFT_TIMEOUT, weft_status};
@@ -165,7 +166,7 @@ pub unsafe extern "C" fn weft_port_dispatch(port: weft_port, most: u32, count: *
         let limit = if most == 0 { port.waiting() } else { most as usize };
         let mut done = 0;
         // One at a time: a callback runs with no lock held, and may release the port.
-        while done < limit && dispatch_one(&port) {
+        while done < limit && dispatch_one(&port)? {
             done += 1;
         }
         // SAFETY: this function's contract.
@@ -173,7 +174,7 @@ pub unsafe extern "C" fn weft_port_dispatch(port: weft_port, most: u32, count: *
     })
 }
 
-fn dispatch_one(port: &Port) -> bool {
+fn dispatch_one(port: &Port) -> Result<bool> {
     let mut entry = None;
     port.poll(1, |taken| entry = Some(*taken));
     if let Some(entry) = &entry
@@ -183,8 +184,12 @@ fn dispatch_one(port: &Port) -> bool {
         // SAFETY: the submitter promised a function that takes these two, and does not unwind.
         unsafe { callback(entry.record.user_data, &entry.record) };
         IN_CALLBACK.set(false);
+        // A callback may fork: its child must not come back to locks that nobody will open.
+        if thread::forked() {
+            return Err(forked());
+        }
     }
-    entry.is_some()
+    Ok(entry.is_some())
 }
 
 /// Gives an eventfd that is readable while completions wait, for poll, epoll, libuv, asyncio and the like. Do not read
