@@ -1,4 +1,5 @@
-//! Threads of the library: detached, named, with every signal blocked, so that the host's handlers never run on them.
+//! Threads of the library: detached, named, with every signal blocked, so that the host's handlers never run on them, and
+//! computing as a new process does, whatever rounding or traps the thread that started them had chosen.
 //!
 //! `pthread_create` and not `std::thread`: the latter aborts the process when memory runs out behind it.
 
@@ -108,9 +109,25 @@ extern "C" fn enter(argument: *mut c_void) -> *mut c_void {
     let Start { name, body } = *unsafe { Box::from_raw(argument.cast::<Start>()) };
     // SAFETY: this thread names itself; a name that is too long is refused, not misread.
     unsafe { libc::pthread_setname_np(libc::pthread_self(), name.as_ptr()) };
+    forget_inherited_mode();
     // A panic must not unwind into the C caller of this function; its payload is dropped under guard too.
     let _ = catch_unwind(AssertUnwindSafe(|| inside(|| drop(catch_unwind(AssertUnwindSafe(body))))));
     std::ptr::null_mut()
+}
+
+/// A new thread inherits rounding, flushing of denormals and traps from its creator: results must not depend on them, and a
+/// trap would end the process.
+fn forget_inherited_mode() {
+    #[cfg(target_os = "linux")]
+    {
+        unsafe extern "C" {
+            fn fesetenv(environment: *const c_void) -> i32;
+        }
+        /// FE_DFL_ENV of glibc and musl.
+        const DEFAULT: *const c_void = std::ptr::without_provenance(usize::MAX);
+        // SAFETY: this constant is no address, but names the default environment.
+        unsafe { fesetenv(DEFAULT) };
+    }
 }
 
 /// A new thread inherits the mask of its creator: block all, create, restore.
