@@ -42,7 +42,7 @@ static void way_other_while_waiting(void) {
     weft_request request = 0;
     by_another_thread(exit);
     for (;;)
-        if (multiply(queues[0], &request) == WEFT_OK) weft_request_wait(&request, 1, WEFT_WAIT_ALL, WEFT_FOREVER, NULL);
+        if (multiply(0, &request) == WEFT_OK) weft_request_wait(&request, 1, WEFT_WAIT_ALL, WEFT_FOREVER, NULL);
 }
 static void way_other_while_port_waits(void) {
     weft_completion record;
@@ -80,10 +80,12 @@ static void way_deadlines(void) {
 }
 static void way_releasing(void) {
     weft_queue more;
+    weft_buffer memory;
     for (int i = 0; i < 8; i++) {
         WANT(weft_queue_create(context, NULL, &more) == WEFT_OK);
-        accepted(multiply(more, NULL));
-        WANT(weft_queue_release(more) == WEFT_OK);
+        WANT(weft_buffer_create(context, BYTES, NULL, &memory) == WEFT_OK);
+        accepted(weft_fill(more, memory, 0, BYTES, 1, 1, NULL, NULL));
+        WANT(weft_queue_release(more) == WEFT_OK && weft_buffer_release(memory) == WEFT_OK);
     }
     exit(CODE);
 }

@@ -20,6 +20,7 @@ static void all_are_refused(void) {
     int64_t fd;
     char text[64];
     weft_queue queue = queues[0];
+    weft_buffer buffer = buffers[0];
     REFUSED(weft_abi_check(WEFT_ABI_VERSION));
     REFUSED(weft_device_count(&count));
     REFUSED(weft_device_info_get(0, &device));
@@ -35,7 +36,7 @@ static void all_are_refused(void) {
     REFUSED(weft_copy(queue, buffer, 0, buffer, 64, 64, NULL, NULL));
     REFUSED(weft_fill(queue, buffer, 0, 64, 1, 1, NULL, NULL));
     REFUSED(weft_barrier(queue, NULL, NULL));
-    REFUSED(multiply(queue, NULL));
+    REFUSED(multiply(0, NULL));
     REFUSED(weft_attention(queue, NULL, NULL, NULL));
     REFUSED(weft_rms_norm(queue, NULL, NULL, NULL));
     REFUSED(weft_layer_norm(queue, NULL, NULL, NULL));
