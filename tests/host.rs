@@ -152,7 +152,7 @@ fn a_panic_becomes_a_status_in_silence() {
         let op: Box<dyn Op> = if i % 2 == 0 { Box::new(Panics) } else { Box::new(PanicsAtOnce) };
         let request = Arc::new(Request::new(op, Tag::default(), Vec::new(), None));
         assert!(queue.submit(request.clone(), u64::MAX));
-        assert!(wait(&[request.clone()], false, None));
+        assert!(wait(std::slice::from_ref(&request), false, None));
         assert_eq!(request.status(), WEFT_ERROR_INTERNAL);
     }
     println!("1000 panics inside the library, each a status, none on stderr");

@@ -7,7 +7,6 @@ use support::*;
 use weft::api::buffer::*;
 use weft::api::context::*;
 use weft::api::library::*;
-use weft::api::queue::*;
 use weft::api::request::*;
 use weft::api::transfer::*;
 use weft::status::*;

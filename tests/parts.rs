@@ -94,7 +94,7 @@ fn a_request_has_one_outcome() {
             });
             scope.spawn(|| posted.fetch_add(usize::from(request.cancel() == Cancel::Done), SeqCst));
             scope.spawn(|| request.expire());
-            scope.spawn(|| assert!(wait(&[request.clone()], false, None)));
+            scope.spawn(|| assert!(wait(std::slice::from_ref(&request), false, None)));
             assert!(wait(&[request.clone(), request.clone()], true, None));
         });
         let status = request.status();
