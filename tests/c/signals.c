@@ -65,9 +65,15 @@ static int library_threads(void) {
     return count;
 }
 
-static atomic_int storming = 1;
-static void *storm(void *count) {
+/* No signal comes before every thread of the host has said that it is one. */
+static atomic_int storming = 1, ready;
+static void be_host(void) {
     is_host = 1;
+    for (ready++; ready < 3;) sched_yield();
+}
+
+static void *storm(void *count) {
+    be_host();
     for (long i = 0; i < *(long *)count; i++) kill(getpid(), SIGUSR1);
     storming = 0;
     return NULL;
@@ -76,7 +82,7 @@ static void *storm(void *count) {
 static void *nothing(void *none) { return none; }
 
 static void *host_thread(void *none) {
-    is_host = 1;
+    be_host();
     return pump(none);
 }
 
@@ -95,7 +101,6 @@ int main(int argc, char **argv) {
     long count = argument(argc, argv, 1, 100000);
     struct sigaction action = {.sa_handler = handler}; /* no SA_RESTART: calls see EINTR */
     struct itimerval often = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
-    is_host = 1;
     sigaction(SIGUSR1, &action, NULL), sigaction(SIGPROF, &action, NULL), sigaction(SIGALRM, &action, NULL);
     look(1);
     pthread_t none;
@@ -104,8 +109,9 @@ int main(int argc, char **argv) {
     begin_load();
     pthread_t host, sender;
     WANT(pthread_create(&host, NULL, host_thread, NULL) == 0);
-    setitimer(ITIMER_PROF, &often, NULL), setitimer(ITIMER_REAL, &often, NULL);
     WANT(pthread_create(&sender, NULL, storm, &count) == 0);
+    be_host();
+    setitimer(ITIMER_PROF, &often, NULL), setitimer(ITIMER_REAL, &often, NULL);
     enum { KINDS = QUEUES + 2 }; /* workers, a helper, deadlines */
     while (storming || library_threads() < KINDS) goes_on(), with_deadline();
     pthread_join(sender, NULL);
