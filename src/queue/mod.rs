@@ -216,22 +216,29 @@ impl Core {
     fn finish(&self, request: &Arc<Request>) {
         self.context.lanes.give_way(self.priority);
         let blocked = self.await_others(request);
-        match request.take_op() {
+        let well = match request.take_op() {
             Some(op) => self.complete(request, op, blocked),
             // Whoever took the work posts the completion.
-            None => request.await_post(),
+            None => {
+                request.await_post();
+                false
+            }
+        };
+        if !well {
+            self.note_unseen(request);
         }
         self.completed.0.store(self.completed.0.load(Relaxed) + 1, Release); // this thread alone writes it
         self.emptied.open();
     }
 
-    /// Runs the work and posts the completion. What it owned is released before anyone learns that it is done.
-    fn complete(&self, request: &Arc<Request>, op: Box<dyn Op>, blocked: Option<Error>) {
+    /// Runs the work and posts the completion. What it owned is released before anyone learns that it is done. Whether
+    /// the completion says that all went well.
+    fn complete(&self, request: &Request, op: Box<dyn Op>, blocked: Option<Error>) -> bool {
         let start = Instant::now();
         let error = blocked.or_else(|| run(op, &self.context).err());
+        let well = error.is_none();
         let outcome = Outcome { error: error.map(Box::new), device_ns: start.elapsed().as_nanos() as u64 };
-        self.note_unseen(request, &outcome);
-        request.post(outcome);
+        request.post(outcome) && well
     }
 
     /// Waits for the requests of other queues that this one names, or for its own early end. The error of the first
@@ -249,11 +256,10 @@ impl Core {
         others.iter().find_map(|other| other.outcome()?.error.as_deref()).map(dependency_failed)
     }
 
-    fn note_unseen(&self, request: &Request, outcome: &Outcome) {
-        if let Some(error) = &outcome.error
-            && request.handle.load(Relaxed) == 0
-        {
-            self.unseen.lock().get_or_insert_with(|| (**error).clone());
+    fn note_unseen(&self, request: &Request) {
+        let error = request.outcome().and_then(|outcome| outcome.error.as_deref());
+        if let Some(error) = error.filter(|_| request.handle.load(Relaxed) == 0) {
+            self.unseen.lock().get_or_insert_with(|| error.clone());
         }
     }
 }
