@@ -3,8 +3,8 @@
 //! Opening costs one fence and one load while nobody sleeps. The two `SeqCst` sides (change, then read `sleepers`;
 //! raise `sleepers`, then read the condition) make a missed wake-up impossible.
 
-use parking_lot::{Condvar, Mutex};
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst, fence};
+use crate::sync::atomic::{AtomicUsize, Ordering::SeqCst, fence};
+use crate::sync::{Condvar, Mutex, SPINS, constructor, yield_now};
 use std::time::{Duration, Instant};
 
 /// Where threads wait for a condition that other threads change.
@@ -21,9 +21,11 @@ impl Default for Gate {
 }
 
 impl Gate {
-    /// A gate with nobody at it.
-    pub const fn new() -> Self {
-        Self { sleepers: AtomicUsize::new(0), lock: Mutex::new(()), opened: Condvar::new() }
+    constructor! {
+        /// A gate with nobody at it.
+        pub fn new() -> Self {
+            Self { sleepers: AtomicUsize::new(0), lock: Mutex::new(()), opened: Condvar::new() }
+        }
     }
 
     /// Wakes everyone, to look at the condition again. Call it after the change.
@@ -68,14 +70,14 @@ pub fn spin_until(spin: Duration, ready: impl Fn() -> bool) -> bool {
         return true;
     }
     let start = Instant::now();
-    while start.elapsed() < spin {
+    while SPINS && start.elapsed() < spin {
         for _ in 0..32 {
             if ready() {
                 return true;
             }
             std::hint::spin_loop();
         }
-        std::thread::yield_now();
+        yield_now();
     }
     false
 }

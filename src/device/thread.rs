@@ -58,7 +58,15 @@ fn silence_panics() {
     });
 }
 
+/// Runs `body` on a new thread of the model.
+#[cfg(loom)]
+pub fn spawn(_: &'static CStr, body: impl FnOnce() + Send + 'static) -> Result<()> {
+    drop(loom::thread::spawn(body));
+    Ok(())
+}
+
 /// Runs `body` on a new detached thread of this name (15 bytes at most).
+#[cfg(not(loom))]
 pub fn spawn(name: &'static CStr, body: impl FnOnce() + Send + 'static) -> Result<()> {
     Lazy::force(&FORK_MARK);
     let body: Box<Box<dyn FnOnce() + Send>> = Box::new(Box::new(body));

@@ -15,20 +15,25 @@ use crate::device::gate::{Gate, deadline};
 use crate::device::{Context, Device, thread};
 use crate::op::Op;
 use crate::status::{Error, Result, WEFT_ERROR_DEPENDENCY_FAILED};
-use parking_lot::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
+use crate::sync::{Mutex, shared};
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use std::time::{Duration, Instant};
 
 /// How long an idle worker spins before it sleeps.
 const SPIN: Duration = Duration::from_micros(50);
 
-/// Workers of released queues that have not ended yet, and where to wait for them.
-static ENDING: AtomicUsize = AtomicUsize::new(0);
-static ENDED: Gate = Gate::new();
+shared! {
+    /// Workers of released queues that have not ended yet.
+    static ENDING: AtomicUsize = AtomicUsize::new(0);
+}
+shared! {
+    /// Where to wait for them.
+    static ENDED: Gate = Gate::new();
+}
 
 /// Waits until what released queues had accepted is complete and their memory is free. `false` if `deadline` came before.
 pub fn await_released(deadline: Option<Instant>) -> bool {

@@ -7,11 +7,10 @@
 use super::request::{Request, weft_complete_fn, weft_completion};
 use crate::device::gate::Gate;
 use crate::status::{Error, Result, WEFT_ERROR_OUT_OF_MEMORY};
-use once_cell::sync::OnceCell;
-use parking_lot::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering::*};
+use crate::sync::{Mutex, OnceCell};
 use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::time::{Duration, Instant};
 
 /// How long a waiting thread spins before it sleeps.

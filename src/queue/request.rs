@@ -9,10 +9,9 @@ use crate::op::Op;
 use crate::status::{
     Error, WEFT_ERROR_CANCELLED, WEFT_ERROR_DEADLINE_EXCEEDED, WEFT_NOT_READY, WEFT_OK, weft_status,
 };
-use once_cell::sync::OnceCell;
-use parking_lot::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
+use crate::sync::{Mutex, OnceCell, yield_now};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use std::time::{Duration, Instant};
 
 /// How long a waiting thread spins before it sleeps.
@@ -211,7 +210,7 @@ impl Request {
     /// Waits for whoever took the work in place of the worker to have posted the completion: a matter of moments.
     pub fn await_post(&self) {
         while !self.posted.load(Acquire) {
-            std::thread::yield_now();
+            yield_now();
         }
     }
 
