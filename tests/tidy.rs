@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("status", &[]),
     ("reserve", &["status"]),
-    ("sync", &[]),
+    ("sync", &["status"]),
     ("dtype", &["status"]),
     ("layout", &["status", "dtype"]),
     ("handle", &["status", "reserve", "sync", "dtype", "layout"]),

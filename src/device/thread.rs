@@ -58,12 +58,8 @@ fn silence_panics() {
     });
 }
 
-/// Runs `body` on a new thread of the model.
 #[cfg(loom)]
-pub fn spawn(_: &'static CStr, body: impl FnOnce() + Send + 'static) -> Result<()> {
-    drop(loom::thread::spawn(body));
-    Ok(())
-}
+pub use crate::sync::{join, spawn};
 
 /// Runs `body` on a new detached thread of this name (15 bytes at most).
 #[cfg(not(loom))]

@@ -4,7 +4,7 @@
 #[cfg(loom)]
 mod modelled;
 #[cfg(loom)]
-pub use modelled::{Condvar, Mutex, OnceCell, RwLock, atomic, yield_now};
+pub use modelled::{Condvar, Mutex, OnceCell, RwLock, atomic, join, spawn, yield_now};
 
 #[cfg(not(loom))]
 pub use {
@@ -30,14 +30,20 @@ macro_rules! constructor {
 
 /// Declares a static, which a model makes anew for each interleaving.
 macro_rules! shared {
-    ($(#[$note:meta])* $seen:vis static $name:ident: $type:ty = $value:expr;) => {
+    ($(#[$note:meta])* pub static $name:ident: $type:ty = $value:expr;) => {
+        $crate::sync::shared!(@ $(#[$note])* [pub] $name: $type = $value);
+    };
+    ($(#[$note:meta])* static $name:ident: $type:ty = $value:expr;) => {
+        $crate::sync::shared!(@ $(#[$note])* [] $name: $type = $value);
+    };
+    (@ $(#[$note:meta])* [$($seen:tt)*] $name:ident: $type:ty = $value:expr) => {
         #[cfg(not(loom))]
         $(#[$note])*
-        $seen static $name: $type = $value;
+        $($seen)* static $name: $type = $value;
         #[cfg(loom)]
         loom::lazy_static! {
             $(#[$note])*
-            $seen static ref $name: $type = $value;
+            $($seen)* static ref $name: $type = $value;
         }
     };
 }

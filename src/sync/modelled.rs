@@ -6,8 +6,29 @@ pub use loom::thread::yield_now;
 
 use atomic::{AtomicU32, Ordering::*};
 use loom::cell::UnsafeCell;
+use std::cell::RefCell;
+use std::ffi::CStr;
 use std::ops::{Deref, DerefMut};
 use std::time::Instant;
+
+thread_local! {
+    /// Threads of the library in this model; one thread of the system runs all of it.
+    static STARTED: RefCell<Vec<loom::thread::JoinHandle<()>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// As `device::thread::spawn`.
+pub fn spawn(_: &'static CStr, body: impl FnOnce() + 'static) -> crate::status::Result<()> {
+    let thread = loom::thread::spawn(body);
+    STARTED.with(|started| started.borrow_mut().push(thread));
+    Ok(())
+}
+
+/// Waits until the library's threads have ended: a model's statics do not outlive its first thread.
+pub fn join() {
+    for thread in STARTED.take() {
+        thread.join().expect("a model ends with its first panic");
+    }
+}
 
 /// As `parking_lot::Mutex`.
 pub struct Mutex<T>(loom::sync::Mutex<T>);
