@@ -215,7 +215,8 @@ pub unsafe extern "C" fn weft_port_dispatch(port: weft_port, most: u32, count: *
     check(|| {
         check_no_callback("weft_port_dispatch")?;
         let port = takeable("weft_port_dispatch", port)?;
-        let limit = if most == 0 { port.waiting() } else { most as usize };
+        // At least one look, which clears the event handle after a wake.
+        let limit = if most == 0 { port.waiting().max(1) } else { most as usize };
         // One at a time: a callback runs with no lock held, and may release the port.
         let mut done = 0;
         while done < limit && port.dispatch() {
