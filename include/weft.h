@@ -1864,7 +1864,7 @@ uint32_t weft_abi_version(void);
 weft_status weft_abi_check(uint32_t header_version);
 
 /**
- * The library's version, such as "0.1.0".
+ * The library's version, such as "1.0.0".
  *
  * Thread safety: any thread. Blocks: no. Ownership: a constant. Returns: the text, never NULL. Since: 1.0.
  */

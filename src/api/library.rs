@@ -42,7 +42,7 @@ pub extern "C" fn weft_abi_check(header_version: u32) -> weft_status {
     })
 }
 
-/// The library's version, such as "0.1.0".
+/// The library's version, such as "1.0.0".
 ///
 /// Thread safety: any thread. Blocks: no. Ownership: a constant. Returns: the text, never NULL. Since: 1.0.
 #[unsafe(no_mangle)]
