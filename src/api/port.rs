@@ -47,9 +47,13 @@ pub(super) fn check_no_callback(name: &str) -> Result<()> {
 /// Creates a port. Requests of any queue of any context whose weft_submit names it post their completions there;
 /// `context` is the one that the port belongs to. `options` may be NULL.
 ///
-/// Thread safety: any thread. Blocks: no. Ownership: release the port with weft_port_release. Returns: WEFT_OK;
-/// WEFT_ERROR_INVALID_ARGUMENT (options, port is NULL); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
-/// WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: release the port with weft_port_release.
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (options, port is NULL); WEFT_ERROR_STALE_HANDLE;
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -78,8 +82,13 @@ pub unsafe extern "C" fn weft_port_create(
 
 /// Takes up to `capacity` completions that wait, oldest first, into `completions`; `*count` becomes how many.
 ///
-/// Thread safety: any thread, several at once. Blocks: no. Returns: WEFT_OK (also when there are none);
-/// WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread, several at once.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: WEFT_OK (also when there are none); WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -121,9 +130,13 @@ unsafe fn take(port: &Port, completions: *mut weft_completion, capacity: u32, co
 
 /// As weft_port_poll, but waits up to `timeout_ns` for the first completion. weft_port_wake ends the wait early.
 ///
-/// Thread safety: any thread, several at once. Blocks: yes. Returns: WEFT_OK (*count may be 0 after a wake);
-/// WEFT_TIMEOUT; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK;
-/// WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread, several at once.
+/// Blocks: yes.
+/// Callable from callback: no (WEFT_ERROR_IN_CALLBACK).
+/// Ownership: none.
+/// Returns: WEFT_OK (*count may be 0 after a wake); WEFT_TIMEOUT; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -147,12 +160,16 @@ pub unsafe extern "C" fn weft_port_wait(
 }
 
 /// Takes up to `most` completions that wait (0: all that wait now) and calls their callbacks on this thread; those
-/// without one are only taken. `*count`, unless NULL, becomes how many were taken. A callback may submit, poll, cancel and
-/// release, but not wait, drain or dispatch; it must not throw.
+/// without one are only taken. `*count`, unless NULL, becomes how many were taken. A callback may submit, poll, cancel
+/// and release, but not wait, drain or dispatch; it must not throw.
 ///
-/// Thread safety: any thread, several at once. Blocks: as long as the callbacks do. Returns: WEFT_OK;
-/// WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK;
-/// WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread, several at once.
+/// Blocks: as long as the callbacks do.
+/// Callable from callback: no (WEFT_ERROR_IN_CALLBACK).
+/// Ownership: none.
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+/// WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -190,8 +207,13 @@ fn dispatch_one(port: &Port) -> bool {
 /// Gives an eventfd that is readable while completions wait, for poll, epoll, libuv, asyncio and the like. Do not read
 /// or close it: taking the last completion clears it. It lives as long as the port.
 ///
-/// Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY (no more descriptors); WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+/// WEFT_ERROR_OUT_OF_MEMORY (no more descriptors); WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -208,8 +230,13 @@ pub unsafe extern "C" fn weft_port_event_handle(port: weft_port, fd: *mut i64) -
 
 /// For loops that are told of edges alone (EPOLLET): makes the event handle readable anew if completions wait.
 ///
-/// Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED;
+/// WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_port_arm(port: weft_port) -> weft_status {
     check(|| PORTS.get("port", port).map(|port| port.arm()))
@@ -217,17 +244,27 @@ pub extern "C" fn weft_port_arm(port: weft_port) -> weft_status {
 
 /// Ends every weft_port_wait on this port, and makes the event handle readable once.
 ///
-/// Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED;
+/// WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_port_wake(port: weft_port) -> weft_status {
     check(|| PORTS.get("port", port).map(|port| port.wake()))
 }
 
-/// Gives up a port. Requests in flight that name it still complete, and their records are dropped with it. 0 is allowed.
+/// Gives up a port. Requests in flight that name it still complete, and their records are dropped with it. 0 is
+/// allowed.
 ///
-/// Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
-/// WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_port_release(port: weft_port) -> weft_status {
     check(|| if port == 0 { Ok(()) } else { PORTS.remove("port", port).map(|port| port.wake()) })
