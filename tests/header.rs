@@ -310,6 +310,15 @@ fn the_library_exports_the_functions_of_the_header_alone() {
     assert!(declared.iter().all(|name| name.starts_with("weft_")));
     let apart: Vec<_> = exported.symmetric_difference(&declared).collect();
     assert!(apart.is_empty(), "exported by the library or declared in the header, but not both: {apart:?}");
+    // What is promised, and nothing more, until the promise is extended.
+    let abi = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/abi/abi.txt")).unwrap();
+    let allowed = abi.lines().filter_map(|line| line.strip_prefix("function ")?.split('(').next());
+    let allowed: BTreeSet<_> = allowed.collect();
+    let apart: Vec<_> = allowed.symmetric_difference(&declared).collect();
+    assert!(
+        apart.is_empty(),
+        "in tests/abi/abi.txt or declared, but not both: {apart:?}; refresh: WEFT_BLESS=1 cargo test --release --test abi"
+    );
 }
 
 #[test]
