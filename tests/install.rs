@@ -208,6 +208,12 @@ fn examine(library: &Path) -> Option<(u32, u32)> {
 #[test]
 fn the_shared_library_has_a_soname_and_symbol_versions() {
     let Some((major, minor)) = examine(&PREFIX.join(LIBDIR).join("libweft.so")) else { return };
+    // SAFETY: a constant of the C library.
+    let here = unsafe { std::ffi::CStr::from_ptr(libc::gnu_get_libc_version()) }.to_str().unwrap();
+    assert!(
+        Some(&(major, minor)) <= glibc(&format!("GLIBC_{here}")).first(),
+        "more than this machine's glibc {here}"
+    );
     println!("glibc {major}.{minor} or newer is needed by what this machine's compiler links");
 }
 

@@ -151,7 +151,7 @@ impl<'a> Maker<'a> {
             _ if name.ends_with("_ns") => self.pick(&[0, 1, 1000]),
             _ if name.ends_with("_count") => self.pick(&[0, 1, 2]),
             _ if kind.contains('8') || kind.contains("16") => self.pick(&[0, 1, 100]),
-            _ if wrong => self.pick(&[0, 3, 9, 77, u64::from(u32::MAX), u64::MAX]),
+            _ if wrong => self.pick(&[0, 3, 9, 77, 1 << 20, u64::MAX]),
             _ => self.pick(&[0, 0, 1, 2, 8, 64, self.api.version()]),
         }
     }

@@ -6,6 +6,7 @@ mod library;
 
 use arguments::{Maker, World};
 use library::{Api, Function, LINES, Library};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
@@ -70,6 +71,8 @@ fn the_fixed_lines_say_what_can_be() {
 struct Answers {
     seen: BTreeMap<String, BTreeSet<i32>>,
     wrong: BTreeSet<String>,
+    /// "function: parameter" where NULL was taken.
+    taken: BTreeSet<String>,
     calls: usize,
 }
 
@@ -85,6 +88,9 @@ impl Answers {
             let arguments = maker.arguments(&function, &world, round % 2 == 0);
             let answer = maker.library.call(function.name(), &arguments);
             maker.release(&function, &arguments, answer);
+            if answer == 0 {
+                self.nulls(&function, &arguments);
+            }
             self.calls += 1;
             if function.gives_status() {
                 self.seen.entry(function.name().into()).or_default().insert(answer);
@@ -94,6 +100,35 @@ impl Answers {
                 }
             }
         }
+    }
+}
+
+impl Answers {
+    /// Notes which NULLs a call has taken; only those may be that are said to.
+    fn nulls(&mut self, function: &Function, arguments: &[u64]) {
+        let value = |name: &Value| {
+            function.parameters().iter().position(|row| row["name"] == *name).map(|at| arguments[at])
+        };
+        for (row, _) in function.parameters().iter().zip(arguments).filter(|pair| *pair.1 == 0) {
+            let place = format!("{}: {}", function.name(), row["name"]);
+            // With a length of 0 there is nothing to point to.
+            if row["nullable"] == false && value(&row["length"]) != Some(0) {
+                self.wrong.insert(format!("{place} was NULL and taken; say that it may be NULL"));
+            }
+            self.taken.insert(place);
+        }
+    }
+
+    /// Parameters that may be NULL by the description, and never were where the function succeeded.
+    fn untaken(&self, api: &Api) -> Vec<String> {
+        let succeeds =
+            |function: &Function| self.seen.get(function.name()).is_some_and(|seen| seen.contains(&0));
+        let nullable = |function: Function| {
+            let rows = function.parameters().iter().filter(|row| row["nullable"] == true);
+            rows.map(|row| format!("{}: {}", function.name(), row["name"])).collect::<Vec<_>>()
+        };
+        let all = api.functions().filter(succeeds).flat_map(nullable);
+        all.filter(|place| !self.taken.contains(place)).collect()
     }
 }
 
@@ -109,8 +144,10 @@ fn no_call_answers_with_a_status_that_is_not_listed() {
     let mut answers = Answers::default();
     let shuts_down = |function: &Function| function.name() == "weft_shutdown";
     for function in api.functions().filter(|function| !shuts_down(function)) {
-        answers.call(&mut maker, function, 1000, |answer| lists(&api, &function, answer));
+        answers.call(&mut maker, function, 400, |answer| lists(&api, &function, answer));
     }
+    let untaken = answers.untaken(&api);
+    assert!(untaken.is_empty(), "said to take NULL, but never did: {untaken:#?}");
     in_a_callback(&api, &library, &mut answers);
     in_a_child(&api, &library);
     assert_eq!(library.call("weft_shutdown", &[u64::MAX]), 0);

@@ -15,7 +15,8 @@ pub const SONAME: &str = concat!("libweft.so.", env!("CARGO_PKG_VERSION_MAJOR"))
 
 /// Files below the folder of the libraries `libdir`, itself below the prefix.
 pub fn texts(libdir: &str) -> [(&'static str, String); 3] {
-    let up = "../".repeat(libdir.split('/').filter(|part| !part.is_empty()).count());
+    let folders = libdir.split('/').filter(|part| !part.is_empty());
+    let up = folders.map(|_| "..").collect::<Vec<_>>().join("/");
     let fill = |text: &str| {
         let text = text.replace("@VERSION@", env!("CARGO_PKG_VERSION")).replace("@SONAME@", SONAME);
         text.replace("@MAJOR@", env!("CARGO_PKG_VERSION_MAJOR"))
