@@ -12,7 +12,12 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 fn main() {
-    println!("cargo:rerun-if-changed=src");
+    // The programs in src/bin are no part of the header.
+    for entry in
+        fs::read_dir("src").expect("src can be read").flatten().filter(|entry| entry.file_name() != "bin")
+    {
+        println!("cargo:rerun-if-changed={}", entry.path().display());
+    }
     println!("cargo:rerun-if-changed=cbindgen.toml");
     if env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
         println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libweft.so.1");

@@ -170,6 +170,15 @@ fn glibc(symbols: &str) -> BTreeSet<(u32, u32)> {
         .collect()
 }
 
+/// Loads an installed library by its description, in a process that has nothing of ours, and computes.
+fn loads(prefix: &Path, libdir: &str) {
+    let (script, library) =
+        (Path::new(ROOT).join("tests/python/binding.py"), prefix.join(libdir).join("libweft.so.1"));
+    let description = prefix.join("include/weft_api.json");
+    let Some(output) = run(Command::new("python3").args([&script, &description, &library])) else { return };
+    assert!(succeeded("binding.py", &output).contains(" functions"));
+}
+
 /// What must hold of the shared library, whoever linked it; `None` where readelf is missing.
 fn examine(library: &Path) -> Option<(u32, u32)> {
     let dynamic = inspect("readelf", &["-dW"], library)?;
@@ -206,6 +215,11 @@ fn examine(library: &Path) -> Option<(u32, u32)> {
 }
 
 #[test]
+fn the_shared_library_loads_by_itself() {
+    loads(&PREFIX, LIBDIR);
+}
+
+#[test]
 fn the_shared_library_has_a_soname_and_symbol_versions() {
     let Some((major, minor)) = examine(&PREFIX.join(LIBDIR).join("libweft.so")) else { return };
     // SAFETY: a constant of the C library.
@@ -228,12 +242,14 @@ fn an_older_c_library_can_be_aimed_at() {
         return;
     }
     let prefix = folder("older");
-    let compiler = format!("{} -m ziglang cc -target {}-linux-gnu.2.31", python.display(), env::consts::ARCH);
+    let compiler =
+        format!("{} -m ziglang cc -target {}-linux-gnu.2.31 -lunwind", python.display(), env::consts::ARCH);
     let mut command = Command::new(env!("CARGO_BIN_EXE_weft-install"));
     command.env("CC", compiler).arg("--prefix").arg(&prefix);
     succeeded("weft-install with ziglang", &command.output().unwrap());
     let Some(floor) = examine(&prefix.join("lib/libweft.so")) else { return };
     assert!(floor <= (2, 31), "needs glibc {floor:?}");
+    loads(&prefix, "lib");
     let lib = prefix.join("lib");
     let flags = format!("-I{} -L{} -lweft", prefix.join("include").display(), lib.display());
     assert_eq!(prints(&compile("old", &flags), lib.to_str().unwrap()), SUMS);

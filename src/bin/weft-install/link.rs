@@ -24,7 +24,7 @@ pub fn shared(archive: &Path) -> Result<Vec<u8>, String> {
         .arg("-Wl,--no-whole-archive");
     command.arg(format!("-Wl,-soname,{SONAME}")).arg(format!("-Wl,--version-script={}", script.display()));
     command.args([
-        "-Wl,-z,nodelete,-z,relro,-z,now,-z,noexecstack",
+        "-Wl,-z,nodelete,-z,relro,-z,now,-z,noexecstack,-z,defs",
         "-Wl,--gc-sections,--strip-debug,--as-needed",
     ]);
     command.args(["-lpthread", "-ldl", "-lm", "-o"]).arg(&output);
