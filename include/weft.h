@@ -35,6 +35,11 @@
 #define WEFT_ABI_VERSION 65536
 
 /**
+ * weft_port_desc: a thread of the library's dispatches the port.
+ */
+#define WEFT_PORT_THREAD 1
+
+/**
  * Neither high nor low.
  */
 #define WEFT_PRIORITY_NORMAL 0
@@ -1056,6 +1061,12 @@ typedef struct weft_completion {
 typedef void (*weft_complete_fn)(uint64_t user, const struct weft_completion *completion);
 
 /**
+ * A function of the caller's, to be called once with its own number when the library is done with what it was given
+ * for. It must not throw.
+ */
+typedef void (*weft_finalize_fn)(uint64_t user_data);
+
+/**
  * Options of a submission; NULL means all defaults.
  */
 typedef struct weft_submit {
@@ -1072,7 +1083,9 @@ typedef struct weft_submit {
    */
   uint64_t user_data;
   /**
-   * How long to wait for room when the queue is full; 0 answers WEFT_WOULD_BLOCK at once.
+   * How long to wait for room when the queue or the port is full; 0 answers WEFT_WOULD_BLOCK at once, and so does every
+   * submission inside a callback or a finalizer. A signal handler that runs meanwhile ends the wait with
+   * WEFT_INTERRUPTED, and nothing was accepted.
    */
   uint64_t timeout_ns;
   /**
@@ -1088,17 +1101,28 @@ typedef struct weft_submit {
    */
   uint32_t reserved;
   /**
-   * The port that takes the completion; 0 for none. A full port answers WEFT_WOULD_BLOCK.
+   * The port that takes the completion; 0 for none. As long as its completions, pending or not taken yet, are as many
+   * as its capacity it is full.
    */
   weft_port port;
   /**
-   * Called by weft_port_dispatch with user_data and the record. Needs a port. NULL for none.
+   * Called with user_data and the record, by weft_port_dispatch or by the port's own thread, which may be before the
+   * submission returns, but not before it has written the request's handle to *out. Needs a port, and a port
+   * with WEFT_PORT_THREAD needs it. NULL for none.
    */
   weft_complete_fn callback;
   /**
    * Nanoseconds from now after which the request ends with WEFT_ERROR_DEADLINE_EXCEEDED; 0 for never.
    */
   uint64_t deadline_ns;
+  /**
+   * Called with user_data exactly once if the request is accepted, never if it is refused: after its callback returned
+   * and on the same thread; or, on a thread of the library's, when no callback will ever be called: there is no port and
+   * the request is complete, its record was taken by weft_port_poll or weft_port_wait, or the port was released. Never
+   * inside a submission, a cancel or a release. It must be brief, for all others wait for it, and may call what a
+   * callback may. NULL for none.
+   */
+  weft_finalize_fn finalizer;
 } weft_submit;
 
 /**
@@ -1593,6 +1617,25 @@ typedef struct weft_port_desc {
    * How many requests may be pending or wait to be taken, 1048576 at most; 0 means 4096.
    */
   uint32_t capacity;
+  /**
+   * WEFT_PORT_THREAD: the port has a thread of its own, with every signal blocked, that calls the callback of each
+   * completion, one after the other and as soon as it comes. Every request for such a port needs a callback, and
+   * nobody else may poll, wait for or dispatch it. 0: the caller takes the completions.
+   */
+  uint32_t flags;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * The caller's own number, for finalizer.
+   */
+  uint64_t user_data;
+  /**
+   * Called once with user_data on a thread of the library's, when the port is released, none of its callbacks runs or
+   * will ever run again, and the finalizers of its requests have been called. It must be brief. NULL for none.
+   */
+  weft_finalize_fn finalizer;
 } weft_port_desc;
 
 /**
@@ -1641,6 +1684,45 @@ typedef struct weft_queue_info {
 } weft_queue_info;
 
 /**
+ * What `weft_request_error_info_get` tells of a request that is complete.
+ */
+typedef struct weft_error_info {
+  /**
+   * sizeof(weft_error_info), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * WEFT_OK, or why the request failed.
+   */
+  weft_status status;
+  /**
+   * The code of the device, driver or library behind the failure; 0 for none.
+   */
+  int64_t native_code;
+  /**
+   * Which operation the request was, a WEFT_OP constant.
+   */
+  uint32_t op;
+  /**
+   * Which operation the root cause was, a WEFT_OP constant; 0 without one.
+   */
+  uint32_t root_op;
+  /**
+   * With WEFT_ERROR_DEPENDENCY_FAILED: the handle (released or not) of the request whose own failure was the first
+   * cause, however long the chain of requests between. 0 when the request failed by itself or did not fail.
+   */
+  weft_request root_request;
+  /**
+   * What the root cause ended with; WEFT_OK without one.
+   */
+  weft_status root_status;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} weft_error_info;
+
+/**
  * Success.
  */
 #define WEFT_OK 0
@@ -1656,7 +1738,7 @@ typedef struct weft_queue_info {
 #define WEFT_TIMEOUT 2
 
 /**
- * The queue is full; nothing was accepted.
+ * The queue or the port is full; nothing was accepted.
  */
 #define WEFT_WOULD_BLOCK 3
 
@@ -1669,6 +1751,11 @@ typedef struct weft_queue_info {
  * A cancel found the request begun: it goes on.
  */
 #define WEFT_TOO_LATE 5
+
+/**
+ * A signal handler ran in the waiting thread before the condition held; nothing else changed. Wait again.
+ */
+#define WEFT_INTERRUPTED 6
 
 /**
  * An argument is null, out of range, misaligned, or contradicts another.
@@ -1751,7 +1838,7 @@ typedef struct weft_queue_info {
 #define WEFT_ERROR_INTERNAL (-16)
 
 /**
- * The call is not allowed in a completion's callback, where it could wait for itself.
+ * The call is not allowed in a callback or a finalizer, where it could wait for itself.
  */
 #define WEFT_ERROR_IN_CALLBACK (-17)
 
@@ -1887,12 +1974,14 @@ const char *weft_status_name(weft_status status);
 const char *weft_last_error(void);
 
 /**
- * Accepts no more work from here on, and waits until all that was accepted, by released queues too, is complete, `timeout_ns` at the most. For
- * the end of a program or before it unloads what its callbacks use; releases go on working, and it may be called again.
+ * Accepts no more work from here on, and waits, `timeout_ns` at the most, until all that was accepted, by released
+ * queues too, is complete, and the library's own threads have made every call of a callback and a finalizer that they
+ * have to make. For the end of a program or before it unloads what its callbacks use; releases and weft_port_dispatch go
+ * on working, and it may be called again.
  *
- * Thread safety: any thread. Blocks: yes. Returns: WEFT_OK; WEFT_TIMEOUT: work is still in flight; WEFT_ERROR_IN_CALLBACK;
- * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED.
- * Since: 1.0.
+ * Thread safety: any thread. Blocks: yes. Returns: WEFT_OK; WEFT_TIMEOUT: work is still in flight; WEFT_INTERRUPTED: a
+ * signal handler ran, and work is still in flight; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_FORKED. Since: 1.0.
  */
 weft_status weft_shutdown(uint64_t timeout_ns);
 
@@ -2106,30 +2195,35 @@ weft_status weft_cast(weft_queue queue,
  * Creates a port. Requests of any queue of any context whose weft_submit names it post their completions there;
  * `context` is the one that the port belongs to. `options` may be NULL.
  *
- * Thread safety: any thread. Blocks: no. Ownership: release the port with weft_port_release. Returns: WEFT_OK;
- * WEFT_ERROR_INVALID_ARGUMENT (options, port is NULL); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
- * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread. Blocks: no. Ownership: release the port with weft_port_release; a call that fails does not
+ * call the finalizer. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (options, port is NULL); WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY (also: no more threads); WEFT_ERROR_FORKED. Since: 1.0.
  *
  * Memory: `options` is NULL or a struct of its struct_size, `port` NULL or valid for one write.
  */
 weft_status weft_port_create(weft_context context, const struct weft_port_desc *options, weft_port *port);
 
 /**
- * Takes up to `capacity` completions that wait, oldest first, into `completions`; `*count` becomes how many.
+ * Takes up to `capacity` completions that wait, oldest first, into `completions`; `*count` becomes how many. Their
+ * callbacks are not called; finalizers of theirs are, by a thread of the library's, perhaps before this call returns.
  *
  * Thread safety: any thread, several at once. Blocks: no. Returns: WEFT_OK (also when there are none);
- * WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+ * WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
  *
  * Memory: `completions` is valid for `capacity` writes, `count` NULL or valid for one write.
  */
-weft_status weft_port_poll(weft_port port, struct weft_completion *completions, uint32_t capacity, uint32_t *count);
+weft_status weft_port_poll(weft_port port,
+                           struct weft_completion *completions,
+                           uint32_t capacity,
+                           uint32_t *count);
 
 /**
  * As weft_port_poll, but waits up to `timeout_ns` for the first completion. weft_port_wake ends the wait early.
  *
- * Thread safety: any thread, several at once. Blocks: yes. Returns: WEFT_OK (*count may be 0 after a wake);
- * WEFT_TIMEOUT; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK;
- * WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread, several at once. Blocks: yes. Returns: WEFT_OK (*count may be 0: after a wake or a release of
+ * the port, or when another thread took what came); WEFT_TIMEOUT; WEFT_INTERRUPTED: a signal handler ran first (wait
+ * again); WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED. Since: 1.0.
  *
  * Memory: `completions` is valid for `capacity` writes, `count` NULL or valid for one write.
  */
@@ -2140,13 +2234,15 @@ weft_status weft_port_wait(weft_port port,
                            uint32_t *count);
 
 /**
- * Takes up to `most` completions that wait (0: all that wait now) and calls their callbacks on this thread; those
- * without one are only taken. `*count`, unless NULL, becomes how many were taken. A callback may submit, poll, cancel and
- * release, but not wait, drain or dispatch; it must not throw.
+ * Takes up to `most` completions that wait (0: all that wait now) and calls their callbacks on this thread, each
+ * followed by its request's finalizer; those without a callback are only taken. `*count`, unless NULL, becomes how many
+ * were taken. No lock is held: a callback may submit, poll, cancel and release, its own port too; it must not throw. What
+ * could wait for it (weft_request_wait, weft_port_wait, weft_queue_drain, weft_port_dispatch, weft_shutdown) answers
+ * WEFT_ERROR_IN_CALLBACK there, and a submission answers WEFT_WOULD_BLOCK at once whatever its timeout_ns.
  *
  * Thread safety: any thread, several at once. Blocks: as long as the callbacks do. Returns: WEFT_OK;
- * WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK;
- * WEFT_ERROR_FORKED. Since: 1.0.
+ * WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+ * WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED. Since: 1.0.
  *
  * Memory: `count` is NULL or valid for one write; the callbacks keep their promise.
  */
@@ -2156,10 +2252,11 @@ weft_status weft_port_dispatch(weft_port port,
 
 /**
  * Gives an eventfd that is readable while completions wait, for poll, epoll, libuv, asyncio and the like. Do not read
- * or close it: taking the last completion clears it. It lives as long as the port.
+ * or close it: taking the last completion clears it. weft_port_release closes it.
  *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY (no more descriptors); WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (also: a port with
+ * WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY (no more descriptors);
+ * WEFT_ERROR_FORKED. Since: 1.0.
  *
  * Memory: `fd` is NULL or valid for one write.
  */
@@ -2182,7 +2279,9 @@ weft_status weft_port_arm(weft_port port);
 weft_status weft_port_wake(weft_port port);
 
 /**
- * Gives up a port. Requests in flight that name it still complete, and their records are dropped with it. 0 is allowed.
+ * Gives up a port. Requests in flight that name it still complete. Completions that nobody has taken are dropped with
+ * it: their callbacks are never called, their finalizers are. A port with WEFT_PORT_THREAD first delivers all that it
+ * accepted. Waits on it end. Allowed everywhere, in a callback of its own too. 0 is allowed.
  *
  * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
  * WEFT_ERROR_FORKED. Since: 1.0.
@@ -2214,10 +2313,10 @@ weft_status weft_queue_info_get(weft_queue queue, struct weft_queue_info *info);
 /**
  * Waits until every request that the queue accepted before this call is complete, `timeout_ns` at the most.
  *
- * Thread safety: any thread. Blocks: yes; with 0 it only looks. Returns: WEFT_OK; WEFT_TIMEOUT; or the status of the
- * first request that failed since the last drain and was submitted without a place for its handle (weft_last_error
- * has its sentence); WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED.
- * Since: 1.0.
+ * Thread safety: any thread. Blocks: yes; with 0 it only looks. Returns: WEFT_OK; WEFT_TIMEOUT; WEFT_INTERRUPTED: a
+ * signal handler ran first (wait again); or the status of the first request that failed since the last drain and was
+ * submitted without a place for its handle (weft_last_error has its sentence); WEFT_ERROR_INVALID_ARGUMENT;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED. Since: 1.0.
  */
 weft_status weft_queue_drain(weft_queue queue, uint64_t timeout_ns);
 
@@ -2231,13 +2330,15 @@ weft_status weft_queue_release(weft_queue queue);
 
 /**
  * Waits until all (WEFT_WAIT_ALL) or at least one (WEFT_WAIT_ANY) of `count` requests are complete, `timeout_ns` from
- * now at the most (WEFT_FOREVER never ends, 0 only looks). `*index`, unless NULL, becomes the place in the array of the
+ * now at the most (WEFT_FOREVER never ends, 0 only looks). A request that is complete has its record at its port too. A
+ * signal handler that runs in the waiting thread ends the wait, as EINTR ends a system call; one installed with
+ * SA_RESTART does not end a wait without a time-out. `*index`, unless NULL, becomes the place in the array of the
  * request that the status speaks of: the first failed one, else (ANY) the first complete one, else 0.
  *
  * Thread safety: any thread, several at once. Blocks: yes. Returns: WEFT_OK when the condition holds and no complete
- * request that it looked at failed (no requests: at once); WEFT_TIMEOUT; the status of the request that failed, with its
- * sentence in weft_last_error; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
- * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED. Since: 1.0.
+ * request that it looked at failed (no requests: at once); WEFT_TIMEOUT; WEFT_INTERRUPTED (wait again); the status of the
+ * request that failed, with its sentence in weft_last_error; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED. Since: 1.0.
  *
  * Memory: `requests` is NULL or valid for `count` reads, `index` NULL or valid for one write.
  */
@@ -2276,6 +2377,17 @@ weft_status weft_request_completion(weft_request request, struct weft_completion
  * Memory: `buffer` is NULL or valid for `capacity` writes, `needed` NULL or valid for one write.
  */
 weft_status weft_request_error(weft_request request, char *buffer, size_t capacity, size_t *needed);
+
+/**
+ * Tells why a request failed, in numbers. The caller sets info->struct_size.
+ *
+ * Thread safety: any thread. Blocks: no. Returns: WEFT_OK (also when it did not fail: info->status is WEFT_OK then);
+ * WEFT_NOT_READY while it is pending (*info is left alone); WEFT_ERROR_INVALID_ARGUMENT (info is NULL, struct_size);
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+ *
+ * Memory: `info` is NULL or points to a weft_error_info of info->struct_size bytes.
+ */
+weft_status weft_request_error_info_get(weft_request request, struct weft_error_info *info);
 
 /**
  * Cancels a request that has not begun. Its completion still comes, once, and says what happened.

@@ -74,6 +74,8 @@ namespace detail {
 inline const char *sentence_of(weft_status status) noexcept {
     if (status == WEFT_WOULD_BLOCK)
         return "the queue or the port is full; give a time to wait for room, or take completions";
+    if (status == WEFT_INTERRUPTED)
+        return "a signal handler ran while the call waited for room; nothing was accepted";
     return status < 0 ? weft_last_error() : "";
 }
 
@@ -161,6 +163,27 @@ inline uint64_t ns(nanoseconds time) noexcept {
     return time == forever ? WEFT_FOREVER : time.count() < 0 ? 0 : static_cast<uint64_t>(time.count());
 }
 
+/* As in the standard library, a signal handler that runs meanwhile does not end a wait: it goes on for what is left. */
+template <class Wait> weft_status patiently(nanoseconds timeout, Wait wait) {
+    const auto start = std::chrono::steady_clock::now();
+    nanoseconds left = timeout;
+    for (;;) {
+        const weft_status status = check(wait(left));
+        if (status != WEFT_INTERRUPTED)
+            return status;
+        if (timeout != forever)
+            left = std::max(nanoseconds::zero(), timeout - nanoseconds(std::chrono::steady_clock::now() - start));
+    }
+}
+
+/* The request of an attempt to submit, which is made again when a signal handler ended its wait for room. */
+template <class Attempt> auto submitted(Attempt attempt) {
+    auto answer = attempt();
+    while (answer.status() == WEFT_INTERRUPTED)
+        answer = attempt();
+    return std::move(answer).value();
+}
+
 /* Calls create(&handle) and makes an owner of what it gives. */
 template <class Owner, class Create> result<Owner> created(Create create) {
     uint64_t handle = 0;
@@ -241,7 +264,7 @@ inline std::vector<weft_device_info> devices() {
 
 /* Accepts no more work from here on, and waits for all that was. False: the time ran out first. */
 inline weft_status try_shutdown(nanoseconds timeout = forever) noexcept { return weft_shutdown(detail::ns(timeout)); }
-inline bool shutdown(nanoseconds timeout = forever) { return check(try_shutdown(timeout)) == WEFT_OK; }
+inline bool shutdown(nanoseconds timeout = forever) { return detail::patiently(timeout, try_shutdown) == WEFT_OK; }
 
 /* ---- Tensors ---- */
 
@@ -325,7 +348,8 @@ public:
     weft_tensor tensor(uint32_t dtype, std::initializer_list<int64_t> dims, std::initializer_list<int64_t> strides = {},
                        uint64_t offset = 0) const {
         if (dims.size() > WEFT_MAX_RANK || (strides.size() != 0 && strides.size() != dims.size()))
-            detail::raise(WEFT_ERROR_INVALID_ARGUMENT, "weft::buffer::tensor: expected at most 8 dims, and a stride for each or none");
+            detail::raise(WEFT_ERROR_INVALID_ARGUMENT,
+                          "weft::buffer::tensor: expected at most 8 dims, and a stride for each or none");
         weft_tensor view{};
         view.buffer = get(), view.offset = offset, view.dtype = dtype, view.rank = static_cast<uint32_t>(dims.size());
         std::copy(dims.begin(), dims.end(), view.dims);
@@ -333,7 +357,8 @@ public:
         return view;
     }
     template <class T>
-    weft_tensor tensor(std::initializer_list<int64_t> dims, std::initializer_list<int64_t> strides = {}, uint64_t offset = 0) const {
+    weft_tensor tensor(std::initializer_list<int64_t> dims, std::initializer_list<int64_t> strides = {},
+                       uint64_t offset = 0) const {
         return tensor(dtype_of<T>(), dims, strides, offset);
     }
 };
@@ -406,7 +431,9 @@ public:
     request() noexcept = default;
 
     /* Until it is complete; throws if it failed. False: it is still pending, the time ran out first. */
-    bool wait(nanoseconds timeout = forever) const { return check(try_wait(timeout)) == WEFT_OK; }
+    bool wait(nanoseconds timeout = forever) const {
+        return detail::patiently(timeout, [this](nanoseconds time) { return try_wait(time); }) == WEFT_OK;
+    }
     weft_status try_wait(nanoseconds timeout = forever) const noexcept {
         const weft_request handle = get();
         return weft_request_wait(&handle, 1, WEFT_WAIT_ALL, detail::ns(timeout), nullptr);
@@ -429,6 +456,17 @@ public:
             return failure(status);
         return record;
     }
+    /* Why it failed, in numbers, with the root cause of a chain of failures; throws WEFT_NOT_READY while it is pending. */
+    weft_error_info error_info() const { return try_error_info().value(); }
+    result<weft_error_info> try_error_info() const noexcept {
+        auto info = make<weft_error_info>();
+        const weft_status status = weft_request_error_info_get(get(), &info);
+        if (status == WEFT_NOT_READY)
+            return failure(status, "the request is still pending");
+        if (status != WEFT_OK)
+            return failure(status);
+        return info;
+    }
     /* The sentence of a failure; empty otherwise. */
     std::string sentence() const {
         std::size_t needed = 0;
@@ -441,27 +479,36 @@ public:
 };
 
 namespace detail {
-template <class Requests> weft_status wait_for(const Requests &requests, uint32_t mode, nanoseconds timeout, uint32_t *index) {
-    std::vector<weft_request> handles;
+template <class Requests> std::vector<weft_request> handles(const Requests &requests) {
+    std::vector<weft_request> all;
     for (const auto &one : requests)
-        handles.push_back(one.get());
-    return weft_request_wait(handles.data(), static_cast<uint32_t>(handles.size()), mode, ns(timeout), index);
+        all.push_back(one.get());
+    return all;
+}
+inline weft_status wait_for(const std::vector<weft_request> &all, uint32_t mode, nanoseconds timeout, uint32_t *index) noexcept {
+    return weft_request_wait(all.data(), static_cast<uint32_t>(all.size()), mode, ns(timeout), index);
 }
 } // namespace detail
 
 /* Waits for all requests of a container. Throws if one failed; false: the time ran out first. */
 template <class Requests> bool wait_all(const Requests &requests, nanoseconds timeout = forever) {
-    return check(detail::wait_for(requests, WEFT_WAIT_ALL, timeout, nullptr)) == WEFT_OK;
+    const std::vector<weft_request> all = detail::handles(requests);
+    const auto wait = [&](nanoseconds time) { return detail::wait_for(all, WEFT_WAIT_ALL, time, nullptr); };
+    return detail::patiently(timeout, wait) == WEFT_OK;
 }
 /* Waits for any request of a container: its place, or nothing when the time ran out. Throws if one that is complete
  * failed; `failed`, unless null, becomes its place. */
 template <class Requests>
 std::optional<uint32_t> wait_any(const Requests &requests, nanoseconds timeout = forever, uint32_t *failed = nullptr) {
+    const std::vector<weft_request> all = detail::handles(requests);
     uint32_t index = 0;
-    const weft_status status = detail::wait_for(requests, WEFT_WAIT_ANY, timeout, &index);
-    if (status < 0 && failed)
-        *failed = index;
-    if (check(status) != WEFT_OK || std::begin(requests) == std::end(requests))
+    const auto wait = [&](nanoseconds time) {
+        const weft_status status = detail::wait_for(all, WEFT_WAIT_ANY, time, &index);
+        if (status < 0 && failed)
+            *failed = index;
+        return status;
+    };
+    if (detail::patiently(timeout, wait) != WEFT_OK || all.empty())
         return std::nullopt;
     return index;
 }
@@ -663,16 +710,23 @@ template <class Submit> class awaitable;
  *
  * A `submit` below is a function that takes options, submits one request with them, and returns it (or a
  * result<request>): [&](const weft_submit *how) { return queue.matmul(desc, how); }. It throws only if nothing was
- * accepted. What waits when the port goes is destroyed without being called. */
+ * accepted. Functions may throw, wait and dispatch; what waits when the port goes is destroyed without being called. On a
+ * port's own thread (WEFT_PORT_THREAD) they may not wait, an exception stays until rethrow(), and all that was accepted is
+ * called even when the port goes. */
 class port {
 public:
     port() noexcept = default;
     explicit port(weft_port handle) : handle_(handle) { pending_ = std::make_shared<detail::pending>(); }
-    explicit port(const context &on, uint32_t capacity = 0) : port(try_create(on, capacity).value()) {}
-    static result<port> try_create(const context &on, uint32_t capacity = 0) {
+    /* With WEFT_PORT_THREAD a thread of the library's calls the functions: nobody dispatches. */
+    explicit port(const context &on, uint32_t capacity = 0, uint32_t flags = 0)
+        : port(try_create(on, capacity, flags).value()) {}
+    static result<port> try_create(const context &on, uint32_t capacity = 0, uint32_t flags = 0) {
         auto wanted = make<weft_port_desc>();
-        wanted.capacity = capacity;
-        return detail::created<port>([&](uint64_t *out) { return weft_port_create(on.get(), &wanted, out); });
+        wanted.capacity = capacity, wanted.flags = flags;
+        auto made = detail::created<port>([&](uint64_t *out) { return weft_port_create(on.get(), &wanted, out); });
+        if (made)
+            made->threaded_ = (flags & static_cast<uint32_t>(WEFT_PORT_THREAD)) != 0;
+        return made;
     }
     port(port &&) noexcept = default;
     port &operator=(port &&other) noexcept {
@@ -680,6 +734,7 @@ public:
             reset();
             pending_ = std::move(other.pending_);
             handle_ = std::move(other.handle_);
+            threaded_ = other.threaded_;
         }
         return *this;
     }
@@ -694,7 +749,8 @@ public:
     }
     void reset() noexcept {
         handle_.reset();
-        if (const auto waiting = std::exchange(pending_, nullptr))
+        /* A port's own thread still calls what was accepted, and that destroys it. */
+        if (const auto waiting = std::exchange(pending_, nullptr); waiting && !threaded_)
             waiting->drop();
     }
 
@@ -725,7 +781,7 @@ public:
     std::vector<weft_completion> wait(nanoseconds timeout = forever, uint32_t most = 64) const {
         std::vector<weft_completion> records(most);
         uint32_t count = 0;
-        check(try_wait(records.data(), most, timeout, count));
+        detail::patiently(timeout, [&](nanoseconds time) { return try_wait(records.data(), most, time, count); });
         return records.resize(count), records;
     }
     weft_status try_wait(weft_completion *records, uint32_t capacity, nanoseconds timeout, uint32_t &count) const noexcept {
@@ -768,8 +824,9 @@ public:
     /* The completion calls `function(record)` in dispatch. Returns what submit did. `how` has more options. */
     template <class Submit, class Function>
     auto then(Submit submit, Function function, const weft_submit *how = nullptr) const -> decltype(submit(how)) {
-        if (!pending_)
-            detail::raise(WEFT_ERROR_INVALID_ARGUMENT, "weft::port: a completion is to call a function, but the port is empty");
+        if (!pending_ || (how && (how->callback || how->finalizer)))
+            detail::raise(WEFT_ERROR_INVALID_ARGUMENT,
+                          "weft::port: what calls a function needs a port, and options without a callback or finalizer");
         auto *raw = new detail::function_closure<Function>(std::move(function));
         raw->home = pending_;
         pending_->add(*raw);
@@ -815,6 +872,7 @@ private:
     }
     std::shared_ptr<detail::pending> pending_;
     detail::owner<weft_port_release> handle_;
+    bool threaded_ = false;
 };
 
 inline options &options::to(const port &where) noexcept { return raw_.port = where.get(), *this; }
@@ -842,15 +900,19 @@ public:
     }
     /* Until all that was accepted is complete; throws the first failure of a request without a handle. False: the time ran
      * out first. */
-    bool drain(nanoseconds timeout = forever) const { return check(try_drain(timeout)) == WEFT_OK; }
+    bool drain(nanoseconds timeout = forever) const {
+        return detail::patiently(timeout, [this](nanoseconds time) { return try_drain(time); }) == WEFT_OK;
+    }
     weft_status try_drain(nanoseconds timeout = forever) const noexcept { return weft_queue_drain(get(), detail::ns(timeout)); }
 
     /* `from` must stay as it is until the request completes, unless options say copy_host. */
     request write(const buffer &to, uint64_t offset, const void *from, uint64_t size, how_t how = nullptr) const {
-        return try_write(to, offset, from, size, how).value();
+        return detail::submitted([&] { return try_write(to, offset, from, size, how); });
     }
-    result<request> try_write(const buffer &to, uint64_t offset, const void *from, uint64_t size, how_t how = nullptr) const noexcept {
-        return detail::created<request>([&](uint64_t *out) { return weft_write(get(), to.get(), offset, from, size, how, out); });
+    result<request> try_write(const buffer &to, uint64_t offset, const void *from, uint64_t size,
+                              how_t how = nullptr) const noexcept {
+        return detail::created<request>(
+            [&](uint64_t *out) { return weft_write(get(), to.get(), offset, from, size, how, out); });
     }
     template <class T> request write(const buffer &to, const std::vector<T> &from, how_t how = nullptr) const {
         static_assert(std::is_trivially_copyable_v<T>, "only plain elements can be copied to a device");
@@ -861,10 +923,12 @@ public:
 
     /* `to` must stay where it is until the request completes. */
     request read(const buffer &from, uint64_t offset, void *to, uint64_t size, how_t how = nullptr) const {
-        return try_read(from, offset, to, size, how).value();
+        return detail::submitted([&] { return try_read(from, offset, to, size, how); });
     }
-    result<request> try_read(const buffer &from, uint64_t offset, void *to, uint64_t size, how_t how = nullptr) const noexcept {
-        return detail::created<request>([&](uint64_t *out) { return weft_read(get(), from.get(), offset, to, size, how, out); });
+    result<request> try_read(const buffer &from, uint64_t offset, void *to, uint64_t size,
+                             how_t how = nullptr) const noexcept {
+        return detail::created<request>(
+            [&](uint64_t *out) { return weft_read(get(), from.get(), offset, to, size, how, out); });
     }
     template <class T> request read(const buffer &from, std::vector<T> &to, how_t how = nullptr) const {
         static_assert(std::is_trivially_copyable_v<T>, "only plain elements can be copied from a device");
@@ -872,7 +936,7 @@ public:
     }
 
     request copy(const buffer &from, uint64_t at, const buffer &to, uint64_t offset, uint64_t size, how_t how = nullptr) const {
-        return try_copy(from, at, to, offset, size, how).value();
+        return detail::submitted([&] { return try_copy(from, at, to, offset, size, how); });
     }
     result<request> try_copy(const buffer &from, uint64_t at, const buffer &to, uint64_t offset, uint64_t size,
                              how_t how = nullptr) const noexcept {
@@ -882,7 +946,7 @@ public:
 
     /* `value`, of 1, 2, 4 or 8 bytes, over and over. */
     template <class T> request fill(const buffer &to, uint64_t offset, uint64_t size, T value, how_t how = nullptr) const {
-        return try_fill(to, offset, size, value, how).value();
+        return detail::submitted([&] { return try_fill(to, offset, size, value, how); });
     }
     template <class T>
     result<request> try_fill(const buffer &to, uint64_t offset, uint64_t size, T value, how_t how = nullptr) const noexcept {
@@ -895,41 +959,38 @@ public:
     }
 
     /* Completes when everything before it has. */
-    request barrier(how_t how = nullptr) const { return try_barrier(how).value(); }
+    request barrier(how_t how = nullptr) const { return detail::submitted([&] { return try_barrier(how); }); }
     result<request> try_barrier(how_t how = nullptr) const noexcept {
         return detail::created<request>([&](uint64_t *out) { return weft_barrier(get(), how, out); });
     }
 
-    request matmul(const weft_matmul_desc &desc, how_t how = nullptr) const { return try_matmul(desc, how).value(); }
-    result<request> try_matmul(const weft_matmul_desc &desc, how_t how = nullptr) const noexcept { return operation(weft_matmul, desc, how); }
-    request attention(const weft_attention_desc &desc, how_t how = nullptr) const { return try_attention(desc, how).value(); }
-    result<request> try_attention(const weft_attention_desc &desc, how_t how = nullptr) const noexcept { return operation(weft_attention, desc, how); }
-    request rms_norm(const weft_norm_desc &desc, how_t how = nullptr) const { return try_rms_norm(desc, how).value(); }
-    result<request> try_rms_norm(const weft_norm_desc &desc, how_t how = nullptr) const noexcept { return operation(weft_rms_norm, desc, how); }
-    request layer_norm(const weft_norm_desc &desc, how_t how = nullptr) const { return try_layer_norm(desc, how).value(); }
-    result<request> try_layer_norm(const weft_norm_desc &desc, how_t how = nullptr) const noexcept { return operation(weft_layer_norm, desc, how); }
-    request rope(const weft_rope_desc &desc, how_t how = nullptr) const { return try_rope(desc, how).value(); }
-    result<request> try_rope(const weft_rope_desc &desc, how_t how = nullptr) const noexcept { return operation(weft_rope, desc, how); }
-    request elementwise(const weft_elementwise_desc &desc, how_t how = nullptr) const { return try_elementwise(desc, how).value(); }
-    result<request> try_elementwise(const weft_elementwise_desc &desc, how_t how = nullptr) const noexcept { return operation(weft_elementwise, desc, how); }
-    request softmax(const weft_softmax_desc &desc, how_t how = nullptr) const { return try_softmax(desc, how).value(); }
-    result<request> try_softmax(const weft_softmax_desc &desc, how_t how = nullptr) const noexcept { return operation(weft_softmax, desc, how); }
-    request gather_rows(const weft_rows_desc &desc, how_t how = nullptr) const { return try_gather_rows(desc, how).value(); }
-    result<request> try_gather_rows(const weft_rows_desc &desc, how_t how = nullptr) const noexcept { return operation(weft_gather_rows, desc, how); }
-    request scatter_rows(const weft_rows_desc &desc, how_t how = nullptr) const { return try_scatter_rows(desc, how).value(); }
-    result<request> try_scatter_rows(const weft_rows_desc &desc, how_t how = nullptr) const noexcept { return operation(weft_scatter_rows, desc, how); }
-    request top_k(const weft_rank_desc &desc, how_t how = nullptr) const { return try_top_k(desc, how).value(); }
-    result<request> try_top_k(const weft_rank_desc &desc, how_t how = nullptr) const noexcept { return operation(weft_top_k, desc, how); }
-    request arg_reduce(const weft_rank_desc &desc, how_t how = nullptr) const { return try_arg_reduce(desc, how).value(); }
-    result<request> try_arg_reduce(const weft_rank_desc &desc, how_t how = nullptr) const noexcept { return operation(weft_arg_reduce, desc, how); }
-    request reduce(const weft_reduce_desc &desc, how_t how = nullptr) const { return try_reduce(desc, how).value(); }
-    result<request> try_reduce(const weft_reduce_desc &desc, how_t how = nullptr) const noexcept { return operation(weft_reduce, desc, how); }
-    request cast(const weft_cast_desc &desc, how_t how = nullptr) const { return try_cast(desc, how).value(); }
-    result<request> try_cast(const weft_cast_desc &desc, how_t how = nullptr) const noexcept { return operation(weft_cast, desc, how); }
+/* request name(desc, how), and result<request> try_name(desc, how). */
+#define WEFT_OPERATION(name, desc_type)                                                      \
+    request name(const desc_type &desc, how_t how = nullptr) const {                         \
+        return detail::submitted([&] { return try_##name(desc, how); });                     \
+    }                                                                                        \
+    result<request> try_##name(const desc_type &desc, how_t how = nullptr) const noexcept {  \
+        return operation(weft_##name, desc, how);                                            \
+    }
+    WEFT_OPERATION(matmul, weft_matmul_desc)
+    WEFT_OPERATION(attention, weft_attention_desc)
+    WEFT_OPERATION(rms_norm, weft_norm_desc)
+    WEFT_OPERATION(layer_norm, weft_norm_desc)
+    WEFT_OPERATION(rope, weft_rope_desc)
+    WEFT_OPERATION(elementwise, weft_elementwise_desc)
+    WEFT_OPERATION(softmax, weft_softmax_desc)
+    WEFT_OPERATION(gather_rows, weft_rows_desc)
+    WEFT_OPERATION(scatter_rows, weft_rows_desc)
+    WEFT_OPERATION(top_k, weft_rank_desc)
+    WEFT_OPERATION(arg_reduce, weft_rank_desc)
+    WEFT_OPERATION(reduce, weft_reduce_desc)
+    WEFT_OPERATION(cast, weft_cast_desc)
+#undef WEFT_OPERATION
 
 private:
     template <class Desc>
-    result<request> operation(weft_status (*f)(weft_queue, const Desc *, how_t, weft_request *), Desc desc, how_t how) const noexcept {
+    result<request> operation(weft_status (*f)(weft_queue, const Desc *, how_t, weft_request *), Desc desc,
+                              how_t how) const noexcept {
         desc.struct_size = static_cast<uint32_t>(sizeof desc);
         return detail::created<request>([&](uint64_t *out) { return f(get(), &desc, how, out); });
     }
@@ -981,7 +1042,8 @@ struct suspended {
 /* What port.async gives to co_await. A coroutine that is destroyed meanwhile is not resumed. */
 template <class Submit> class awaitable {
 public:
-    awaitable(const port &on, Submit submit) : port_(&on), submit_(std::move(submit)), shared_(std::make_shared<detail::suspended>()) {}
+    awaitable(const port &on, Submit submit)
+        : port_(&on), submit_(std::move(submit)), shared_(std::make_shared<detail::suspended>()) {}
     awaitable(const awaitable &) = delete;
     awaitable &operator=(const awaitable &) = delete;
     ~awaitable() { shared_->coroutine = nullptr; }

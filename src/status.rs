@@ -15,12 +15,14 @@ pub const WEFT_OK: weft_status = 0;
 pub const WEFT_NOT_READY: weft_status = 1;
 /// The time given ran out before the condition held; nothing else changed.
 pub const WEFT_TIMEOUT: weft_status = 2;
-/// The queue is full; nothing was accepted.
+/// The queue or the port is full; nothing was accepted.
 pub const WEFT_WOULD_BLOCK: weft_status = 3;
 /// A cancel found the request already complete.
 pub const WEFT_NOT_FOUND: weft_status = 4;
 /// A cancel found the request begun: it goes on.
 pub const WEFT_TOO_LATE: weft_status = 5;
+/// A signal handler ran in the waiting thread before the condition held; nothing else changed. Wait again.
+pub const WEFT_INTERRUPTED: weft_status = 6;
 /// An argument is null, out of range, misaligned, or contradicts another.
 pub const WEFT_ERROR_INVALID_ARGUMENT: weft_status = -1;
 /// A handle names an object that was released.
@@ -53,7 +55,7 @@ pub const WEFT_ERROR_FORKED: weft_status = -14;
 pub const WEFT_ERROR_ABI_MISMATCH: weft_status = -15;
 /// A defect of this library, stopped at its border. Please report it.
 pub const WEFT_ERROR_INTERNAL: weft_status = -16;
-/// The call is not allowed in a completion's callback, where it could wait for itself.
+/// The call is not allowed in a callback or a finalizer, where it could wait for itself.
 pub const WEFT_ERROR_IN_CALLBACK: weft_status = -17;
 /// The library was shut down: it accepts no more work.
 pub const WEFT_ERROR_SHUT_DOWN: weft_status = -18;
@@ -66,6 +68,7 @@ pub(crate) const STATUSES: &[(weft_status, &CStr)] = &[
     (WEFT_WOULD_BLOCK, c"WEFT_WOULD_BLOCK"),
     (WEFT_NOT_FOUND, c"WEFT_NOT_FOUND"),
     (WEFT_TOO_LATE, c"WEFT_TOO_LATE"),
+    (WEFT_INTERRUPTED, c"WEFT_INTERRUPTED"),
     (WEFT_ERROR_INVALID_ARGUMENT, c"WEFT_ERROR_INVALID_ARGUMENT"),
     (WEFT_ERROR_STALE_HANDLE, c"WEFT_ERROR_STALE_HANDLE"),
     (WEFT_ERROR_WRONG_KIND, c"WEFT_ERROR_WRONG_KIND"),
@@ -99,12 +102,14 @@ pub struct Error {
     pub status: weft_status,
     /// What was wrong: the argument, its value, and what was expected.
     pub message: String,
+    /// The code of the device, driver or library behind it; 0 for none.
+    pub native: i64,
 }
 
 impl Error {
     /// An error of this code.
     pub fn new(status: weft_status, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into(), native: 0 }
     }
 
     /// The answer to a panic inside the library.

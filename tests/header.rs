@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::{env, fs};
 use weft::api::library::weft_status_name;
-use weft::api::{buffer::*, context::*, port::*, queue::*, submit::*};
+use weft::api::{buffer::*, context::*, port::*, queue::*, request::*, submit::*};
 use weft::layout::weft_tensor;
 use weft::ops::softmax::weft_softmax_desc;
 use weft::ops::{
@@ -93,7 +93,7 @@ fn constants_and_types_carry_the_prefix() {
     let typedefs = GENERATED.lines().filter_map(|line| line.strip_prefix("typedef "));
     for words in typedefs {
         assert!(
-            words.split(' ').any(|word| word.starts_with("weft_")),
+            words.split(' ').any(|word| word.trim_start_matches("(*").starts_with("weft_")),
             "typedef {words}: a name without weft_"
         );
     }
@@ -101,7 +101,7 @@ fn constants_and_types_carry_the_prefix() {
 
 #[test]
 fn every_status_has_its_name() {
-    let statuses = ["WEFT_OK", "WEFT_NOT_READY", "WEFT_TIMEOUT", "WEFT_WOULD_BLOCK"];
+    let statuses = ["WEFT_OK", "WEFT_NOT_READY", "WEFT_TIMEOUT", "WEFT_WOULD_BLOCK", "WEFT_INTERRUPTED"];
     let is_status = |name: &str| statuses.contains(&name) || name.starts_with("WEFT_ERROR_");
     let rows: Vec<_> = defines().into_iter().filter(|row| is_status(row.0)).collect();
     assert!(rows.len() >= 20);
@@ -253,8 +253,12 @@ fn structs_lie_in_c_as_in_rust() {
         weft_queue_info { struct_size depth submitted completed }
         weft_submit {
             struct_size flags user_data timeout_ns after after_count reserved port callback deadline_ns
+            finalizer
         }
-        weft_port_desc { struct_size capacity }
+        weft_port_desc { struct_size capacity flags reserved user_data finalizer }
+        weft_error_info {
+            struct_size status native_code op root_op root_request root_status reserved
+        }
         weft_completion { user_data request status op flags reserved0 device_ns result reserved1 }
         weft_tensor { buffer offset dtype rank dims strides }
         weft_matmul_desc {

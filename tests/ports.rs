@@ -11,6 +11,7 @@ use weft::api::queue::*;
 use weft::api::request::*;
 use weft::api::submit::*;
 use weft::api::transfer::*;
+use weft::op::code::{WEFT_OP_BARRIER, WEFT_OP_FILL};
 use weft::queue::weft_completion;
 use weft::status::*;
 
@@ -19,7 +20,10 @@ fn options() -> weft_submit {
 }
 
 fn port(context: u64, capacity: u32) -> u64 {
-    let (options, mut port) = (weft_port_desc { struct_size: 8, capacity }, 0);
+    let (options, mut port) = (
+        weft_port_desc { struct_size: size_of::<weft_port_desc>() as u32, capacity, ..Default::default() },
+        0,
+    );
     // SAFETY: pointers to locals.
     ok(unsafe { weft_port_create(context, &options, &mut port) });
     port
@@ -258,4 +262,134 @@ fn exactly_one_completion_under_races() {
     assert_eq!(accepted.load(SeqCst), seen.load(SeqCst) + rest);
     ok(weft_queue_release(queues[1]));
     ports.iter().for_each(|&port| ok(weft_port_release(port)));
+}
+
+#[test]
+fn a_wait_that_returns_finds_the_record_at_the_port() {
+    let session = Session::new(1);
+    std::thread::scope(|scope| {
+        for thread in 0..2 {
+            let session = &session;
+            scope.spawn(move || {
+                let (port, own) = (port(session.context, 4), queue(session.context, 0));
+                let (mut records, mut count) = ([weft_completion::default(); 4], 0);
+                for i in 0..60_000 {
+                    // Requests that end by the worker, by a cancel and by a deadline.
+                    let deadline_ns = if i % 5 == thread { 1 } else { 0 };
+                    let (status, request) = barrier(own, &weft_submit { port, deadline_ns, ..options() });
+                    assert_eq!(status, WEFT_OK);
+                    if i % 7 == 0 {
+                        weft_request_cancel(request);
+                    }
+                    let waited = wait(request);
+                    // SAFETY: pointers to locals of these lengths.
+                    ok(unsafe { weft_port_poll(port, records.as_mut_ptr(), 4, &mut count) });
+                    assert_eq!((count, records[0].request, records[0].status), (1, request, waited));
+                    ok(weft_request_release(request));
+                }
+                ok(weft_port_release(port));
+                ok(weft_queue_release(own));
+            });
+        }
+    });
+}
+
+#[test]
+fn a_record_that_was_taken_is_of_a_complete_request() {
+    let session = Session::new(1);
+    let port = port(session.context, 8);
+    for _ in 0..20_000 {
+        let (status, request) = barrier(session.queue, &weft_submit { port, ..options() });
+        assert_eq!(status, WEFT_OK);
+        let record = take(port, FOREVER)[0];
+        assert_eq!((record.request, weft_request_poll(request)), (request, WEFT_OK));
+        assert_eq!(weft_request_cancel(request), WEFT_NOT_FOUND);
+        ok(weft_request_release(request));
+    }
+    ok(weft_port_release(port));
+}
+
+#[test]
+fn a_submission_waits_for_a_place_at_a_full_port() {
+    let session = Session::new(1);
+    let port = port(session.context, 2);
+    let submit = weft_submit { port, ..options() };
+    assert_eq!((barrier(session.queue, &submit).0, barrier(session.queue, &submit).0), (WEFT_OK, WEFT_OK));
+    let start = std::time::Instant::now();
+    let hurried = weft_submit { timeout_ns: 30_000_000, ..submit };
+    assert_eq!(barrier(session.queue, &hurried), (WEFT_WOULD_BLOCK, 0));
+    assert!(start.elapsed().as_millis() >= 30, "it waited");
+    let patient = || weft_submit { port, timeout_ns: FOREVER, ..options() };
+    assert_eq!(under_signals(false, || barrier(session.queue, &patient()).0), WEFT_INTERRUPTED);
+    let taken = std::thread::scope(|scope| {
+        let submitters: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| (0..5_000).filter(|_| barrier(session.queue, &patient()).0 == WEFT_OK).count())
+            })
+            .collect();
+        let mut taken = 0;
+        while taken < 2 + 20_000 {
+            taken += take(port, FOREVER).len();
+        }
+        assert_eq!(submitters.into_iter().map(|thread| thread.join().unwrap()).sum::<usize>(), 20_000);
+        taken
+    });
+    assert_eq!((taken, take(port, 1000).len()), (20_002, 0));
+    // Who waits when the port is released is told so.
+    assert_eq!((barrier(session.queue, &submit).0, barrier(session.queue, &submit).0), (WEFT_OK, WEFT_OK));
+    let status = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| barrier(session.queue, &patient()).0);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        ok(weft_port_release(port));
+        waiting.join().unwrap()
+    });
+    assert_eq!(status, WEFT_ERROR_STALE_HANDLE);
+}
+
+#[test]
+fn the_error_record_names_the_root_cause_of_a_long_chain() {
+    let session = Session::new(1);
+    let queues = [session.queue, queue(session.context, 0)];
+    let blocker = busy(&session, queues[0]);
+    let (_, root) = barrier(queues[0], &options());
+    let mut chain = vec![root];
+    for i in 0..1000 {
+        let after = weft_submit { after: &chain[i], after_count: 1, ..options() };
+        chain.push(barrier(queues[i % 2], &after).1);
+    }
+    let mut info = weft_error_info { struct_size: size_of::<weft_error_info>() as u32, ..Default::default() };
+    let mut told = |request| {
+        // SAFETY: a struct with its size set.
+        let status = unsafe { weft_request_error_info_get(request, &mut info) };
+        (status, info)
+    };
+    assert_eq!(told(chain[1000]).0, WEFT_NOT_READY);
+    assert_eq!(weft_request_cancel(root), WEFT_OK);
+    assert_eq!(wait(chain[1000]), WEFT_ERROR_DEPENDENCY_FAILED);
+    for &request in &chain[1..] {
+        let (status, info) = told(request);
+        assert_eq!((status, info.status), (WEFT_OK, WEFT_ERROR_DEPENDENCY_FAILED));
+        assert_eq!((info.root_request, info.root_status), (root, WEFT_ERROR_CANCELLED));
+        assert_eq!((info.native_code, info.op, info.root_op), (0, WEFT_OP_BARRIER, WEFT_OP_BARRIER));
+    }
+    let (_, own) = told(root);
+    assert_eq!((own.status, own.root_request, own.root_status), (WEFT_ERROR_CANCELLED, 0, WEFT_OK));
+    assert_eq!(wait(blocker), WEFT_OK);
+    let (_, fine) = told(blocker);
+    assert_eq!((fine.status, fine.op, fine.root_request), (WEFT_OK, WEFT_OP_FILL, 0));
+    chain.push(blocker);
+    chain.iter().for_each(|&request| ok(weft_request_release(request)));
+    ok(weft_queue_release(queues[1]));
+}
+
+#[test]
+fn a_deadline_that_passes_without_a_handle_is_reported_by_the_drain() {
+    let session = Session::new(1);
+    let blocker = busy(&session, session.queue);
+    let hasty = weft_submit { deadline_ns: 1000, ..options() };
+    // SAFETY: a pointer to a local.
+    ok(unsafe { weft_barrier(session.queue, &hasty, ptr::null_mut()) });
+    assert_eq!(weft_queue_drain(session.queue, FOREVER), WEFT_ERROR_DEADLINE_EXCEEDED);
+    ok(weft_queue_drain(session.queue, FOREVER));
+    ok(weft_request_release(blocker));
 }

@@ -222,3 +222,81 @@ fn each_request_completes_once_under_eight_threads() {
     }
     assert_eq!((seen.into_inner(), completed), (160_000, 160_000));
 }
+
+#[test]
+fn a_signal_ends_every_wait_and_loses_nothing() {
+    let session = Session::new(1);
+    let (size, other) = (1 << 28, queue(session.context, 1));
+    let buffer = session.buffer(size as usize);
+    let slow: Vec<u64> = (0..16).map(|_| busy(&session, session.queue, buffer, size)).collect();
+    let last = slow[15];
+    assert_eq!(under_signals(false, || wait(&[last], WEFT_WAIT_ALL, FOREVER).0), WEFT_INTERRUPTED);
+    assert_eq!(under_signals(false, || wait(&slow, WEFT_WAIT_ALL, FOREVER / 4).0), WEFT_INTERRUPTED);
+    assert_eq!(under_signals(false, || weft_queue_drain(session.queue, FOREVER)), WEFT_INTERRUPTED);
+    // A queue of one place whose request waits for the slow ones.
+    let after = weft_submit { after: &last, after_count: 1, ..options() };
+    let patient = || weft_submit { timeout_ns: FOREVER, ..options() };
+    let (mut first, mut second) = (0, 0);
+    // SAFETY: pointers to locals.
+    ok(unsafe { weft_barrier(other, &after, &mut first) });
+    // SAFETY: pointers to locals.
+    let status = under_signals(false, || unsafe { weft_barrier(other, &patient(), &mut second) });
+    assert_eq!((status, second), (WEFT_INTERRUPTED, 0));
+    slow[1..].iter().for_each(|&request| assert!(weft_request_cancel(request) >= 0));
+    // A handler with SA_RESTART does not end a wait without a time-out.
+    assert_eq!(under_signals(true, || wait(&[slow[0]], WEFT_WAIT_ALL, FOREVER).0), WEFT_OK);
+    assert!([WEFT_OK, WEFT_ERROR_DEPENDENCY_FAILED].contains(&wait(&[first], WEFT_WAIT_ALL, FOREVER).0));
+    // SAFETY: pointers to locals.
+    ok(unsafe { weft_barrier(other, &patient(), &mut second) });
+    assert_eq!(wait(&[second], WEFT_WAIT_ALL, FOREVER).0, WEFT_OK);
+    slow.iter().chain(&[first, second]).for_each(|&request| ok(weft_request_release(request)));
+    ok(weft_queue_release(other));
+    ok(weft_buffer_release(buffer));
+}
+
+#[test]
+fn who_has_seen_a_completion_finds_the_room() {
+    let session = Session::new(1);
+    for depth in [1, 3] {
+        let own = queue(session.context, depth);
+        let mut pending: Vec<u64> = (0..depth).map(|_| barrier(own)).collect();
+        for _ in 0..30_000 {
+            let oldest = pending.remove(0);
+            assert_eq!(wait(&[oldest], WEFT_WAIT_ALL, FOREVER).0, WEFT_OK);
+            pending.push(barrier(own));
+            ok(weft_request_release(oldest));
+        }
+        pending.iter().for_each(|&request| ok(weft_request_release(request)));
+        ok(weft_queue_release(own));
+    }
+}
+
+#[test]
+fn a_queue_never_holds_more_than_its_depth() {
+    let session = Session::new(1);
+    let (gate, own, size) = (queue(session.context, 0), queue(session.context, 8), 1 << 27);
+    let buffer = session.buffer(size as usize);
+    for timeout_ns in [0, 1_000_000] {
+        let slow = busy(&session, gate, buffer, size);
+        let after = weft_submit { after: &slow, after_count: 1, timeout_ns, ..options() };
+        let address = &raw const after as usize;
+        let submit = move || {
+            // SAFETY: the options outlive the threads of the scope below; nobody wants the handle.
+            let status = unsafe { weft_barrier(own, address as *const weft_submit, ptr::null_mut()) };
+            assert!([WEFT_OK, WEFT_WOULD_BLOCK].contains(&status));
+            usize::from(status == WEFT_OK)
+        };
+        let accepted: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..4).map(|_| scope.spawn(move || (0..5).map(|_| submit()).sum::<usize>())).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        let early = weft_request_poll(slow) == WEFT_NOT_READY;
+        assert!(accepted == 8 || !early, "{accepted} accepted");
+        ok(weft_queue_drain(own, FOREVER));
+        ok(weft_request_release(slow));
+    }
+    ok(weft_queue_release(own));
+    ok(weft_queue_release(gate));
+    ok(weft_buffer_release(buffer));
+}

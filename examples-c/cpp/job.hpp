@@ -17,7 +17,9 @@ struct job {
     static int64_t inner(uint32_t i) { return 1 + i % 19; }
     static constexpr uint32_t most = 19 * 19, slot = 1024;
 
-    job() : queue(context), port(context, 64), a(context, most * 4), b(context, most * 4), d(context, products * slot), index(context, 4) {
+    job()
+        : queue(context), port(context, 64), a(context, most * 4), b(context, most * 4), d(context, products * slot),
+          index(context, 4) {
         for (uint32_t j = 0; j < most; j++) {
             a_values.push_back(static_cast<float>(j % 7) - 3);
             b_values.push_back(static_cast<float>(j % 5) - 2);
@@ -59,7 +61,7 @@ private:
             for (int64_t column = 0; column < columns(i); column++) {
                 float sum = 0;
                 for (int64_t k = 0; k < inner(i); k++)
-                    sum += a_values[static_cast<size_t>(row * inner(i) + k)] * b_values[static_cast<size_t>(k * columns(i) + column)];
+                    sum += a_values.data()[row * inner(i) + k] * b_values.data()[k * columns(i) + column];
                 if (found[row * columns(i) + column] != sum)
                     return false;
             }

@@ -8,6 +8,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "job.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -45,7 +46,8 @@ int main(void) {
     watch(epoll, completions);
 
     for (bool done = false; !done || ticks == 0;) {
-        int count = must(epoll_wait(epoll, events, 8, -1), "epoll_wait");
+        int count = epoll_wait(epoll, events, 8, -1);
+        if (count < 0 && errno != EINTR) must(count, "epoll_wait");
         for (int i = 0; i < count; i++) {
             if (events[i].data.fd == completions) done = job_step(&job);
             else if (read(timer, &expired, sizeof expired) == sizeof expired) ticks += expired;

@@ -117,8 +117,11 @@ static bool right(const float *d, uint32_t i) {
 int job_end(job *job, const char *loop) {
     static float results[PRODUCTS * SLOT / sizeof(float)];
     uint32_t good = 0;
+    weft_status status;
     check(weft_read(job->queue, job->d, 0, results, sizeof results, NULL, NULL));
-    check(weft_queue_drain(job->queue, WEFT_FOREVER));
+    /* A signal handler that runs meanwhile ends the wait. */
+    do check(status = weft_queue_drain(job->queue, WEFT_FOREVER));
+    while (status == WEFT_INTERRUPTED);
     for (uint32_t i = 0; i < PRODUCTS; i++) good += right(results + i * SLOT / sizeof(float), i);
     printf("%s: %u of %d products right, %u mistake answered, in %u batches\n", loop, good, PRODUCTS, job->mistakes,
            job->batches);

@@ -128,7 +128,7 @@ async def main():
 
     results = (ctypes.c_float * (PRODUCTS * SLOT // 4))()
     check(lib.weft_read(queue, d, 0, results, PRODUCTS * SLOT, None, None))
-    check(lib.weft_queue_drain(queue, weft.FOREVER))
+    weft.drain(queue)
     good = sum(right(i, results[i * SLOT // 4:(i + 1) * SLOT // 4]) for i in range(PRODUCTS))
     print(f"asyncio: {good} of {PRODUCTS} products right, {int(answered)} mistake answered, in {port.batches} batches")
     port.close()
@@ -153,7 +153,7 @@ def bench(total=1 << 18, rounds=5):
         for i in range(total):
             options.user_data = i
             check(barrier(queue, how, None))
-        check(lib.weft_queue_drain(queue, weft.FOREVER))
+        weft.drain(queue)
         middle, taken, numbers = time.perf_counter(), 0, 0
         while taken < total:
             check(poll(port, address, 4096, out))

@@ -5,7 +5,7 @@ from ctypes import POINTER, c_char_p, c_double, c_int32, c_int64, c_size_t, c_ui
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ABI_VERSION = 1 << 16
-OK, WOULD_BLOCK, OUT_OF_RANGE = 0, 3, -10
+OK, INTERRUPTED, OUT_OF_RANGE = 0, 6, -10
 F32, I32 = 1, 9
 COPY_HOST = 1
 FOREVER = 2**64 - 1
@@ -106,6 +106,12 @@ def create(function, *arguments):
     handle = c_uint64()
     check(function(*arguments, ctypes.byref(handle)))
     return handle.value
+
+
+def drain(queue):
+    """Waits until the queue is empty. A signal ends the C call, so that Ctrl-C works: Python runs its handler then."""
+    while check(lib.weft_queue_drain(queue, FOREVER)) == INTERRUPTED:
+        pass
 
 
 check(lib.weft_abi_check(ABI_VERSION))

@@ -1,8 +1,9 @@
 //! The border's machinery: every C function is one expression over [`call`], which stops panics, refuses forked
 //! children and keeps the error's sentence; structs cross by [`read_struct`] and [`write_struct`] alone.
 
-use crate::status::{Error, Result, WEFT_ERROR_FORKED, WEFT_OK, weft_status};
-use crate::{device::thread, ensure};
+use crate::device::{gate::Wake, thread};
+use crate::ensure;
+use crate::status::{Error, Result, WEFT_ERROR_FORKED, WEFT_INTERRUPTED, WEFT_OK, WEFT_TIMEOUT, weft_status};
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -37,6 +38,15 @@ pub fn call(body: impl FnOnce() -> Result<weft_status>) -> weft_status {
 /// As [`call`], for bodies that only succeed or fail.
 pub fn check(body: impl FnOnce() -> Result<()>) -> weft_status {
     call(|| body().map(|()| WEFT_OK))
+}
+
+/// What a wait that ended like this answers.
+pub fn outcome_of(wake: Wake) -> weft_status {
+    match wake {
+        Wake::Ready => WEFT_OK,
+        Wake::Late => WEFT_TIMEOUT,
+        Wake::Interrupted => WEFT_INTERRUPTED,
+    }
 }
 
 fn forked() -> Error {

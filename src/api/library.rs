@@ -1,14 +1,14 @@
 //! The library itself: version, ABI check, names of codes, the last error.
 
-use super::QUEUES;
-use super::border::{call, check, last_error};
+use super::border::{call, check, last_error, outcome_of};
 use super::port::check_no_callback;
-use crate::device::gate::deadline;
+use super::{PORTS, QUEUES};
+use crate::device::gate::{Wake, deadline, left};
 use crate::fail;
-use crate::queue::await_released;
-use crate::status::{Result, WEFT_OK, WEFT_TIMEOUT, name, weft_status};
+use crate::queue::callback::await_paid;
+use crate::queue::{await_released, is_shut_down, shut_down};
+use crate::status::{Result, name, weft_status};
 use std::ffi::c_char;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Instant;
 
 /// Version of the C ABI that this header describes: major in the upper 16 bits, minor in the lower.
@@ -69,31 +69,40 @@ pub extern "C" fn weft_last_error() -> *const c_char {
     last_error()
 }
 
-static SHUT_DOWN: AtomicBool = AtomicBool::new(false);
-
 /// An error once the library was shut down.
 pub(super) fn check_running() -> Result<()> {
-    match SHUT_DOWN.load(SeqCst) {
+    match is_shut_down() {
         false => Ok(()),
         true => fail!(WEFT_ERROR_SHUT_DOWN, "weft_shutdown was called: the library accepts no more work"),
     }
 }
 
-/// Accepts no more work from here on, and waits until all that was accepted, by released queues too, is complete, `timeout_ns` at the most. For
-/// the end of a program or before it unloads what its callbacks use; releases go on working, and it may be called again.
+/// Accepts no more work from here on, and waits, `timeout_ns` at the most, until all that was accepted, by released
+/// queues too, is complete, and the library's own threads have made every call of a callback and a finalizer that they
+/// have to make. For the end of a program or before it unloads what its callbacks use; releases and weft_port_dispatch go
+/// on working, and it may be called again.
 ///
-/// Thread safety: any thread. Blocks: yes. Returns: WEFT_OK; WEFT_TIMEOUT: work is still in flight; WEFT_ERROR_IN_CALLBACK;
-/// WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED.
-/// Since: 1.0.
+/// Thread safety: any thread. Blocks: yes. Returns: WEFT_OK; WEFT_TIMEOUT: work is still in flight; WEFT_INTERRUPTED: a
+/// signal handler ran, and work is still in flight; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_FORKED. Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_shutdown(timeout_ns: u64) -> weft_status {
     call(|| {
         check_no_callback("weft_shutdown")?;
-        SHUT_DOWN.store(true, SeqCst);
-        let end = deadline(timeout_ns);
-        let left =
-            || end.map_or(u64::MAX, |end| end.saturating_duration_since(Instant::now()).as_nanos() as u64);
-        let drained = QUEUES.all()?.iter().all(|queue| queue.drain(left()).is_some()) && await_released(end);
-        Ok(if drained { WEFT_OK } else { WEFT_TIMEOUT })
+        shut_down();
+        await_all(deadline(timeout_ns)).map(outcome_of)
     })
+}
+
+fn await_all(end: Option<Instant>) -> Result<Wake> {
+    PORTS.all()?.iter().for_each(|port| port.look_again());
+    let queues = QUEUES.all()?;
+    queues.iter().for_each(|queue| queue.settle_submissions());
+    let drained = queues.iter().map(|queue| queue.drain(left(end))).find(|wake| *wake != Wake::Ready);
+    // The last owners of queues that others release meanwhile must not be here.
+    drop(queues);
+    let then = |before: Wake, next: fn(Option<Instant>) -> Wake| {
+        if before == Wake::Ready { next(end) } else { before }
+    };
+    Ok(then(then(drained.unwrap_or(Wake::Ready), await_released), await_paid))
 }

@@ -1,11 +1,12 @@
 //! Queues.
 
-use super::border::{Sized32, call, check, read_struct, require_out, write, write_struct};
+use super::border::{Sized32, call, check, outcome_of, read_struct, require_out, write, write_struct};
 use super::port::check_no_callback;
 use super::{CONTEXTS, QUEUES, weft_context, weft_queue};
+use crate::device::gate::Wake;
 use crate::handle::own_slot;
 use crate::queue::Queue;
-use crate::status::{WEFT_OK, WEFT_TIMEOUT, weft_status};
+use crate::status::weft_status;
 use crate::{ensure, fail};
 use std::sync::Arc;
 
@@ -122,18 +123,20 @@ pub unsafe extern "C" fn weft_queue_info_get(queue: weft_queue, info: *mut weft_
 
 /// Waits until every request that the queue accepted before this call is complete, `timeout_ns` at the most.
 ///
-/// Thread safety: any thread. Blocks: yes; with 0 it only looks. Returns: WEFT_OK; WEFT_TIMEOUT; or the status of the
-/// first request that failed since the last drain and was submitted without a place for its handle (weft_last_error
-/// has its sentence); WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED.
-/// Since: 1.0.
+/// Thread safety: any thread. Blocks: yes; with 0 it only looks. Returns: WEFT_OK; WEFT_TIMEOUT; WEFT_INTERRUPTED: a
+/// signal handler ran first (wait again); or the status of the first request that failed since the last drain and was
+/// submitted without a place for its handle (weft_last_error has its sentence); WEFT_ERROR_INVALID_ARGUMENT;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED. Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_queue_drain(queue: weft_queue, timeout_ns: u64) -> weft_status {
     call(|| {
         check_no_callback("weft_queue_drain")?;
-        match QUEUES.get("queue", queue)?.drain(timeout_ns) {
-            None => Ok(WEFT_TIMEOUT),
-            Some(result) => result.map(|()| WEFT_OK),
+        let queue = QUEUES.get("queue", queue)?;
+        let wake = queue.drain(timeout_ns);
+        if wake == Wake::Ready {
+            queue.take_unseen()?;
         }
+        Ok(outcome_of(wake))
     })
 }
 
@@ -143,5 +146,12 @@ pub extern "C" fn weft_queue_drain(queue: weft_queue, timeout_ns: u64) -> weft_s
 /// WEFT_ERROR_FORKED. Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_queue_release(queue: weft_queue) -> weft_status {
-    check(|| if queue == 0 { Ok(()) } else { QUEUES.remove("queue", queue).map(drop) })
+    check(|| {
+        if queue == 0 {
+            return Ok(());
+        }
+        // First of all it counts as released: a shutdown must find it in one place or the other.
+        QUEUES.get("queue", queue)?.release();
+        QUEUES.remove("queue", queue).map(drop)
+    })
 }

@@ -1,14 +1,12 @@
-//! Requests: wait, poll, the completion record, error text, release.
+//! Requests: wait, poll, the completion record, the error's text and numbers, cancel, release.
 
-use super::border::{call, check, report, write, write_text};
+use super::border::{Sized32, call, check, outcome_of, report, require_out, write, write_struct, write_text};
 use super::port::check_no_callback;
 use super::{REQUESTS, weft_request};
-use crate::device::gate::deadline;
+use crate::device::gate::{Wake, deadline};
 use crate::ensure;
-use crate::queue::{Cancel, Request, wait, weft_completion};
-use crate::status::{
-    Error, Result, WEFT_NOT_FOUND, WEFT_NOT_READY, WEFT_OK, WEFT_TIMEOUT, WEFT_TOO_LATE, weft_status,
-};
+use crate::queue::{Cancel, Outcome, Request, wait, weft_completion};
+use crate::status::{Error, Result, WEFT_NOT_FOUND, WEFT_NOT_READY, WEFT_OK, WEFT_TOO_LATE, weft_status};
 use std::ffi::c_char;
 use std::sync::Arc;
 
@@ -17,14 +15,44 @@ pub const WEFT_WAIT_ALL: u32 = 0;
 /// weft_request_wait: until at least one is complete.
 pub const WEFT_WAIT_ANY: u32 = 1;
 
+/// What `weft_request_error_info_get` tells of a request that is complete.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct weft_error_info {
+    /// sizeof(weft_error_info), set by the caller.
+    pub struct_size: u32,
+    /// WEFT_OK, or why the request failed.
+    pub status: weft_status,
+    /// The code of the device, driver or library behind the failure; 0 for none.
+    pub native_code: i64,
+    /// Which operation the request was, a WEFT_OP constant.
+    pub op: u32,
+    /// Which operation the root cause was, a WEFT_OP constant; 0 without one.
+    pub root_op: u32,
+    /// With WEFT_ERROR_DEPENDENCY_FAILED: the handle (released or not) of the request whose own failure was the first
+    /// cause, however long the chain of requests between. 0 when the request failed by itself or did not fail.
+    pub root_request: weft_request,
+    /// What the root cause ended with; WEFT_OK without one.
+    pub root_status: weft_status,
+    /// 0.
+    pub reserved: u32,
+}
+
+// SAFETY: repr(C), begins with struct_size, integers alone.
+unsafe impl Sized32 for weft_error_info {
+    const NAME: &'static str = "weft_error_info";
+}
+
 /// Waits until all (WEFT_WAIT_ALL) or at least one (WEFT_WAIT_ANY) of `count` requests are complete, `timeout_ns` from
-/// now at the most (WEFT_FOREVER never ends, 0 only looks). `*index`, unless NULL, becomes the place in the array of the
+/// now at the most (WEFT_FOREVER never ends, 0 only looks). A request that is complete has its record at its port too. A
+/// signal handler that runs in the waiting thread ends the wait, as EINTR ends a system call; one installed with
+/// SA_RESTART does not end a wait without a time-out. `*index`, unless NULL, becomes the place in the array of the
 /// request that the status speaks of: the first failed one, else (ANY) the first complete one, else 0.
 ///
 /// Thread safety: any thread, several at once. Blocks: yes. Returns: WEFT_OK when the condition holds and no complete
-/// request that it looked at failed (no requests: at once); WEFT_TIMEOUT; the status of the request that failed, with its
-/// sentence in weft_last_error; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
-/// WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED. Since: 1.0.
+/// request that it looked at failed (no requests: at once); WEFT_TIMEOUT; WEFT_INTERRUPTED (wait again); the status of the
+/// request that failed, with its sentence in weft_last_error; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED. Since: 1.0.
 ///
 /// # Safety
 ///
@@ -43,8 +71,9 @@ pub unsafe extern "C" fn weft_request_wait(
         // SAFETY: this function's contract.
         let requests = unsafe { resolve("requests", requests, count)? };
         let any = mode == WEFT_WAIT_ANY && count > 0;
-        if !wait(&requests, any, deadline(timeout_ns)) {
-            return Ok(WEFT_TIMEOUT);
+        let wake = wait(&requests, any, deadline(timeout_ns));
+        if wake != Wake::Ready {
+            return Ok(outcome_of(wake));
         }
         let verdict = verdict(&requests, any);
         if !index.is_null() {
@@ -57,18 +86,21 @@ pub unsafe extern "C" fn weft_request_wait(
 
 /// The request to speak of: the first failed one, else (with `any`) the first complete one, else the first.
 fn verdict(requests: &[Arc<Request>], any: bool) -> usize {
-    let failed =
-        requests.iter().position(|request| request.outcome().is_some_and(|outcome| outcome.error.is_some()));
+    let failed = requests.iter().position(|request| error_of(request).is_some());
     let complete = || requests.iter().position(|request| any && request.outcome().is_some());
     failed.or_else(complete).unwrap_or(0)
 }
 
 /// The status of a request, its sentence left in the thread's last error.
 fn tell(request: &Request) -> weft_status {
-    match request.outcome().and_then(|outcome| outcome.error.as_deref()) {
+    match error_of(request) {
         Some(error) => report(error),
         None => request.status(),
     }
+}
+
+fn error_of(request: &Request) -> Option<&Error> {
+    request.outcome().and_then(Outcome::error)
 }
 
 /// The requests behind an array of handles; `what` names the argument.
@@ -149,11 +181,48 @@ pub unsafe extern "C" fn weft_request_error(
 ) -> weft_status {
     check(|| {
         let request = REQUESTS.get("request", request)?;
-        let error = request.outcome().and_then(|outcome| outcome.error.as_deref());
-        let text = error.map_or("", |error| error.message.as_str());
+        let text = error_of(&request).map_or("", |error| error.message.as_str());
         // SAFETY: this function's contract.
         unsafe { write_text(text, buffer, capacity, needed) }
     })
+}
+
+/// Tells why a request failed, in numbers. The caller sets info->struct_size.
+///
+/// Thread safety: any thread. Blocks: no. Returns: WEFT_OK (also when it did not fail: info->status is WEFT_OK then);
+/// WEFT_NOT_READY while it is pending (*info is left alone); WEFT_ERROR_INVALID_ARGUMENT (info is NULL, struct_size);
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+///
+/// # Safety
+///
+/// `info` is NULL or points to a weft_error_info of info->struct_size bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn weft_request_error_info_get(
+    request: weft_request,
+    info: *mut weft_error_info,
+) -> weft_status {
+    call(|| {
+        let request = REQUESTS.get("request", request)?;
+        require_out("info", info)?;
+        let Some(outcome) = request.outcome() else { return Ok(WEFT_NOT_READY) };
+        // SAFETY: this function's contract.
+        unsafe { write_struct("info", info, &explain(&request, outcome))? };
+        Ok(WEFT_OK)
+    })
+}
+
+fn explain(request: &Request, outcome: &Outcome) -> weft_error_info {
+    let root = outcome.failure.as_ref().and_then(|failure| failure.root);
+    weft_error_info {
+        struct_size: 0,
+        status: outcome.status(),
+        native_code: outcome.error().map_or(0, |error| error.native),
+        op: request.tag.op,
+        root_op: root.map_or(0, |root| root.op),
+        root_request: root.map_or(0, |root| root.request),
+        root_status: root.map_or(WEFT_OK, |root| root.status),
+        reserved: 0,
+    }
 }
 
 /// Cancels a request that has not begun. Its completion still comes, once, and says what happened.

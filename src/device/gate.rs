@@ -1,17 +1,32 @@
 //! A gate: threads wait at it until a condition holds; whoever changes the condition opens it.
 //!
-//! Opening costs one fence and one load while nobody sleeps. The two `SeqCst` sides (change, then read `sleepers`;
-//! raise `sleepers`, then read the condition) make a missed wake-up impossible.
+//! One word: its lowest bit says that somebody sleeps or is about to, the others count how often it was opened since.
+//! Opening costs one fence and one load while nobody sleeps. The two `SeqCst` sides (change, then read the word; set the
+//! bit, then read the condition) make a missed wake-up impossible, and the count keeps a thread from falling asleep over
+//! an opening that came between its look at the condition and its sleep.
 
-use parking_lot::{Condvar, Mutex};
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst, fence};
+use super::futex::{End, Futex};
+use std::sync::atomic::{Ordering::SeqCst, fence};
 use std::time::{Duration, Instant};
+
+/// The bit of the word that says that somebody sleeps.
+const ASLEEP: u32 = 1;
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// The condition holds.
+    Ready,
+    /// The deadline came before.
+    Late,
+    /// A signal handler ran in the waiting thread before: what EINTR is to a system call. A wait without a deadline goes
+    /// on all the same when the handler was installed with SA_RESTART.
+    Interrupted,
+}
 
 /// Where threads wait for a condition that other threads change.
 pub struct Gate {
-    sleepers: AtomicUsize,
-    lock: Mutex<()>,
-    opened: Condvar,
+    futex: Futex,
 }
 
 impl Default for Gate {
@@ -23,41 +38,58 @@ impl Default for Gate {
 impl Gate {
     /// A gate with nobody at it.
     pub const fn new() -> Self {
-        Self { sleepers: AtomicUsize::new(0), lock: Mutex::new(()), opened: Condvar::new() }
+        Self { futex: Futex::new(0) }
     }
 
     /// Wakes everyone, to look at the condition again. Call it after the change.
     pub fn open(&self) {
         fence(SeqCst);
-        if self.sleepers.load(SeqCst) > 0 {
-            drop(self.lock.lock());
-            self.opened.notify_all();
+        let word = &self.futex.word;
+        let now = word.load(SeqCst);
+        // Whoever loses this exchange leaves the waking to the winner, whose opening is the later one.
+        if now & ASLEEP != 0 && word.compare_exchange(now, now.wrapping_add(1), SeqCst, SeqCst).is_ok() {
+            self.futex.wake_all();
         }
     }
 
-    /// Waits until `ready` answers true, spinning for `spin` first. `false` if `deadline` came before.
+    /// Waits until `ready` answers true, spinning for `spin` first. `false` if `deadline` came before. Signals do not
+    /// end it.
     pub fn wait(&self, spin: Duration, deadline: Option<Instant>, ready: impl Fn() -> bool) -> bool {
-        spin_until(spin, &ready) || self.sleep(deadline, ready)
+        loop {
+            match self.wait_or_signal(spin, deadline, &ready) {
+                Wake::Interrupted => continue,
+                end => return end == Wake::Ready,
+            }
+        }
     }
 
-    fn sleep(&self, deadline: Option<Instant>, ready: impl Fn() -> bool) -> bool {
-        let mut guard = self.lock.lock();
-        self.sleepers.fetch_add(1, SeqCst);
-        fence(SeqCst);
-        let mut open = ready();
-        let mut late = false;
-        while !open && !late {
-            late = match deadline {
-                Some(at) => self.opened.wait_until(&mut guard, at).timed_out(),
-                None => {
-                    self.opened.wait(&mut guard);
-                    false
-                }
-            };
-            open = ready();
+    /// As [`wait`](Self::wait), for a thread of the caller's: a signal handler that ran in it ends the wait.
+    pub fn wait_or_signal(
+        &self,
+        spin: Duration,
+        deadline: Option<Instant>,
+        ready: impl Fn() -> bool,
+    ) -> Wake {
+        if spin_until(spin, &ready) { Wake::Ready } else { self.sleep(deadline, ready) }
+    }
+
+    fn sleep(&self, deadline: Option<Instant>, ready: impl Fn() -> bool) -> Wake {
+        let mut end = End::Woken;
+        loop {
+            let seen = self.futex.word.fetch_or(ASLEEP, SeqCst) | ASLEEP;
+            fence(SeqCst);
+            if ready() {
+                return Wake::Ready;
+            }
+            if end == End::Interrupted {
+                return Wake::Interrupted;
+            }
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Wake::Late;
+            }
+            end = self.futex.wait(seen, left);
         }
-        self.sleepers.fetch_sub(1, SeqCst);
-        open
     }
 }
 
@@ -83,4 +115,35 @@ pub fn spin_until(spin: Duration, ready: impl Fn() -> bool) -> bool {
 /// The moment `timeout_ns` from now; `None` when it is too far away to matter.
 pub fn deadline(timeout_ns: u64) -> Option<Instant> {
     Instant::now().checked_add(Duration::from_nanos(timeout_ns)).filter(|_| timeout_ns < u64::MAX)
+}
+
+/// The time until `deadline`, as [`deadline`] takes it.
+pub fn left(deadline: Option<Instant>) -> u64 {
+    let nanoseconds = |at: Instant| at.saturating_duration_since(Instant::now()).as_nanos() as u64;
+    deadline.map_or(u64::MAX, nanoseconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicU64;
+
+    #[test]
+    fn no_wake_up_is_missed_among_many_waiters() {
+        let (gate, turn) = (Gate::new(), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            for me in 0..4 {
+                let (gate, turn) = (&gate, &turn);
+                scope.spawn(move || {
+                    for _ in 0..2_000 {
+                        assert!(gate.wait(Duration::ZERO, None, || turn.load(SeqCst) % 4 == me));
+                        turn.fetch_add(1, SeqCst);
+                        gate.open();
+                    }
+                });
+            }
+        });
+        assert_eq!(turn.into_inner(), 8_000);
+        assert!(!gate.wait(Duration::ZERO, Some(Instant::now() + Duration::from_millis(1)), || false));
+    }
 }

@@ -3,6 +3,7 @@
 mod buffer;
 pub mod cpu;
 pub mod cuda;
+mod futex;
 pub mod gate;
 pub mod lanes;
 pub mod thread;

@@ -3,18 +3,25 @@
 //! A bounded ring feeds one worker thread a queue. Requests of one queue run one after another; requests of different
 //! queues run side by side. A queue whose last owner is gone finishes what it accepted, then its worker ends.
 
+pub mod callback;
+mod finalizer;
+mod outcome;
 mod port;
 mod request;
 mod timer;
+mod wait;
 
-pub use port::Port;
-pub use request::{Cancel, Outcome, Request, Tag, Watch, wait, weft_complete_fn, weft_completion};
+pub use finalizer::{Finalizer, weft_finalize_fn};
+pub use outcome::{Failure, Outcome, Root, weft_complete_fn, weft_completion};
+pub use port::{Place, Port};
+pub use request::{Cancel, Rare, Request, Tag, Watch};
 pub use timer::schedule;
+pub use wait::wait;
 
-use crate::device::gate::{Gate, deadline};
+use crate::device::gate::{Gate, Wake, deadline};
 use crate::device::{Context, Device, thread};
 use crate::op::Op;
-use crate::status::{Error, Result, WEFT_ERROR_DEPENDENCY_FAILED};
+use crate::status::{Error, Result};
 use parking_lot::Mutex;
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -22,22 +29,51 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use std::time::{Duration, Instant};
+use wait::await_either;
 
 /// How long an idle worker spins before it sleeps.
 const SPIN: Duration = Duration::from_micros(50);
 
-/// Workers of released queues that have not ended yet, and where to wait for them.
+/// Released queues whose worker has not ended yet, and where to wait for them.
 static ENDING: AtomicUsize = AtomicUsize::new(0);
 static ENDED: Gate = Gate::new();
 
-/// Waits until what released queues had accepted is complete and their memory is free. `false` if `deadline` came before.
-pub fn await_released(deadline: Option<Instant>) -> bool {
-    ENDED.wait(Duration::ZERO, deadline, || ENDING.load(SeqCst) == 0)
+/// Whether queues accept no more.
+static SHUT_DOWN: AtomicBool = AtomicBool::new(false);
+
+/// From here on no queue accepts anything.
+pub fn shut_down() {
+    SHUT_DOWN.store(true, SeqCst);
+}
+
+/// Whether [`shut_down`] was called.
+pub fn is_shut_down() -> bool {
+    SHUT_DOWN.load(SeqCst)
+}
+
+/// Waits until what released queues had accepted is complete and their memory is free.
+pub fn await_released(deadline: Option<Instant>) -> Wake {
+    ENDED.wait_or_signal(Duration::ZERO, deadline, || ENDING.load(SeqCst) == 0)
+}
+
+/// What became of an attempt to submit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// The queue took the request.
+    Accepted,
+    /// There was no room, also not within the time given.
+    Full,
+    /// A signal handler ran while the thread waited for room.
+    Interrupted,
+    /// The library was shut down.
+    ShutDown,
 }
 
 /// An ordered stream of requests to one device.
 pub struct Queue {
     core: Arc<Core>,
+    /// Whether it counts among those that end.
+    released: AtomicBool,
 }
 
 /// What the queue and its worker share.
@@ -46,15 +82,23 @@ struct Core {
     depth: u64,
     priority: usize,
     ring: Mutex<Ring>,
-    /// How many requests were accepted and how many are complete: the queue's timeline.
+    /// How many requests were accepted: the queue's timeline.
     submitted: Line<AtomicU64>,
-    completed: Line<AtomicU64>,
+    done: Line<Done>,
     closed: AtomicBool,
     /// The worker waits here for requests, submitters and drains for completions.
     filled: Gate,
     emptied: Gate,
     /// The first failure that nobody holds a handle for, until a drain reports it.
     unseen: Mutex<Option<Error>>,
+}
+
+/// How far along its timeline the queue is; the worker alone writes it.
+struct Done {
+    /// Requests whose room is free again: before they are complete, so that who has seen a completion finds the room.
+    freed: AtomicU64,
+    /// Requests that are complete.
+    completed: AtomicU64,
 }
 
 /// Accepted requests that the worker has not taken yet.
@@ -65,8 +109,8 @@ struct Ring {
     spent: VecDeque<Arc<Request>>,
     /// Whether the queue is in its priority's lane: it has work, taken by the worker or not.
     busy: bool,
-    /// `completed` as it was last seen: looked at again only when the queue seems full.
-    completed: u64,
+    /// `freed` as it was last seen: looked at again only when the queue seems full.
+    freed: u64,
 }
 
 /// Alone on its cache line: one side writes it while the other writes something else.
@@ -83,7 +127,7 @@ fn reserve(depth: u32) -> Result<VecDeque<Arc<Request>>> {
 impl Queue {
     /// Starts a queue that holds at most `depth` requests, of priority 0 (lowest) to 2.
     pub fn new(context: Arc<Context>, depth: u32, priority: usize) -> Result<Self> {
-        let ring = Ring { requests: reserve(depth)?, spent: reserve(depth)?, busy: false, completed: 0 };
+        let ring = Ring { requests: reserve(depth)?, spent: reserve(depth)?, busy: false, freed: 0 };
         let batch = reserve(depth)?;
         let core = Arc::new(Core {
             context,
@@ -91,7 +135,7 @@ impl Queue {
             priority,
             ring: Mutex::new(ring),
             submitted: Line(AtomicU64::new(0)),
-            completed: Line(AtomicU64::new(0)),
+            done: Line(Done { freed: AtomicU64::new(0), completed: AtomicU64::new(0) }),
             closed: AtomicBool::new(false),
             filled: Gate::new(),
             emptied: Gate::new(),
@@ -104,7 +148,7 @@ impl Queue {
             ENDING.fetch_sub(1, SeqCst);
             ENDED.open();
         })?;
-        Ok(Self { core })
+        Ok(Self { core, released: AtomicBool::new(false) })
     }
 
     /// The context whose device runs the requests.
@@ -119,37 +163,62 @@ impl Queue {
 
     /// How many requests were accepted so far, and how many of them are complete.
     pub fn progress(&self) -> (u64, u64) {
-        let completed = self.core.completed.0.load(SeqCst);
+        let completed = self.core.done.0.completed.load(SeqCst);
         (self.core.submitted.0.load(SeqCst), completed)
     }
 
-    /// Accepts `request`; when the queue is full, waits up to `timeout_ns` for room. `false` if there was none.
-    pub fn submit(&self, request: Arc<Request>, timeout_ns: u64) -> bool {
+    /// Accepts `request`; when the queue is full, waits up to `timeout_ns` for room.
+    pub fn submit(&self, request: Arc<Request>, timeout_ns: u64) -> Admission {
         let (core, request) = (&*self.core, Cell::new(Some(request)));
-        if core.push(&request) {
-            return true;
+        let answer = core.push(&request);
+        if answer != Admission::Full || timeout_ns == 0 {
+            return answer;
         }
-        if timeout_ns == 0 {
-            return false;
+        let answer = Cell::new(answer);
+        let ready = || {
+            answer.set(core.push(&request));
+            answer.get() != Admission::Full
+        };
+        match core.emptied.wait_or_signal(Duration::ZERO, deadline(timeout_ns), ready) {
+            Wake::Interrupted => Admission::Interrupted,
+            _ => answer.get(),
         }
-        core.emptied.wait(Duration::ZERO, deadline(timeout_ns), || core.push(&request))
     }
 
-    /// Waits until all that was accepted before the call is complete. `None` on timeout; else the first failure since
-    /// the last drain among requests without a handle.
-    pub fn drain(&self, timeout_ns: u64) -> Option<Result<()>> {
+    /// Waits until all that was accepted before the call is complete.
+    pub fn drain(&self, timeout_ns: u64) -> Wake {
         let core = &*self.core;
         let goal = core.submitted.0.load(SeqCst);
-        let done = || core.completed.0.load(SeqCst) >= goal;
+        let done = || core.done.0.completed.load(SeqCst) >= goal;
         let spin = Duration::from_micros(20).min(Duration::from_nanos(timeout_ns));
-        let answer = core.emptied.wait(spin, deadline(timeout_ns), done);
-        answer.then(|| core.unseen.lock().take().map_or(Ok(()), Err))
+        core.emptied.wait_or_signal(spin, deadline(timeout_ns), done)
+    }
+
+    /// The first failure among requests without a handle since it was last asked for.
+    pub fn take_unseen(&self) -> Result<()> {
+        self.core.unseen.lock().take().map_or(Ok(()), Err)
+    }
+
+    /// After [`shut_down`]: when this returns, nothing that is being submitted will still be accepted, and those who wait
+    /// for room have been told.
+    pub fn settle_submissions(&self) {
+        // Submissions look under this lock: who has seen the library running has counted its request by now.
+        drop(self.core.ring.lock());
+        self.core.emptied.open();
+    }
+
+    /// Counts it among those that [`await_released`] waits for. Before its handle is forgotten, so that nobody finds it
+    /// in neither place.
+    pub fn release(&self) {
+        if !self.released.swap(true, SeqCst) {
+            ENDING.fetch_add(1, SeqCst);
+        }
     }
 }
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        ENDING.fetch_add(1, SeqCst);
+        self.release();
         self.core.closed.store(true, SeqCst);
         self.core.filled.open();
     }
@@ -158,14 +227,14 @@ impl Drop for Queue {
 impl Core {
     /// Takes `request` if there is room. By value: the submitter must not touch it again while the worker runs it, for
     /// its cache line would travel.
-    fn push(&self, request: &Cell<Option<Arc<Request>>>) -> bool {
+    fn push(&self, request: &Cell<Option<Arc<Request>>>) -> Admission {
         let mut ring = self.ring.lock();
         let submitted = self.submitted.0.load(Relaxed);
-        if submitted - ring.completed >= self.depth {
-            ring.completed = self.completed.0.load(Acquire);
-            if submitted - ring.completed >= self.depth {
-                return false;
-            }
+        if is_shut_down() {
+            return Admission::ShutDown;
+        }
+        if !self.has_room(&mut ring, submitted) {
+            return Admission::Full;
         }
         ring.requests.extend(request.take());
         if !ring.busy {
@@ -177,7 +246,14 @@ impl Core {
         drop(ring);
         self.filled.open();
         drop(spent);
-        true
+        Admission::Accepted
+    }
+
+    fn has_room(&self, ring: &mut Ring, submitted: u64) -> bool {
+        if submitted - ring.freed >= self.depth {
+            ring.freed = self.done.0.freed.load(Acquire);
+        }
+        submitted - ring.freed < self.depth
     }
 
     /// The worker's life: takes all that waits at once; ends when the queue is closed and empty.
@@ -209,62 +285,57 @@ impl Core {
     }
 
     fn is_idle(&self) -> bool {
-        self.submitted.0.load(SeqCst) == self.completed.0.load(SeqCst)
+        self.submitted.0.load(SeqCst) == self.done.0.completed.load(SeqCst)
     }
 
     /// Brings one request to its end.
     fn finish(&self, request: &Arc<Request>) {
-        self.context.lanes.give_way(self.priority);
         let blocked = self.await_others(request);
-        match request.take_op() {
-            Some(op) => self.complete(request, op, blocked),
-            // Whoever took the work posts the completion.
-            None => request.await_post(),
+        self.context.lanes.give_way(self.priority);
+        let outcome = request.begin().map(|op| self.run(op, blocked));
+        let done = &self.done.0;
+        let finished = done.completed.load(Relaxed) + 1;
+        done.freed.store(finished, Release);
+        if !outcome.is_some_and(|outcome| request.post(outcome)) {
+            // Whoever dropped the work, or ended the request while it ran, posts the completion.
+            request.await_settled();
         }
-        self.completed.0.store(self.completed.0.load(Relaxed) + 1, Release); // this thread alone writes it
+        self.note_unseen(request);
+        done.completed.store(finished, Release);
         self.emptied.open();
     }
 
-    /// Runs the work and posts the completion. What it owned is released before anyone learns that it is done.
-    fn complete(&self, request: &Arc<Request>, op: Box<dyn Op>, blocked: Option<Error>) {
+    /// Runs the work, unless it is blocked. What it owned is released before anyone learns that it is done.
+    fn run(&self, op: Box<dyn Op>, blocked: Option<Failure>) -> Outcome {
         let start = Instant::now();
-        let error = blocked.or_else(|| run(op, &self.context).err());
-        let outcome = Outcome { error: error.map(Box::new), device_ns: start.elapsed().as_nanos() as u64 };
-        self.note_unseen(request, &outcome);
-        request.post(outcome);
+        let own = |error| Failure { error, root: None };
+        let failure = blocked.or_else(|| run(op, &self.context).err().map(own));
+        Outcome { failure: failure.map(Box::new), device_ns: start.elapsed().as_nanos() as u64 }
     }
 
-    /// Waits for the requests of other queues that this one names, or for its own early end. The error of the first
-    /// that failed.
-    fn await_others(&self, request: &Arc<Request>) -> Option<Error> {
+    /// Waits for the requests of other queues that this one names, or for its own early end. What it ends with if one of
+    /// them failed: the first.
+    fn await_others(&self, request: &Arc<Request>) -> Option<Failure> {
         let others = request.take_after();
         if others.is_empty() {
             return None;
         }
         self.context.lanes.leave(self.priority);
-        for other in &others {
-            wait(&[other.clone(), request.clone()], true, None);
-        }
+        others.iter().for_each(|other| await_either(other, request));
         self.context.lanes.enter(self.priority);
-        others.iter().find_map(|other| other.outcome()?.error.as_deref()).map(dependency_failed)
+        let failure = |other: &Arc<Request>| {
+            other.outcome()?.failure.as_ref().map(|failure| failure.of_dependent(&other.record()))
+        };
+        others.iter().find_map(failure)
     }
 
-    fn note_unseen(&self, request: &Request, outcome: &Outcome) {
-        if let Some(error) = &outcome.error
-            && request.handle.load(Relaxed) == 0
+    fn note_unseen(&self, request: &Request) {
+        if request.handle.load(Relaxed) == 0
+            && let Some(error) = request.outcome().and_then(Outcome::error)
         {
-            self.unseen.lock().get_or_insert_with(|| (**error).clone());
+            self.unseen.lock().get_or_insert_with(|| error.clone());
         }
     }
-}
-
-/// What a request ends with when one that it waited for failed: the first cause, however long the chain.
-fn dependency_failed(cause: &Error) -> Error {
-    let message = match cause.status {
-        WEFT_ERROR_DEPENDENCY_FAILED => cause.message.clone(),
-        _ => format!("a request that this one waited for failed: {}", cause.message),
-    };
-    Error::new(WEFT_ERROR_DEPENDENCY_FAILED, message)
 }
 
 /// The only place that asks which device this is, and the last that a panic reaches.

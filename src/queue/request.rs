@@ -1,49 +1,19 @@
 //! Requests: accepted work and its completion: one record, posted exactly once.
 //!
-//! Whoever wants to learn of it registers a [`Watch`]; waits are the first kind. Posting sets the record, then tells
-//! each watch once. The record is what decides: a second post changes nothing and says so.
+//! Who sets the record decides what became of the request: a second post changes nothing and says so. The request is
+//! complete, for everyone who asks, when the record is at its port too: a wait that returned finds it there, and a record
+//! that was taken there is of a complete request. Then each [`Watch`] is told once.
 
+use super::finalizer::{Due, Finalizer};
+pub use super::outcome::{Outcome, weft_complete_fn, weft_completion};
 use super::port::Port;
-use crate::device::gate::{Gate, spin_until};
 use crate::op::Op;
-use crate::status::{
-    Error, WEFT_ERROR_CANCELLED, WEFT_ERROR_DEADLINE_EXCEEDED, WEFT_NOT_READY, WEFT_OK, weft_status,
-};
+use crate::status::{Error, WEFT_ERROR_CANCELLED, WEFT_ERROR_DEADLINE_EXCEEDED, WEFT_NOT_READY, weft_status};
 use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
-use std::time::{Duration, Instant};
-
-/// How long a waiting thread spins before it sleeps.
-const SPIN: Duration = Duration::from_micros(50);
-
-/// A completion: what became of a request. Frozen: 64 bytes, whose fields never change.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct weft_completion {
-    /// The caller's own number, from weft_submit.
-    pub user_data: u64,
-    /// The request's handle; 0 if none was asked for.
-    pub request: u64,
-    /// WEFT_OK, or why it failed.
-    pub status: weft_status,
-    /// Which operation, a WEFT_OP constant.
-    pub op: u32,
-    /// 0.
-    pub flags: u32,
-    /// 0.
-    pub reserved0: u32,
-    /// Nanoseconds that the device spent on it.
-    pub device_ns: u64,
-    /// 0.
-    pub result: u64,
-    /// 0.
-    pub reserved1: [u64; 2],
-}
-
-/// A function of the caller's, to be called with its own number and the record of a completion. It must not throw.
-pub type weft_complete_fn = Option<unsafe extern "C" fn(user: u64, completion: *const weft_completion)>;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::*};
+use std::time::Instant;
 
 /// What the submitter said about a request.
 #[derive(Clone, Copy, Default)]
@@ -56,25 +26,24 @@ pub struct Tag {
     pub callback: weft_complete_fn,
 }
 
-/// What became of a request.
-#[derive(Clone, Debug, Default)]
-pub struct Outcome {
-    /// `None` for success.
-    pub error: Option<Box<Error>>,
-    /// Nanoseconds that the device spent on it.
-    pub device_ns: u64,
+/// What few submitters say about a request.
+pub struct Rare {
+    /// Earlier requests that it waits for. Taken when it runs: a chain of requests must not keep itself alive.
+    after: Mutex<Vec<Arc<Request>>>,
+    finalizer: Mutex<Option<Finalizer>>,
 }
 
-impl Outcome {
-    /// The status that C sees.
-    pub fn status(&self) -> weft_status {
-        self.error.as_ref().map_or(WEFT_OK, |error| error.status)
+impl Rare {
+    /// To run after those of `after`; `finalizer` is called when nothing of the request is left to call.
+    pub fn new(after: Vec<Arc<Request>>, finalizer: Option<Finalizer>) -> Option<Box<Self>> {
+        let any = !after.is_empty() || finalizer.is_some();
+        any.then(|| Box::new(Self { after: Mutex::new(after), finalizer: Mutex::new(finalizer) }))
     }
 }
 
 /// Someone to tell of completions.
 pub trait Watch: Send + Sync {
-    /// `request`'s record is set. Called once, on the thread that posted it, with no lock held.
+    /// `request` is complete. Called once, on the thread that posted it, with no lock held.
     fn completed(&self, request: &Request);
 }
 
@@ -92,6 +61,11 @@ pub enum Cancel {
     Complete,
 }
 
+/// How far posting has got: not begun or not there yet, visible to everyone, everyone told.
+const PENDING: u8 = 0;
+const POSTED: u8 = 1;
+const SETTLED: u8 = 2;
+
 /// Accepted work.
 pub struct Request {
     /// What the submitter said.
@@ -100,47 +74,61 @@ pub struct Request {
     pub handle: AtomicU64,
     /// Whether a queue took it: only then may its deadline end it.
     accepted: AtomicBool,
-    /// Earlier requests that it waits for. Taken when it runs: a chain of requests must not keep itself alive.
-    after: Option<Box<Mutex<Vec<Arc<Request>>>>>,
+    /// Whether the worker has the work, set with `op` locked.
+    begun: AtomicBool,
+    /// `PENDING`, `POSTED` or `SETTLED`.
+    posted: AtomicU8,
+    rare: Option<Box<Rare>>,
     /// Where its completion goes; it holds a place there.
     port: Option<Arc<Port>>,
     op: Mutex<Option<Box<dyn Op>>>,
     outcome: OnceCell<Outcome>,
-    /// The record is set, and visible at the port too.
-    posted: AtomicBool,
     /// Few requests are watched: boxed, so that the others stay small.
     watches: Mutex<Option<Box<Watches>>>,
 }
 
 impl Request {
-    /// Work that nobody has begun, to run after those of `after`; its completion goes to `port`, which has kept a place.
-    pub fn new(op: Box<dyn Op>, tag: Tag, after: Vec<Arc<Request>>, port: Option<Arc<Port>>) -> Self {
+    /// Work that nobody has begun; its completion goes to `port`, which has kept a place.
+    pub fn new(op: Box<dyn Op>, tag: Tag, rare: Option<Box<Rare>>, port: Option<Arc<Port>>) -> Self {
         Self {
             tag,
             handle: AtomicU64::new(0),
             accepted: AtomicBool::new(false),
-            after: (!after.is_empty()).then(|| Box::new(Mutex::new(after))),
+            begun: AtomicBool::new(false),
+            posted: AtomicU8::new(PENDING),
+            rare,
             port,
             op: Mutex::new(Some(op)),
             outcome: OnceCell::new(),
-            posted: AtomicBool::new(false),
             watches: Mutex::new(None),
         }
     }
 
-    /// The work, for whoever runs it; `None` the second time.
-    pub fn take_op(&self) -> Option<Box<dyn Op>> {
+    /// The work, for the worker; `None` if it was dropped before.
+    pub fn begin(&self) -> Option<Box<dyn Op>> {
+        let mut op = self.op.lock();
+        self.begun.store(op.is_some(), Relaxed);
+        op.take()
+    }
+
+    /// The work, for whoever drops it; `None` if it has begun or was dropped before.
+    fn withdraw(&self) -> Option<Box<dyn Op>> {
         self.op.lock().take()
     }
 
     /// The requests that it waits for, for whoever runs it.
     pub fn take_after(&self) -> Vec<Arc<Request>> {
-        self.after.as_ref().map(|after| std::mem::take(&mut *after.lock())).unwrap_or_default()
+        self.rare.as_ref().map(|rare| std::mem::take(&mut *rare.after.lock())).unwrap_or_default()
     }
 
-    /// What became of it; `None` while it is pending.
+    /// Its finalizer, due now, for whoever posts the completion.
+    pub(super) fn take_finalizer(&self) -> Option<Due> {
+        self.rare.as_ref()?.finalizer.lock().take().map(Finalizer::due)
+    }
+
+    /// What became of it; `None` until it is complete.
     pub fn outcome(&self) -> Option<&Outcome> {
-        self.outcome.get()
+        if self.posted.load(Acquire) == PENDING { None } else { self.outcome.get() }
     }
 
     /// The status, `WEFT_NOT_READY` while it is pending.
@@ -148,19 +136,27 @@ impl Request {
         self.outcome().map_or(WEFT_NOT_READY, Outcome::status)
     }
 
-    /// Sets the record and tells every watch. `false` if the record was set before, which changes nothing.
+    /// Sets the record and tells everyone. `false` if the record was set before, which changes nothing.
     pub fn post(&self, outcome: Outcome) -> bool {
         if self.outcome.set(outcome).is_err() {
             return false;
         }
-        if let Some(port) = &self.port {
-            port.post(self);
+        match &self.port {
+            Some(port) => port.post(self),
+            None => self.publish(),
         }
-        self.posted.store(true, Release);
-        // A watch registered after this line sees the record itself: `watch` looks under the same lock.
+        // A watch registered after this line sees that it is complete: `watch` looks under the same lock.
         let watches = std::mem::take(&mut *self.watches.lock());
         watches.into_iter().flat_map(|watches| *watches).for_each(|watch| watch.completed(self));
+        // Without a port nobody else calls the finalizer: the library's thread does.
+        drop(self.take_finalizer());
+        self.posted.store(SETTLED, Release);
         true
+    }
+
+    /// The record is where it belongs: from here on the request is complete.
+    pub(super) fn publish(&self) {
+        self.posted.store(POSTED, Release);
     }
 
     /// A queue took the request; `deadline` is the moment by which it must be complete.
@@ -175,42 +171,43 @@ impl Request {
     /// stays held, but nobody waits for it any more.
     pub fn expire(&self) {
         if self.accepted.load(SeqCst) {
-            drop(self.take_op());
+            drop(self.withdraw());
             let message = "the request's deadline passed before it completed";
-            let error = Some(Box::new(Error::new(WEFT_ERROR_DEADLINE_EXCEEDED, message)));
-            self.post(Outcome { error, ..Default::default() });
+            self.post(Outcome::failed(Error::new(WEFT_ERROR_DEADLINE_EXCEEDED, message)));
         }
     }
 
     /// Cancels work that has not begun.
     pub fn cancel(&self) -> Cancel {
-        let Some(work) = self.take_op() else {
-            return if self.outcome().is_some() { Cancel::Complete } else { Cancel::Begun };
-        };
-        drop(work);
-        let error = Error::new(WEFT_ERROR_CANCELLED, "the request was cancelled before it ran");
-        match self.post(Outcome { error: Some(Box::new(error)), ..Default::default() }) {
-            true => Cancel::Done,
-            false => Cancel::Complete,
+        if let Some(work) = self.withdraw() {
+            drop(work);
+            let error = Error::new(WEFT_ERROR_CANCELLED, "the request was cancelled before it ran");
+            return if self.post(Outcome::failed(error)) { Cancel::Done } else { Cancel::Complete };
         }
+        if self.begun.load(Relaxed) {
+            return if self.outcome().is_some() { Cancel::Complete } else { Cancel::Begun };
+        }
+        // Whoever dropped the work before is about to post the completion.
+        self.await_settled();
+        Cancel::Complete
     }
 
     /// The completion as C sees it.
     pub fn record(&self) -> weft_completion {
-        let outcome = self.outcome();
+        let outcome = self.outcome.get();
         weft_completion {
             user_data: self.tag.user_data,
             request: self.handle.load(SeqCst),
-            status: self.status(),
+            status: outcome.map_or(WEFT_NOT_READY, Outcome::status),
             op: self.tag.op,
             device_ns: outcome.map_or(0, |outcome| outcome.device_ns),
             ..Default::default()
         }
     }
 
-    /// Waits for whoever took the work in place of the worker to have posted the completion: a matter of moments.
-    pub fn await_post(&self) {
-        while !self.posted.load(Acquire) {
+    /// Waits for whoever dropped the work or ran it to have told everyone: a matter of moments.
+    pub fn await_settled(&self) {
+        while self.posted.load(Acquire) != SETTLED {
             std::thread::yield_now();
         }
     }
@@ -218,7 +215,7 @@ impl Request {
     /// Registers `watch`. `false` if the request is complete: then the watch is not told.
     pub fn watch(&self, watch: Arc<dyn Watch>) -> bool {
         let mut watches = self.watches.lock();
-        if self.outcome.get().is_some() {
+        if self.outcome().is_some() {
             return false;
         }
         watches.get_or_insert_default().push(watch);
@@ -231,40 +228,4 @@ impl Request {
             watches.retain(|other| !Arc::ptr_eq(other, watch));
         }
     }
-}
-
-/// A sleeping thread's watch: how many of its requests completed.
-#[derive(Default)]
-struct Signal {
-    gate: Gate,
-    completed: AtomicUsize,
-}
-
-impl Watch for Signal {
-    fn completed(&self, _: &Request) {
-        self.completed.fetch_add(1, SeqCst);
-        self.gate.open();
-    }
-}
-
-/// Waits until all (or, with `any`, at least one) of `requests` are complete. `false` if `deadline` came before.
-pub fn wait(requests: &[Arc<Request>], any: bool, deadline: Option<Instant>) -> bool {
-    let done = || {
-        let complete = |request: &Arc<Request>| request.outcome().is_some();
-        if any { requests.iter().any(complete) } else { requests.iter().all(complete) }
-    };
-    let spin = deadline.map_or(SPIN, |at| at.saturating_duration_since(Instant::now()).min(SPIN));
-    spin_until(spin, done) || sleep(requests, any, deadline)
-}
-
-fn sleep(requests: &[Arc<Request>], any: bool, deadline: Option<Instant>) -> bool {
-    let signal = Arc::new(Signal::default());
-    let watch: Arc<dyn Watch> = signal.clone();
-    let pending = requests.iter().filter(|request| request.watch(watch.clone())).count();
-    let already = requests.len() - pending;
-    let needed = if any { 1 } else { requests.len() };
-    let open = || already + signal.completed.load(SeqCst) >= needed;
-    let answer = signal.gate.wait(Duration::ZERO, deadline, open);
-    requests.iter().for_each(|request| request.unwatch(&watch));
-    answer
 }

@@ -39,10 +39,22 @@ static STARTED: OnceCell<()> = OnceCell::new();
 pub fn schedule(request: &Arc<Request>, at: Instant) -> Result<()> {
     STARTED.get_or_try_init(|| thread::spawn(c"weft-deadline", serve))?;
     let mut dues = DUES.lock();
-    dues.try_reserve(1).map_err(|_| Error::out_of_memory(size_of::<Due>()))?;
+    if dues.len() == dues.capacity() {
+        make_room(&mut dues)?;
+    }
+    let sooner = dues.peek().is_none_or(|first| at < first.0.0);
     dues.push(Reverse(Due(at, Arc::downgrade(request))));
-    SOONER.notify_one();
+    if sooner {
+        SOONER.notify_one();
+    }
     Ok(())
+}
+
+/// Forgets requests that are gone; grows when most are not.
+fn make_room(dues: &mut BinaryHeap<Reverse<Due>>) -> Result<()> {
+    dues.retain(|due| due.0.1.strong_count() > 0);
+    let more = dues.len().max(64);
+    dues.try_reserve(more).map_err(|_| Error::out_of_memory(more.saturating_mul(size_of::<Due>())))
 }
 
 fn serve() {

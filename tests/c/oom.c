@@ -1,9 +1,11 @@
 /* Scenarios for out-of-memory tests: each does what a program does, takes any error in stride, and releases everything.
  * oom N runs scenario N; oom alone prints how many there are. Exit 0: it ended in order. 3: a wrong result. */
 #include "weft.h"
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #pragma weak oom_report
 void oom_report(void);
@@ -198,6 +200,34 @@ static void port_with(weft_complete_fn callback) {
 static void port(void) { port_with(NULL); }
 static void callbacks(void) { port_with(called); }
 
+static atomic_uint finals;
+static void finalized(uint64_t user) {
+    (void)user;
+    finals++;
+}
+
+/* What is refused for want of memory is never finalized; what is accepted always. */
+static void finalizers(void) {
+    unsigned expected = 0;
+    weft_port of_thread = 0;
+    DESC(weft_port_desc, how);
+    DESC(weft_submit, options);
+    how.flags = WEFT_PORT_THREAD, how.finalizer = options.finalizer = finalized;
+    if (weft_port_create(context, &how, &of_thread) == WEFT_OK) {
+        options.port = of_thread, options.callback = called;
+        for (int i = 0; i < 10; i++)
+            expected += weft_barrier(queue, &options, NULL) == WEFT_OK;
+        want(weft_port_release(of_thread) == WEFT_OK);
+        expected++;
+    }
+    options.port = 0, options.callback = NULL;
+    for (int i = 0; i < 10; i++)
+        expected += weft_barrier(queue, &options, NULL) == WEFT_OK;
+    for (int i = 0; finals != expected && i < 10000; i++)
+        usleep(1000);
+    want(finals == expected);
+}
+
 static void wait_lists(void) {
     weft_request first = 0, second = 0;
     weft_queue other = 0;
@@ -335,7 +365,7 @@ static void cast(void) {
 
 static void (*const SCENARIOS[])(void) = {
     small_transfers, copied_transfers, large_transfers, fill, many_buffers, huge_buffer, many_requests, no_handles,
-    many_queues, second_context, errors, failing_request, waits, release_in_flight, port, callbacks, wait_lists, cancels,
+    many_queues, second_context, errors, failing_request, waits, release_in_flight, port, callbacks, finalizers, wait_lists, cancels,
     deadlines, info, matmul_f32, matmul_f64, matmul_bf16, matmul_f16, matvec, attention, attention_bf16,
     attention_decode, norm, layer, rope, elementwise, softmax, top_k, reduce, cast,
 };

@@ -59,6 +59,9 @@ void calls(const weft::context &context, const weft::queue &queue) {
     EXPECT(second && queue.drain() && order.empty() && port.dispatch(1) == 1);
     EXPECT(order == "ba" && port.dispatch() == 0);
     bool done = false;
+    auto with = weft::make<weft_submit>();
+    with.finalizer = [](uint64_t) {};
+    EXPECT(thrown([&] { port.then(barrier, [](record) {}, &with); }) == WEFT_ERROR_INVALID_ARGUMENT);
     first = port.then(barrier, [&](record) { done = true; });
     port.run([&] { return done; });
     EXPECT(first.ready());
@@ -153,6 +156,40 @@ void threads(const weft::context &context, const weft::queue &queue) {
     EXPECT(ran == count);
 }
 
+/* A port's own thread calls; what throws is kept, what was accepted is called though the port goes. */
+void own_thread(const weft::context &context, const weft::queue &queue) {
+    const auto barrier = [&](const weft_submit *how) { return queue.barrier(how); };
+    std::promise<std::thread::id> thread;
+    const auto life = std::make_shared<int>(0);
+    std::future<void> destroyed;
+    {
+        weft::port port(context, 0, WEFT_PORT_THREAD);
+        EXPECT(thrown([&] { port.poll(); }) == WEFT_ERROR_INVALID_ARGUMENT && thrown([&] { port.dispatch(); }) < 0);
+        port.then(barrier, [](record) { throw 5; });
+        port.then(barrier, [&](record) {
+            EXPECT(queue.try_drain() == WEFT_ERROR_IN_CALLBACK);
+            thread.set_value(std::this_thread::get_id());
+        });
+        EXPECT(thread.get_future().get() != std::this_thread::get_id());
+        int number = 0;
+        try {
+            port.rethrow();
+        } catch (int thrown) {
+            number = thrown;
+        }
+        EXPECT(number == 5);
+        // Nobody dispatches, and the future comes.
+        EXPECT(port.future(barrier).get().status == WEFT_OK);
+        const auto farewell = std::make_shared<std::promise<void>>();
+        destroyed = farewell->get_future();
+        weft::port moved = std::move(port);
+        for (int i = 0; i < 100; i++)
+            moved.then(barrier, [life, farewell](record) { ++*life == 100 ? farewell->set_value() : void(); });
+    }
+    destroyed.get();
+    EXPECT(*life == 100);
+}
+
 } // namespace
 
 void callbacks() {
@@ -163,6 +200,7 @@ void callbacks() {
     exceptions(context, queue);
     ends(context, queue);
     threads(context, queue);
+    own_thread(context, queue);
 }
 
 void futures() {

@@ -1,6 +1,8 @@
 /* Handles have owners: creation, errors both ways, moves, release; requests are waited for, polled and cancelled. */
 #include "expect.hpp"
 
+#include <csignal>
+#include <sys/time.h>
 #include <type_traits>
 
 namespace {
@@ -78,6 +80,8 @@ void requests(const weft::context &context) {
     EXPECT(thrown([&] { weft::wait_all(both); }) == WEFT_ERROR_CANCELLED);
     weft::request dependent = other.barrier(weft::options().after(both[2]));
     EXPECT(thrown([&] { dependent.wait(); }) == WEFT_ERROR_DEPENDENCY_FAILED);
+    EXPECT(dependent.error_info().root_request == both[2].get() && dependent.try_error_info()->root_status == WEFT_ERROR_CANCELLED);
+    EXPECT(both[0].error_info().status == WEFT_OK && !weft::request().try_error_info());
     EXPECT(thrown([&] { weft::request().wait(); }) == WEFT_ERROR_INVALID_ARGUMENT && weft::request().poll() < 0);
 }
 
@@ -95,6 +99,35 @@ void full_queue(const weft::context &context) {
     EXPECT(queue.barrier(weft::options().room(weft::forever)).wait() && queue.try_drain() == WEFT_OK);
 }
 
+extern "C" void ignore(int) {}
+
+/* A signal handler that runs meanwhile ends no wait that throws; `try_` tells of it. */
+void interrupted(const weft::context &context) {
+    struct sigaction action = {}, before = {};
+    action.sa_handler = ignore;
+    sigaction(SIGALRM, &action, &before);
+    const itimerval often = {{0, 1000}, {0, 1000}}, never = {};
+    weft::port port(context, 1);
+    weft::queue queue(context);
+    setitimer(ITIMER_REAL, &often, nullptr);
+    weft_completion one;
+    uint32_t count = 0;
+    // Other threads may get the signal first, but not for ever.
+    while (port.try_wait(&one, 1, weft::forever, count) != WEFT_INTERRUPTED) {
+    }
+    const auto start = std::chrono::steady_clock::now();
+    EXPECT(port.wait(20ms).empty() && std::chrono::steady_clock::now() - start >= 20ms);
+    weft::buffer big(context, 1 << 26);
+    weft::request slow = queue.fill(big, 0, 1 << 26, '\1');
+    EXPECT(slow.wait() && queue.drain());
+    // A full port: the submission goes on waiting for room.
+    queue.barrier(weft::options().to(port)).wait();
+    EXPECT(queue.try_barrier(weft::options().to(port).room(1h)).status() == WEFT_INTERRUPTED);
+    EXPECT(thrown([&] { queue.barrier(weft::options().to(port).room(0ns)); }) == WEFT_WOULD_BLOCK);
+    setitimer(ITIMER_REAL, &never, nullptr);
+    sigaction(SIGALRM, &before, nullptr);
+}
+
 } // namespace
 
 void owners() {
@@ -103,5 +136,6 @@ void owners() {
     moves(context);
     requests(context);
     full_queue(context);
+    interrupted(context);
     EXPECT(context.info().buffer_bytes == 0);
 }

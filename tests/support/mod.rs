@@ -355,3 +355,34 @@ pub fn close(what: &str, got: &[f64], want: &[f64], bound: impl Fn(usize) -> f64
         );
     }
 }
+
+/// What `call` answers in a thread whose signal handler runs again and again until it returns.
+pub fn under_signals(restart: bool, call: impl FnOnce() -> i32 + Send) -> i32 {
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+    extern "C" fn nothing(_: i32) {}
+    // SAFETY: a zeroed action is a valid one; the handler does nothing, so it is safe in any thread at any time.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = nothing as extern "C" fn(i32) as usize;
+        action.sa_flags = if restart { libc::SA_RESTART } else { 0 };
+        assert_eq!(libc::sigaction(libc::SIGUSR2, &action, ptr::null_mut()), 0);
+    }
+    let (thread, returned) = (AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let answer = scope.spawn(|| {
+            // SAFETY: no arguments.
+            thread.store(unsafe { libc::pthread_self() }, SeqCst);
+            let answer = call();
+            returned.store(true, SeqCst);
+            answer
+        });
+        while !returned.load(SeqCst) {
+            if thread.load(SeqCst) != 0 {
+                // SAFETY: the thread is not joined yet.
+                unsafe { libc::pthread_kill(thread.load(SeqCst), libc::SIGUSR2) };
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        answer.join().unwrap()
+    })
+}

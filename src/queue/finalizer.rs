@@ -1,0 +1,102 @@
+//! Finalizers: functions of the caller's that are called exactly once, when what they belong to is done with.
+//!
+//! A [`Finalizer`] may come to nothing: a submission that is refused drops it. Once it is [`Due`], it is the promise to
+//! call: whoever owns it either calls it or drops it, and one that is dropped is called by a thread of the library's, in
+//! the order of dropping. So nothing that happens to an accepted request or to a port can lose it. The thread is there
+//! before, and the finalizer is its own place in the thread's list: nothing can fail later.
+
+use super::callback::{calling, owe, paid};
+use crate::device::gate::Gate;
+use crate::device::thread;
+use crate::status::Result;
+use once_cell::sync::OnceCell;
+use parking_lot::Mutex;
+use std::time::Duration;
+
+/// A function of the caller's, to be called once with its own number when the library is done with what it was given
+/// for. It must not throw.
+pub type weft_finalize_fn = Option<unsafe extern "C" fn(user_data: u64)>;
+
+/// A function to call later, and its number.
+pub struct Finalizer(Box<Call>);
+
+/// The promise to call a finalizer.
+pub struct Due(Option<Box<Call>>);
+
+struct Call {
+    function: unsafe extern "C" fn(user_data: u64),
+    user_data: u64,
+    next: Option<Box<Call>>,
+}
+
+/// Calls that the thread has to make, the latest first.
+static CALLS: Mutex<Option<Box<Call>>> = Mutex::new(None);
+static ARRIVED: Gate = Gate::new();
+static STARTED: OnceCell<()> = OnceCell::new();
+
+impl Finalizer {
+    /// `function` with `user_data`, if there is one.
+    pub fn new(function: weft_finalize_fn, user_data: u64) -> Result<Option<Self>> {
+        let Some(function) = function else { return Ok(None) };
+        STARTED.get_or_try_init(|| thread::spawn(c"weft-finalizer", serve))?;
+        Ok(Some(Self(Box::new(Call { function, user_data, next: None }))))
+    }
+
+    /// From here on it will be called.
+    pub(super) fn due(self) -> Due {
+        Due(Some(self.0))
+    }
+}
+
+impl Due {
+    /// Calls it on this thread.
+    pub(super) fn call(mut self) {
+        if let Some(call) = self.0.take() {
+            call.make();
+        }
+    }
+}
+
+impl Drop for Due {
+    fn drop(&mut self) {
+        if let Some(mut call) = self.0.take() {
+            owe();
+            let mut calls = CALLS.lock();
+            call.next = calls.take();
+            *calls = Some(call);
+            drop(calls);
+            ARRIVED.open();
+        }
+    }
+}
+
+impl Call {
+    fn make(&self) {
+        // SAFETY: the caller promised a function that takes its number, and does not unwind.
+        calling(|| unsafe { (self.function)(self.user_data) });
+    }
+}
+
+fn serve() {
+    loop {
+        ARRIVED.wait(Duration::ZERO, None, || CALLS.lock().is_some());
+        let latest_first = CALLS.lock().take();
+        let mut calls = reversed(latest_first);
+        while let Some(mut call) = calls {
+            calls = call.next.take();
+            call.make();
+            drop(call);
+            paid();
+        }
+    }
+}
+
+fn reversed(mut calls: Option<Box<Call>>) -> Option<Box<Call>> {
+    let mut first = None;
+    while let Some(mut call) = calls {
+        calls = call.next.take();
+        call.next = first;
+        first = Some(call);
+    }
+    first
+}

@@ -1,0 +1,53 @@
+//! Waits for requests: a thread spins a little, then sleeps until the requests tell it.
+
+use super::request::{Request, Watch};
+use crate::device::gate::{Gate, Wake, spin_until};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+/// How long a waiting thread spins before it sleeps.
+const SPIN: Duration = Duration::from_micros(50);
+
+/// A sleeping thread's watch: how many of its requests completed.
+#[derive(Default)]
+struct Signal {
+    gate: Gate,
+    completed: AtomicUsize,
+}
+
+impl Watch for Signal {
+    fn completed(&self, _: &Request) {
+        self.completed.fetch_add(1, SeqCst);
+        self.gate.open();
+    }
+}
+
+/// Waits until all (or, with `any`, at least one) of `requests` are complete, for a thread of the caller's: a signal
+/// handler that ran in it ends the wait.
+pub fn wait(requests: &[Arc<Request>], any: bool, deadline: Option<Instant>) -> Wake {
+    let done = || {
+        let complete = |request: &Arc<Request>| request.outcome().is_some();
+        if any { requests.iter().any(complete) } else { requests.iter().all(complete) }
+    };
+    let spin = deadline.map_or(SPIN, |at| at.saturating_duration_since(Instant::now()).min(SPIN));
+    if spin_until(spin, done) { Wake::Ready } else { sleep(requests, any, deadline) }
+}
+
+/// Waits until one of the two is complete, for a thread of the library's: signals are blocked there.
+pub fn await_either(one: &Arc<Request>, other: &Arc<Request>) {
+    let both = [one.clone(), other.clone()];
+    while wait(&both, true, None) != Wake::Ready {}
+}
+
+fn sleep(requests: &[Arc<Request>], any: bool, deadline: Option<Instant>) -> Wake {
+    let signal = Arc::new(Signal::default());
+    let watch: Arc<dyn Watch> = signal.clone();
+    let pending = requests.iter().filter(|request| request.watch(watch.clone())).count();
+    let already = requests.len() - pending;
+    let needed = if any { 1 } else { requests.len() };
+    let open = || already + signal.completed.load(SeqCst) >= needed;
+    let end = signal.gate.wait_or_signal(Duration::ZERO, deadline, open);
+    requests.iter().for_each(|request| request.unwatch(&watch));
+    end
+}
