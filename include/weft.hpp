@@ -9,6 +9,12 @@
  *   weft::request done = queue.fill(x, 0, 1024, 0u);               // returns at once
  *   done.wait();                                                   // throws weft::error if it failed
  *
+ *   weft::port port(context);
+ *   auto fill = [&](const weft_submit *how) { return queue.fill(x, 0, 1024, 0u, how); };
+ *   port.then(fill, [](const weft_completion &record) { ... });    // called by port.dispatch()
+ *   std::future<weft_completion> later = port.future(fill);        // port.get(later), or get() while others dispatch
+ *   weft_completion record = co_await port.async(fill);            // C++20
+ *
  * Every function comes twice: `f` throws weft::error, `try_f` throws nothing and returns a weft_status or a
  * weft::result. Without exceptions (-fno-exceptions) the header compiles too; there a failure in `f` ends the program by
  * std::abort, so use `try_f`.
