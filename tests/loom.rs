@@ -287,3 +287,17 @@ fn a_queue_of_one_place_runs_what_it_accepts() {
         weft::device::thread::join();
     });
 }
+
+#[test]
+fn a_released_queue_runs_what_it_accepted() {
+    explore("released queue", || {
+        let context = Arc::new(Context::open("cpu", 1).unwrap());
+        let ran = counter();
+        let queue = Queue::new(context, 2, 0).unwrap();
+        assert!(queue.submit(request(&ran, None), 0));
+        drop(queue);
+        assert!(weft::queue::await_released(None));
+        assert_eq!(ran.load(SeqCst), 1);
+        weft::device::thread::join();
+    });
+}
