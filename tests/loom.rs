@@ -301,3 +301,19 @@ fn a_released_queue_runs_what_it_accepted() {
         weft::device::thread::join();
     });
 }
+
+#[test]
+fn taking_the_last_record_leaves_the_event_handle_clear() {
+    explore("event handle against taking", || {
+        let port = Arc::new(Port::new(1).unwrap());
+        let fd = port.event_handle().unwrap();
+        assert!(port.reserve());
+        let poster = {
+            let port = port.clone();
+            thread::spawn(move || request(&counter(), Some(&port)).post(Outcome::default()))
+        };
+        let early = take_all(&port).len();
+        poster.join().unwrap();
+        assert_eq!(readable(fd), early == 0, "{early} taken before");
+    });
+}
