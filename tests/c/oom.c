@@ -1,9 +1,6 @@
 /* Scenarios for out-of-memory tests: each does what a program does, takes any error in stride, and releases everything.
  * oom N runs scenario N; oom alone prints how many there are. Exit 0: it ended in order. 3: a wrong result. */
 #include "host.h"
-#include <stdatomic.h>
-#include <string.h>
-#include <unistd.h>
 
 #pragma weak oom_report
 void oom_report(void);
