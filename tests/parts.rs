@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::*};
 use std::thread;
 use std::time::Duration;
 use weft::device::Cpu;
-use weft::device::gate::{Gate, deadline};
+use weft::device::gate::{Gate, Wake, deadline};
 use weft::handle::{Kind, Registry};
 use weft::op::Op;
-use weft::queue::{Cancel, Outcome, Port, Request, Tag, wait};
+use weft::queue::{Cancel, Outcome, Place, Port, Request, Tag, wait};
 use weft::status::*;
 
 /// How often each race is run: Miri is slow, and tries several orders by itself.
@@ -23,7 +23,7 @@ impl Op for Nothing {
 }
 
 fn request(port: Option<Arc<Port>>) -> Arc<Request> {
-    Arc::new(Request::new(Box::new(Nothing), Tag::default(), Vec::new(), port))
+    Arc::new(Request::new(Box::new(Nothing), Tag::default(), None, port))
 }
 
 #[test]
@@ -82,38 +82,38 @@ fn a_gate_misses_no_wake() {
 #[test]
 fn a_request_has_one_outcome() {
     for _ in 0..ROUNDS {
-        let port = Arc::new(Port::new(1).unwrap());
-        assert!(port.reserve() && !port.reserve());
+        let port = Port::new(1, false).unwrap();
+        assert!(port.reserve() == Place::Kept && port.reserve() == Place::Full);
         let request = request(Some(port.clone()));
         let posted = AtomicUsize::new(0);
         request.accept(None);
         thread::scope(|scope| {
-            scope.spawn(|| match request.take_op() {
+            scope.spawn(|| match request.begin() {
                 Some(_) => drop(posted.fetch_add(usize::from(request.post(Outcome::default())), SeqCst)),
-                None => request.await_post(),
+                None => request.await_settled(),
             });
             scope.spawn(|| posted.fetch_add(usize::from(request.cancel() == Cancel::Done), SeqCst));
             scope.spawn(|| request.expire());
-            scope.spawn(|| assert!(wait(std::slice::from_ref(&request), false, None)));
-            assert!(wait(&[request.clone(), request.clone()], true, None));
+            scope.spawn(|| assert_eq!(wait(std::slice::from_ref(&request), false, None), Wake::Ready));
+            assert_eq!(wait(&[request.clone(), request.clone()], true, None), Wake::Ready);
         });
         let status = request.status();
         assert_eq!(posted.into_inner(), usize::from(status != WEFT_ERROR_DEADLINE_EXCEEDED));
         let mut records = Vec::new();
         assert_eq!(port.poll(9, |entry| records.push(entry.record)), 1);
         assert_eq!(records[0].status, status);
-        assert!(port.reserve(), "its place is free again");
+        assert_eq!(port.reserve(), Place::Kept, "its place is free again");
     }
 }
 
 #[test]
 fn a_port_delivers_each_completion_once() {
     const POSTS: usize = if cfg!(miri) { 6 } else { 5000 };
-    let port = Arc::new(Port::new(4).unwrap());
+    let port = Port::new(4, false).unwrap();
     let taken = AtomicUsize::new(0);
     let post = || {
         for _ in 0..POSTS {
-            while !port.reserve() {
+            while port.reserve() != Place::Kept {
                 thread::yield_now();
             }
             request(Some(port.clone())).post(Outcome::default());
