@@ -105,7 +105,7 @@ impl Request {
 
     /// The work, for the worker; `None` if it was dropped before. With it goes a hold on the finalizer, which waits for
     /// the device even when an overdue request completes before.
-    pub(super) fn begin(&self) -> Option<(Box<dyn Op>, Option<Due>)> {
+    pub fn begin(&self) -> Option<(Box<dyn Op>, Option<Due>)> {
         let mut work = self.op.lock();
         let op = work.take()?;
         Some((op, self.hold_finalizer()))
