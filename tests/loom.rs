@@ -415,16 +415,16 @@ fn taking_the_last_record_leaves_the_event_handle_clear() {
     });
 }
 
-/// What the caller's functions saw, in the order in which things happened: models run on one thread of the system.
+/// What the caller's functions saw.
 #[derive(Default)]
 struct Tally {
-    calls: AtomicU64,
-    finals: AtomicU64,
-    port_finals: AtomicU64,
+    calls: AtomicUsize,
+    finals: AtomicUsize,
+    port_finals: AtomicUsize,
     /// Whether the device is at work.
-    busy: AtomicU64,
+    busy: AtomicUsize,
     /// Calls that came too early.
-    early: AtomicU64,
+    early: AtomicUsize,
 }
 
 impl Tally {
@@ -438,12 +438,12 @@ impl Tally {
     }
 
     /// Callbacks, finalizers of requests and of ports, and those that came too early.
-    fn counts(&self) -> [u64; 4] {
+    fn counts(&self) -> [usize; 4] {
         [&self.calls, &self.finals, &self.port_finals, &self.early].map(|count| count.load(SeqCst))
     }
 
     /// Once all calls are made.
-    fn last_counts(&self) -> [u64; 4] {
+    fn last_counts(&self) -> [usize; 4] {
         assert_eq!(await_paid(None), Wake::Ready);
         let counts = self.counts();
         weft::queue::end();
@@ -469,13 +469,12 @@ unsafe extern "C" fn port_finalized(user: u64) {
     Tally::of(user).port_finals.fetch_add(1, SeqCst);
 }
 
-/// Work during which others may run.
+/// Work that finalizers must not come before the end of.
 struct Work(Arc<Tally>);
 
 impl Op for Work {
     fn cpu(&self, _: &Cpu) -> Result<()> {
         self.0.busy.store(1, SeqCst);
-        AtomicUsize::new(0).store(1, Relaxed);
         self.0.busy.store(0, SeqCst);
         Ok(())
     }
@@ -548,7 +547,7 @@ fn a_port_released_in_flight_ends_once_after_its_requests() {
         let poster = post(&finalized_request(&tally, Some(&port)));
         let dispatcher = {
             let port = port.clone();
-            thread::spawn(move || u64::from(port.dispatch()))
+            thread::spawn(move || usize::from(port.dispatch()))
         };
         port.release();
         assert_eq!(port.reserve(), Place::Released);
