@@ -11,6 +11,8 @@ mod request;
 mod timer;
 mod wait;
 
+#[cfg(loom)]
+pub use finalizer::end;
 pub use finalizer::{Finalizer, weft_finalize_fn};
 pub use outcome::{Failure, Outcome, Root, weft_complete_fn, weft_completion};
 pub use port::{Place, Port};
