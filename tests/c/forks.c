@@ -53,6 +53,7 @@ static void all_are_refused(void) {
     REFUSED(weft_request_poll(1));
     REFUSED(weft_request_completion(1, &record));
     REFUSED(weft_request_error(1, text, sizeof text, NULL));
+    REFUSED(weft_request_error_info_get(1, NULL));
     REFUSED(weft_request_cancel(1));
     REFUSED(weft_port_create(context, NULL, &handle));
     REFUSED(weft_port_poll(port, &record, 1, &count));
