@@ -12,6 +12,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("dtype", &["status"]),
     ("layout", &["status", "dtype"]),
     ("handle", &["status", "reserve", "dtype", "layout"]),
+    ("ptx", &["status", "dtype", "layout"]),
     ("device", &["status", "dtype", "layout", "handle"]),
     ("kernels", &["status", "dtype", "layout", "handle", "device"]),
     ("op", &["status", "dtype", "layout", "handle", "device", "kernels"]),
