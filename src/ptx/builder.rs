@@ -23,6 +23,8 @@ pub(super) struct State {
     pub(super) used: Used,
     pub(super) params: Vec<Declared>,
     pub(super) shared: Vec<Region>,
+    pub(super) constants: Vec<String>,
+    pub(super) constant_bytes: usize,
     pub(super) regs: [u32; CLASSES.len()],
     pub(super) body: String,
     pub(super) error: Option<Error>,
@@ -48,6 +50,8 @@ impl Builder {
             used: Used::default(),
             params: Vec::new(),
             shared: Vec::new(),
+            constants: Vec::new(),
+            constant_bytes: 0,
             regs: [0; CLASSES.len()],
             body: String::new(),
             error: None,
@@ -66,6 +70,11 @@ impl Builder {
     /// A register that `body` makes holds nothing in the other threads.
     pub fn only(&self, condition: Reg<'_, bool>, body: impl FnOnce()) {
         self.guarded(format!("@{condition} "), body);
+    }
+
+    /// The same where `condition` does not hold.
+    pub(super) fn only_not(&self, condition: Reg<'_, bool>, body: impl FnOnce()) {
+        self.guarded(format!("@!{condition} "), body);
     }
 
     fn guarded(&self, guard: String, body: impl FnOnce()) {

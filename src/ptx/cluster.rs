@@ -6,6 +6,8 @@ use super::{Builder, Element, Operand};
 
 /// Clusters.
 pub(super) const CLUSTERS: Needs = Needs::new(90, 78);
+/// Their barrier, with the order of memory written out.
+const ORDERED: Needs = Needs::new(90, 80);
 
 impl Builder {
     /// What the directive of a kernel that comes in clusters needs.
@@ -23,17 +25,17 @@ impl Builder {
 
     /// Arrives at the cluster's barrier.
     pub fn cluster_arrive(&self) {
-        self.bare(CLUSTERS, "barrier.cluster.arrive.release.aligned");
+        self.bare(ORDERED, "barrier.cluster.arrive.release.aligned");
     }
 
     /// Arrives, without ordering memory.
     pub fn cluster_arrive_relaxed(&self) {
-        self.bare(Needs::new(90, 80), "barrier.cluster.arrive.relaxed.aligned");
+        self.bare(ORDERED, "barrier.cluster.arrive.relaxed.aligned");
     }
 
     /// Waits for all to have arrived.
     pub fn cluster_wait(&self) {
-        self.bare(CLUSTERS, "barrier.cluster.wait.acquire.aligned");
+        self.bare(ORDERED, "barrier.cluster.wait.acquire.aligned");
     }
 }
 

@@ -38,6 +38,10 @@ impl Builder {
         self.op(EVERY, "bra", format_args!("{to}"));
     }
 
+    fn jump_unless(&self, condition: Reg<'_, bool>, to: Label) {
+        self.only_not(condition, || self.jump(to));
+    }
+
     fn jump_if(&self, condition: Reg<'_, bool>, to: Label) {
         self.only(condition, || self.jump(to));
     }
@@ -45,7 +49,7 @@ impl Builder {
     /// Runs `body` where `condition` holds.
     pub fn when(&self, condition: Reg<'_, bool>, body: impl FnOnce()) {
         let end = self.label();
-        self.jump_if(!condition, end);
+        self.jump_unless(condition, end);
         body();
         self.place(end);
     }
@@ -61,7 +65,7 @@ impl Builder {
     /// Runs `yes` where `condition` holds, and `no` elsewhere.
     pub fn if_else(&self, condition: Reg<'_, bool>, yes: impl FnOnce(), no: impl FnOnce()) {
         let (other, end) = (self.label(), self.label());
-        self.jump_if(!condition, other);
+        self.jump_unless(condition, other);
         yes();
         self.jump(end);
         self.place(other);
@@ -91,7 +95,7 @@ impl Builder {
     pub fn repeat_while<'k>(&'k self, condition: impl Fn() -> Reg<'k, bool>, body: impl FnOnce()) {
         let (head, end) = (self.label(), self.label());
         self.place(head);
-        self.jump_if(!condition(), end);
+        self.jump_unless(condition(), end);
         body();
         self.jump(head);
         self.place(end);

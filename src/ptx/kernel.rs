@@ -97,8 +97,8 @@ pub struct Kernel<P> {
     pub static_shared: u32,
     /// Bytes of shared memory to ask for at launch, after setting the kernel's attribute for it if they are over 48 KB.
     pub dynamic_shared: u32,
-    /// Bytes of the arguments: `P::bytes` writes so many.
-    pub argument_bytes: usize,
+    /// Bytes of each argument.
+    pub argument_sizes: Vec<usize>,
     params: PhantomData<fn(P)>,
 }
 
@@ -117,11 +117,12 @@ impl<P: Params> Kernel<P> {
         if let Some(error) = state.error {
             return Err(error);
         }
-        let argument_bytes = state.params.last().map_or(0, |last| last.end);
-        if argument_bytes > 4096 {
+        let argument_sizes: Vec<usize> = state.params.iter().map(|param| param.size).collect();
+        let argument_bytes: usize = argument_sizes.iter().sum();
+        if argument_bytes > 4000 {
             fail!(
                 WEFT_ERROR_UNSUPPORTED,
-                "kernel {}: {argument_bytes} bytes of arguments; at most 4096 fit",
+                "kernel {}: {argument_bytes} bytes of arguments; at most 4000 fit",
                 state.shape.name
             );
         }
@@ -133,7 +134,7 @@ impl<P: Params> Kernel<P> {
             cluster: state.shape.cluster,
             static_shared: fixed,
             dynamic_shared: dynamic,
-            argument_bytes,
+            argument_sizes,
             params: PhantomData,
         })
     }
@@ -150,6 +151,7 @@ impl State {
         let (target, version) = self.used.names(self.shape.target);
         let mut text = format!(".version {version}\n.target {target}\n.address_size 64\n\n");
         text += &self.shared_outside();
+        text += &self.constants.concat();
         let _ = writeln!(text, ".visible .entry {}({})", self.shape.name, self.param_list());
         let _ = writeln!(text, "{}{{", self.shape.directives());
         text += &self.registers();

@@ -30,8 +30,8 @@
 //!
 //! let kernel = axpy(Target::of_device(9, 0)?)?;
 //! assert!(kernel.text.contains("fma.rn.f32"));
-//! let block = Args { n: 1 << 20, a: 2.0, x: 0x7000_0000, y: 0x7100_0000 }.bytes();
-//! assert_eq!(block.len(), kernel.argument_bytes);
+//! let arguments = Args { n: 1 << 20, a: 2.0, x: 0x7000_0000, y: 0x7100_0000 }.arguments();
+//! assert_eq!(arguments.fields().map(|field| field.len()).collect::<Vec<_>>(), kernel.argument_sizes);
 //! # use weft::ptx::Params;
 //! # Ok::<(), weft::status::Error>(())
 //! ```
@@ -53,7 +53,7 @@
 //! # Where things are
 //!
 //! A file a chapter of the manual: [`integers`], [`floats`], [`compare`], [`special`], [`convert`], [`memory`] and [`pointer`],
-//! [`shared`], [`warp`], [`barrier`], [`atomic`], [`mma`], [`matrix`], [`copy`]; the frame is in `flow`, `position`, `params`,
+//! [`shared`], [`warp`], [`barrier`], [`atomic`], [`mma`], [`matrix`], [`copy`]; of Hopper [`mbarrier`], [`tma`], [`wgmma`], [`cluster`] and [`launch`]; the frame is in `flow`, `position`, `params`,
 //! `kernel`, `builder`, `ty`, `target` and `table`. Each instruction is a line with what it needs. To add one, add the line and
 //! a sample: the tests write every sample, and NVIDIA's assembler has to agree with what the line says.
 
@@ -62,13 +62,16 @@ pub mod barrier;
 mod builder;
 pub mod cluster;
 pub mod compare;
+mod constant;
 pub mod convert;
 pub mod copy;
 pub mod floats;
 mod flow;
 pub mod integers;
 mod kernel;
+pub mod launch;
 pub mod matrix;
+pub mod mbarrier;
 pub mod memory;
 pub mod mma;
 mod params;
@@ -78,16 +81,18 @@ pub mod shared;
 pub mod special;
 mod table;
 mod target;
+pub mod tma;
 mod ty;
 pub mod warp;
+pub mod wgmma;
 
 pub use builder::Builder;
 pub use flow::Exit;
 pub use kernel::{Kernel, Shape};
 pub use matrix::Turn;
 pub use memory::{Load, Policy, Scope, Store, Strength};
-pub use params::{Param, Params, TensorMap, params};
-pub use pointer::{Cluster, Generic, Global, Ptr, Shared};
+pub use params::{Arguments, Param, Params, TensorMap, params};
+pub use pointer::{Cluster, Const, Generic, Global, Ptr, Shared};
 pub use table::{Has, Sample};
 pub use target::Target;
 pub use ty::{

@@ -4,6 +4,7 @@ use super::Builder;
 use super::pointer::{Global, Ptr};
 use super::target::{EVERY, Needs};
 use super::ty::{Element, Reg};
+use std::ops::Range;
 
 /// The arguments of a kernel, declared for both sides by [`params!`](crate::ptx::params).
 pub trait Params {
@@ -11,8 +12,32 @@ pub trait Params {
     type Device<'k>;
     /// Declares and loads every field.
     fn declare(k: &Builder) -> Self::Device<'_>;
-    /// The block of arguments as the driver copies it (`CU_LAUNCH_PARAM_BUFFER_POINTER`): each field at its offset.
-    fn bytes(&self) -> Vec<u8>;
+    /// What the driver's launch call is given.
+    fn arguments(&self) -> Arguments;
+}
+
+/// The values of a kernel's arguments, for the list of pointers that the driver's launch call takes.
+///
+/// One block of all of them (`CU_LAUNCH_PARAM_BUFFER_POINTER`) would not do: where a [`TensorMap`] is among them, the driver
+/// places it by an alignment of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Arguments {
+    block: Vec<u8>,
+    fields: Vec<Range<usize>>,
+}
+
+impl Arguments {
+    /// The bytes of each argument, in the order of the declaration.
+    pub fn fields(&self) -> impl Iterator<Item = &[u8]> {
+        self.fields.iter().map(|field| &self.block[field.clone()])
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let start = self.block.len().next_multiple_of(bytes.len().min(64));
+        self.block.resize(start, 0);
+        self.block.extend_from_slice(bytes);
+        self.fields.push(start..start + bytes.len());
+    }
 }
 
 /// A type that can be a field of [`Params`].
@@ -23,16 +48,16 @@ pub trait Param {
     type Device<'k>;
     /// Declares one parameter and loads it.
     fn declare<'k>(k: &'k Builder, name: &str) -> Self::Device<'k>;
-    /// Appends the argument to the block, after what its alignment asks for.
-    fn put(host: Self::Host, block: &mut Vec<u8>);
+    /// Appends the argument.
+    fn put(host: Self::Host, arguments: &mut Arguments);
 }
 
 /// One declared parameter.
 pub(super) struct Declared {
     /// As the entry's head declares it.
     pub(super) text: String,
-    /// Where it ends in the block of arguments.
-    pub(super) end: usize,
+    /// Bytes of the argument.
+    pub(super) size: usize,
 }
 
 /// Declares the arguments of a kernel: a struct for the host, and its twin for the device.
@@ -58,43 +83,31 @@ macro_rules! ptx_params {
             fn declare(k: &$crate::ptx::Builder) -> $device<'_> {
                 $device { $($field: <$ty as $crate::ptx::Param>::declare(k, stringify!($field)),)* kernel: k }
             }
-            fn bytes(&self) -> Vec<u8> {
+            fn arguments(&self) -> $crate::ptx::Arguments {
                 #[allow(unused_mut)]
-                let mut block = Vec::new();
-                $(<$ty as $crate::ptx::Param>::put(self.$field, &mut block);)*
-                block
+                let mut arguments = $crate::ptx::Arguments::default();
+                $(<$ty as $crate::ptx::Param>::put(self.$field, &mut arguments);)*
+                arguments
             }
         }
     };
 }
 pub use ptx_params as params;
 
-/// `size` up to the next multiple of `align`.
-fn aligned(size: usize, align: usize) -> usize {
-    size.div_ceil(align) * align
-}
-
 impl Builder {
     /// Declares a parameter as `text` says, and returns its name.
-    fn declare(&self, name: &str, text: impl Fn(&str) -> String, size: usize, align: usize) -> String {
+    fn declare(&self, name: &str, text: impl Fn(&str) -> String, size: usize) -> String {
         let name = format!("p_{name}");
-        let mut state = self.state.borrow_mut();
-        let start = aligned(state.params.last().map_or(0, |last| last.end), align);
-        state.params.push(Declared { text: text(&name), end: start + size });
+        self.state.borrow_mut().params.push(Declared { text: text(&name), size });
         name
     }
 
     /// Declares a parameter and loads it.
     fn parameter<T: Element>(&self, name: &str) -> Reg<'_, T> {
         let size = T::SIZE as usize;
-        let name = self.declare(name, |name| format!(".param .{} {name}", T::BITS), size, size);
+        let name = self.declare(name, |name| format!(".param .{} {name}", T::BITS), size);
         self.value(EVERY, &format!("ld.param.{}", T::BITS), format_args!("[{name}]"))
     }
-}
-
-fn put(block: &mut Vec<u8>, bytes: &[u8], align: usize) {
-    block.resize(aligned(block.len(), align), 0);
-    block.extend_from_slice(bytes);
 }
 
 macro_rules! numbers {
@@ -105,8 +118,8 @@ macro_rules! numbers {
             fn declare<'k>(k: &'k Builder, name: &str) -> Reg<'k, $ty> {
                 k.parameter(name)
             }
-            fn put(host: $ty, block: &mut Vec<u8>) {
-                put(block, &host.to_le_bytes(), size_of_val(&host));
+            fn put(host: $ty, arguments: &mut Arguments) {
+                arguments.push(&host.to_le_bytes());
             }
         }
     )*};
@@ -120,8 +133,8 @@ impl<T: Element> Param for Global<T> {
     fn declare<'k>(k: &'k Builder, name: &str) -> Ptr<'k, Global<T>> {
         Ptr::new(k.parameter(name))
     }
-    fn put(host: u64, block: &mut Vec<u8>) {
-        put(block, &host.to_le_bytes(), size_of_val(&host));
+    fn put(host: u64, arguments: &mut Arguments) {
+        arguments.push(&host.to_le_bytes());
     }
 }
 
@@ -132,11 +145,11 @@ impl Param for TensorMap {
     type Host = [u8; 128];
     type Device<'k> = Reg<'k, u64>;
     fn declare<'k>(k: &'k Builder, name: &str) -> Reg<'k, u64> {
-        let name = k.declare(name, |name| format!(".param .align 64 .b8 {name}[128]"), 128, 64);
+        let name = k.declare(name, |name| format!(".param .align 64 .b8 {name}[128]"), 128);
         let at = k.value::<u64>(EVERY, "mov.b64", format_args!("{name}"));
         k.value(Needs::new(80, 77), "cvta.param.u64", format_args!("{at}"))
     }
-    fn put(host: [u8; 128], block: &mut Vec<u8>) {
-        put(block, &host, 64);
+    fn put(host: [u8; 128], arguments: &mut Arguments) {
+        arguments.push(&host);
     }
 }

@@ -73,6 +73,8 @@ spaces! {
     Shared ".shared" u32, EVERY;
     /// Shared memory of any block of the cluster.
     Cluster ".shared::cluster" u32, Needs::new(90, 78);
+    /// Tables that come with the kernel.
+    Const ".const" u64, EVERY;
     /// Any of them, by 64-bit addresses that the hardware tells apart.
     Generic "" u64, EVERY;
 }

@@ -20,6 +20,12 @@ impl Report {
         before("bytes spill stores") + before("bytes spill loads")
     }
 
+    /// The line of an error that ended the run, where others may have gone unsaid.
+    pub fn fatal_line(&self) -> Option<usize> {
+        let line = self.text.lines().find(|line| line.contains(", line ") && line.contains("fatal"))?;
+        line.split(", line ").nth(1)?.split(';').next()?.parse().ok()
+    }
+
     /// The lines that errors are in, counted from 1.
     pub fn wrong_lines(&self) -> Vec<usize> {
         let number = |line: &str| {

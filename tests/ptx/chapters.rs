@@ -9,6 +9,11 @@ use weft::ptx::mma::{A, B};
 use weft::ptx::warp::Shuffle;
 use weft::ptx::*;
 
+#[path = "hopper.rs"]
+mod hopper;
+
+const E4M3: E4m3 = E4m3(0x7E);
+
 /// An instruction, or a few, to be written into a kernel of its own.
 pub struct Case {
     pub name: String,
@@ -27,23 +32,11 @@ pub fn cases() -> Cases {
         .into_iter()
         .map(|sample| Case { name: format!("{} {}", sample.name, sample.ty), write: Box::new(sample.write) });
     let mut cases: Cases = table.collect();
-    for chapter in [
-        integers,
-        choices,
-        conversions,
-        constants,
-        loads,
-        stores,
-        addresses,
-        warps,
-        barriers,
-        atomics,
-        matrices,
-        copies,
-        flow,
-    ] {
-        chapter(&mut cases);
-    }
+    let chapters = [integers, choices, conversions, constants, loads, stores, addresses, warps, barriers];
+    chapters.iter().for_each(|chapter| chapter(&mut cases));
+    let chapters = [atomics, matrices, copies, flow];
+    chapters.iter().for_each(|chapter| chapter(&mut cases));
+    hopper::chapters(&mut cases);
     cases
 }
 
@@ -176,6 +169,17 @@ fn constants(cases: &mut Cases) {
     of(cases, u64::MAX);
     of(cases, i64::MIN);
     of(cases, -0.0f64);
+    case(cases, "tables", |k| {
+        k.keep(k.constants(&[1.5f32, f32::NAN, -0.0]).at(k.any::<u32>()).load());
+        k.keep(k.constants(&[f16::ONE, f16::MAX]).plus(1).load());
+        k.keep(k.constants(&[i32::MIN, 5]).at(k.any::<u32>()).load());
+        k.keep(k.constants(&[u64::MAX, 5, 6, 7]).load_vec::<2>()[1]);
+        k.keep(k.constants(&[200u8, 7, 9]).at(k.any::<u32>()).load());
+        k.keep(k.constants(&[-1i8, E4M3.0 as i8]).at(k.any::<u32>()).load());
+        k.keep(k.constants(&[E4M3, E4M3]).at(k.any::<u32>()).load());
+        k.keep(k.constants(&[Bf16x2::new(bf16::ONE, bf16::ONE); 4]).load_vec::<4>()[3]);
+        k.keep(k.constants(&[1e300f64]).load());
+    });
     case(cases, "constants in arithmetic", |k| {
         k.keep(k.any::<f32>() * 0.5f32 + 1e-40f32);
         k.keep(k.add(2.0f64, k.any::<f64>()));

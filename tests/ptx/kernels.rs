@@ -8,6 +8,8 @@ use std::path::Path;
 use std::{env, fs};
 use weft::dtype::bf16;
 use weft::ptx::mma::{A, B};
+use weft::ptx::tma::{Fetch, TensorTile};
+use weft::ptx::wgmma::{Major, Swizzle};
 use weft::ptx::*;
 use weft::status::Result;
 
@@ -59,25 +61,26 @@ pub fn softmax(target: Target) -> Result<Kernel<SoftmaxArgs>> {
             let value = x.at(column).load().widen() * log2e;
             join(k, (largest, sum), (value, k.var(1.0f32)));
         });
-        let whole = |largest: Reg<'_, f32>, sum: Reg<'_, f32>, width: u32| {
-            for step in (0..width.ilog2()).rev() {
-                let other = (k.shuffle_xor(largest, 1 << step), k.shuffle_xor(sum, 1 << step));
-                join(k, (Reg::bits(largest), Reg::bits(sum)), (Reg::bits(other.0), Reg::bits(other.1)));
-            }
-        };
-        whole(largest, sum, 32);
+        join_lanes(k, (largest, sum), 32);
         let parts = k.shared::<f32>(2 * SOFTMAX_WARPS);
         let part = parts.at(k.warp() * 2u32);
         k.when(k.lane().eq(0u32), || part.store_vec([largest, sum]));
         k.barrier();
         let [all_largest, all_sum] = parts.at((k.lane() & (SOFTMAX_WARPS - 1)) * 2u32).load_vec::<2>();
-        whole(all_largest, all_sum, SOFTMAX_WARPS);
+        join_lanes(k, (all_largest, all_sum), SOFTMAX_WARPS);
         let share = k.rcp(all_sum);
         k.steps(k.thread_x(), v.columns, threads, |column| {
             let value = x.at(column).load().widen() * log2e;
             y.at(column).store((k.ex2(value - all_largest) * share).to::<bf16>());
         });
     })
+}
+
+/// What `width` neighbouring lanes have, joined in each of them.
+fn join_lanes<'k>(k: &'k Builder, mine: (Reg<'k, f32>, Reg<'k, f32>), width: u32) {
+    for step in (0..width.ilog2()).rev() {
+        join(k, mine, (k.shuffle_xor(mine.0, 1 << step), k.shuffle_xor(mine.1, 1 << step)));
+    }
 }
 
 /// (largest, sum of 2^(x - largest)) of two parts, into the first.
@@ -237,6 +240,59 @@ fn piece_of<'k>(k: &'k Builder, row: Reg<'k, u32>, piece: Reg<'k, u32>) -> Reg<'
     k.mad(row, 32u32, turned << 3u32)
 }
 
+params! {
+    /// c = a * b: a is m x k, b is n x k (its columns contiguous), c is m x n.
+    pub struct HopperArgs / HopperVals {
+        n: u32,
+        k: u32,
+        a: TensorMap,
+        b: TensorMap,
+        c: Global<f32>,
+    }
+}
+
+/// c = a * bT in bf16 with f32 sums; m a multiple of 64, n of 128, k of 64. The tensor memory accelerator fetches tiles of
+/// 64 x 64 and 128 x 64, swizzled over 128 bytes; one warpgroup multiplies them. One stage: made to be right, not fast.
+pub fn hopper(target: Target) -> Result<Kernel<HopperArgs>> {
+    Kernel::build(&Shape::new("hopper", target, [128, 1, 1]), |k, v: HopperVals<'_>| {
+        let (a, b) = (k.shared_aligned::<bf16>(64 * 64, 1024), k.shared_aligned::<bf16>(128 * 64, 1024));
+        let (full, leader) = (k.mbarriers(1), k.thread_x().eq(0u32));
+        let (row0, column0) = (k.block_y() << 6u32, k.block_x() << 7u32);
+        k.when(leader, || {
+            full.init(1u32);
+            k.mbarrier_fence();
+        });
+        k.barrier();
+        let acc = k.wide_acc(128);
+        let left = wgmma::Tile::new(&a, Swizzle::Bytes128, 16, 1024);
+        let right = wgmma::Tile::new(&b, Swizzle::Bytes128, 16, 1024);
+        k.steps(0u32, v.k, 64u32, |from| {
+            k.when(leader, || {
+                full.arrive_expecting((64 + 128) * 64 * 2);
+                let [depth, row, column] = [from, row0, column0].map(Reg::bits::<i32>);
+                a.tile_from(&TensorTile::new(v.a, [depth, row]), &full, Fetch::default());
+                b.tile_from(&TensorTile::new(v.b, [depth, column]), &full, Fetch::default());
+            });
+            full.wait(from >> 6u32 & 1u32);
+            k.wgmma_fence();
+            for part in 0..4 {
+                let (left, right) = (left.plus(part * 32), right.plus(part * 32));
+                acc.wgmma((left, Major::Depth), (right, Major::Depth), true);
+            }
+            k.wgmma_commit();
+            k.wgmma_wait(0);
+            k.barrier();
+        });
+        let lane = k.lane();
+        let row = row0 + (k.warp() << 4u32) + (lane >> 2u32);
+        let column = column0 + ((lane & 3u32) << 1u32);
+        for (index, pair) in acc.registers().chunks(2).enumerate() {
+            let (row, column) = (row + index as u32 % 2 * 8, column + index as u32 / 2 * 8);
+            v.c.at_far(far(k, row, v.n, column)).store_vec([pair[0], pair[1]]);
+        }
+    })
+}
+
 /// (name, text)
 fn all(target: &str) -> Vec<(String, String)> {
     let target = Target::parse(target).unwrap();
@@ -244,7 +300,9 @@ fn all(target: &str) -> Vec<(String, String)> {
         let kernel = kernel.unwrap_or_else(|error| panic!("{}", error.message));
         (kernel.name, kernel.text)
     }
-    vec![row(add(target)), row(softmax(target)), row(matmul(target)), row(tile(target))]
+    let mut rows = vec![row(add(target)), row(softmax(target)), row(matmul(target)), row(tile(target))];
+    rows.extend((target.to_string() == "sm_90a").then(|| row(hopper(target))));
+    rows
 }
 
 #[test]
@@ -264,10 +322,12 @@ fn whole_kernels_assemble_without_spills() {
 #[test]
 fn the_same_rust_gives_the_same_text() {
     assert_eq!(all("sm_80"), all("sm_80"));
-    let texts: Vec<_> = all("sm_90a").into_iter().map(|(_, text)| text).collect();
-    assert!(texts.iter().all(|text| text.contains(".target sm_80\n")), "no kernel here needs more");
+    for (name, text) in all("sm_90a") {
+        let least = if name == "hopper" { "sm_90a" } else { "sm_80" };
+        assert!(text.contains(&format!(".target {least}\n")), "{name} asks for more than it needs");
+    }
     if let Some(folder) = env::var_os("WEFT_PTX_OUT") {
-        for (name, text) in all("sm_80") {
+        for (name, text) in all("sm_90a") {
             fs::write(Path::new(&folder).join(format!("{name}.ptx")), text).unwrap();
         }
     }
@@ -284,20 +344,48 @@ fn the_text_is_the_one_that_was_read_and_approved() {
 }
 
 #[test]
-fn arguments_are_packed_as_declared() {
+fn launch_bounds_are_kept() {
+    let Some(ptxas) = Assembler::find() else { return };
+    let target = Target::parse("sm_90a").unwrap();
+    let write = |k: &Builder| {
+        let values = Ptr::<Global<f32>>::new(k.any()).load_vec::<4>();
+        k.keep(values.into_iter().fold(k.var(0.0f32), |sum, value| k.fma(sum, value, value)));
+    };
+    let build = |shape: Shape| Kernel::<crate::Nothing>::build(&shape, |k, _| write(k)).unwrap();
+    let plain = || Shape::new("bounds", target, [256, 2, 1]);
+    let kernels = [
+        (build(plain().max_registers(24)), ".maxnreg 24", "sm_80"),
+        (build(plain().min_blocks(3)), ".minnctapersm 3", "sm_80"),
+        (build(plain().cluster([2, 1, 1])), ".reqnctapercluster 2, 1, 1", "sm_90"),
+    ];
+    for (kernel, directive, least) in kernels {
+        assert!(kernel.text.contains(&format!("\n.maxntid 256, 2, 1\n{directive}\n")), "{}", kernel.text);
+        assert!(kernel.text.contains(&format!(".target {least}\n")), "{}", kernel.text);
+        let report = ptxas.assemble("bounds", "sm_90a", &kernel.text);
+        assert!(report.fine && !report.text.contains("warning"), "{}", report.text);
+    }
+}
+
+#[test]
+fn arguments_are_passed_as_declared() {
     params! {
         pub struct Mixed / MixedVals { a: u8, b: u64, c: u16, d: f32, e: Global<f64>, f: i8, g: TensorMap }
     }
     let args = Mixed { a: 1, b: 2, c: 3, d: 4.0, e: 5, f: -6, g: [7; 128] };
-    let block = args.bytes();
+    let arguments = args.arguments();
+    let fields: Vec<&[u8]> = arguments.fields().collect();
     let shape = Shape::new("mixed", Target::parse("sm_80").unwrap(), [1, 1, 1]);
     let kernel = Kernel::<Mixed>::build(&shape, |k, v: MixedVals<'_>| k.keep(v.b)).unwrap();
-    assert_eq!((block.len(), kernel.argument_bytes), (192, 192));
-    assert_eq!((block[0], block[8], block[16], block[24], block[32]), (1, 2, 3, 5, 250));
-    assert_eq!(block[20..24], 4.0f32.to_le_bytes());
-    assert!(block[64..].iter().all(|byte| *byte == 7));
+    assert_eq!(fields.iter().map(|field| field.len()).collect::<Vec<_>>(), kernel.argument_sizes);
+    assert_eq!(kernel.argument_sizes, [1, 8, 2, 4, 8, 1, 128]);
+    assert_eq!(
+        (fields[0], fields[1], fields[3]),
+        (&[1][..], &2u64.to_le_bytes()[..], &4.0f32.to_le_bytes()[..])
+    );
+    assert_eq!((fields[2], fields[4]), (&3u16.to_le_bytes()[..], &5u64.to_le_bytes()[..]));
+    assert_eq!((fields[5], fields[6]), (&[250][..], &[7; 128][..]));
     let none = Kernel::<crate::Nothing>::build(&shape, |k, _| k.trap()).unwrap();
-    assert_eq!((none.argument_bytes, crate::Nothing {}.bytes().len()), (0, 0));
+    assert!(none.argument_sizes.is_empty() && crate::Nothing {}.arguments().fields().next().is_none());
 }
 
 #[test]
