@@ -13,6 +13,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("dtype", &["status"]),
     ("layout", &["status", "dtype"]),
     ("handle", &["status", "reserve", "sync", "dtype", "layout"]),
+    ("ptx", &["status", "dtype", "layout"]),
     ("device", &["status", "sync", "dtype", "layout", "handle"]),
     ("kernels", &["status", "dtype", "layout", "handle", "device"]),
     ("op", &["status", "dtype", "layout", "handle", "device", "kernels"]),
