@@ -37,6 +37,7 @@ macro_rules! functions {
                 /// # Safety
                 ///
                 /// As the CUDA Driver API's reference says of this function.
+                #[allow(clippy::too_many_arguments)] // as many as the driver's
                 pub unsafe fn $name(&self, $($argument: $type),*) -> Result<()> {
                     // SAFETY: this function's contract.
                     self.answer($symbol, unsafe { (self.functions.$name)($($argument),*) })
@@ -190,8 +191,8 @@ impl Driver {
             // SAFETY: a pointer to a local, which becomes null or a static string of the driver's.
             unsafe { name(code, &mut text) == 0 && !text.is_null() }
         });
-        // SAFETY: not null, and it ends in a zero byte.
         if found {
+            // SAFETY: not null, and it ends in a zero byte.
             unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
         } else {
             "an unknown code".into()

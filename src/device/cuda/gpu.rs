@@ -143,7 +143,7 @@ impl Gpu {
     /// An error unless a launch of this shape is within what every CUDA device takes.
     pub fn check_launch(&self, grid: [u32; 3], block: [u32; 3]) -> Result<()> {
         let threads = block.iter().map(|&side| u64::from(side)).product::<u64>();
-        ensure!(threads >= 1 && threads <= 1024, "block is {block:?}; expected 1 to 1024 threads");
+        ensure!((1..=1024).contains(&threads), "block is {block:?}; expected 1 to 1024 threads");
         let fits = grid[0] >= 1
             && grid[0] < 1 << 31
             && (1..65536).contains(&grid[1])

@@ -70,9 +70,10 @@ impl Module {
     /// A function of the module.
     pub fn function(self: &Arc<Self>, name: &CStr) -> Result<Function> {
         let mut function = null_mut();
-        // SAFETY: a module that lives, a C string, a pointer to a local.
-        self.gpu
-            .with(|driver| unsafe { driver.module_function(&mut function, self.module, name.as_ptr()) })?;
+        self.gpu.with(|driver| {
+            // SAFETY: a module that lives, a C string, a pointer to a local.
+            unsafe { driver.module_function(&mut function, self.module, name.as_ptr()) }
+        })?;
         Ok(Function { module: self.clone(), function })
     }
 }
