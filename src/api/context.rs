@@ -1,14 +1,13 @@
 //! Devices and contexts.
 
 use super::border::{Sized32, check, read_struct, read_text, require_out, write, write_struct};
-use super::{CONTEXTS, weft_context};
+use super::{CONTEXTS, telemetry, weft_context};
 use crate::device::cpu::{isa, physical_cores};
 use crate::device::{Context, Device, WEFT_DEVICE_CPU};
-use crate::ensure;
 use crate::status::{WEFT_OK, weft_status};
+use crate::{ensure, tell};
 use std::ffi::c_char;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// What `weft_device_info_get` tells of a device.
 #[repr(C)]
@@ -153,7 +152,17 @@ pub unsafe extern "C" fn weft_context_create(
         require_out("context", context)?;
         // SAFETY: this function's contract.
         let (device, options) = unsafe { (read_text("device", device)?, read_struct(options)?) };
-        let handle = CONTEXTS.insert(0, Arc::new(Context::open(device, options.threads)?))?;
+        telemetry::start();
+        let made = Arc::new(Context::open(device, options.threads)?);
+        let Device::Cpu(cpu) = made.device();
+        let threads = cpu.threads();
+        let handle = CONTEXTS.insert(0, made)?;
+        tell!(
+            WEFT_LOG_INFO,
+            "context {handle:#x} created: device \"cpu\", {}, {:?} kernels, {threads} threads",
+            cpu_model(),
+            isa()
+        );
         // SAFETY: this function's contract.
         unsafe { write("context", context, handle) }
     })
@@ -180,7 +189,7 @@ pub unsafe extern "C" fn weft_context_info_get(
             kind: WEFT_DEVICE_CPU,
             threads: cpu.threads() as u32,
             state: context.check().map_or_else(|error| error.status, |()| WEFT_OK),
-            buffer_bytes: context.bytes.load(Relaxed),
+            buffer_bytes: context.memory.bytes(),
         };
         // SAFETY: this function's contract.
         unsafe { write_struct("info", info, &value) }
@@ -194,5 +203,11 @@ pub unsafe extern "C" fn weft_context_info_get(
 /// WEFT_ERROR_FORKED. Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_context_release(context: weft_context) -> weft_status {
-    check(|| if context == 0 { Ok(()) } else { CONTEXTS.remove("context", context).map(drop) })
+    check(|| {
+        if context != 0 {
+            CONTEXTS.remove("context", context)?;
+            tell!(WEFT_LOG_INFO, "context {context:#x} released");
+        }
+        Ok(())
+    })
 }

@@ -4,9 +4,10 @@ use super::QUEUES;
 use super::border::{call, check, last_error};
 use super::port::check_no_callback;
 use crate::device::gate::deadline;
-use crate::fail;
 use crate::queue::await_released;
 use crate::status::{Result, WEFT_OK, WEFT_TIMEOUT, name, weft_status};
+use crate::telemetry::trace;
+use crate::{fail, tell};
 use std::ffi::c_char;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Instant;
@@ -94,6 +95,12 @@ pub extern "C" fn weft_shutdown(timeout_ns: u64) -> weft_status {
         let left =
             || end.map_or(u64::MAX, |end| end.saturating_duration_since(Instant::now()).as_nanos() as u64);
         let drained = QUEUES.all()?.iter().all(|queue| queue.drain(left()).is_some()) && await_released(end);
+        trace::settle();
+        tell!(
+            WEFT_LOG_INFO,
+            "weft_shutdown: {}",
+            if drained { "all is complete" } else { "work is still in flight" }
+        );
         Ok(if drained { WEFT_OK } else { WEFT_TIMEOUT })
     })
 }

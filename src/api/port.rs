@@ -6,6 +6,7 @@ use crate::device::gate::deadline;
 use crate::handle::own_slot;
 use crate::queue::{Port, weft_completion};
 use crate::status::{Result, WEFT_OK, WEFT_TIMEOUT, weft_status};
+use crate::telemetry::trace;
 use crate::{ensure, fail};
 use std::cell::Cell;
 use std::sync::Arc;
@@ -62,7 +63,7 @@ pub unsafe extern "C" fn weft_port_create(
 ) -> weft_status {
     check(|| {
         require_out("port", port)?;
-        CONTEXTS.get("context", context)?;
+        let account = CONTEXTS.get("context", context)?.account.number();
         // SAFETY: this function's contract.
         let capacity = unsafe { read_struct(options)? }.capacity;
         ensure!(
@@ -70,7 +71,7 @@ pub unsafe extern "C" fn weft_port_create(
             "weft_port_desc.capacity is {capacity}; expected at most {MAX_CAPACITY}"
         );
         let capacity = if capacity == 0 { DEFAULT_CAPACITY } else { capacity };
-        let handle = PORTS.insert(own_slot(context), Arc::new(Port::new(capacity)?))?;
+        let handle = PORTS.insert(own_slot(context), Arc::new(Port::new(capacity, account)?))?;
         // SAFETY: this function's contract.
         unsafe { write("port", port, handle) }
     })
@@ -115,6 +116,9 @@ unsafe fn take(port: &Port, completions: *mut weft_completion, capacity: u32, co
             next = next.add(1);
         }
     });
+    if taken > 0 {
+        trace::settle();
+    }
     // SAFETY: this function's contract.
     unsafe { write("count", count, taken as u32) }
 }
@@ -175,7 +179,9 @@ pub unsafe extern "C" fn weft_port_dispatch(port: weft_port, most: u32, count: *
 
 fn dispatch_one(port: &Port) -> bool {
     let mut entry = None;
-    port.poll(1, |taken| entry = Some(*taken));
+    if port.poll(1, |taken| entry = Some(*taken)) > 0 {
+        trace::settle();
+    }
     if let Some(entry) = &entry
         && let Some(callback) = entry.callback
     {

@@ -6,7 +6,8 @@ use super::{CONTEXTS, QUEUES, weft_context, weft_queue};
 use crate::handle::own_slot;
 use crate::queue::Queue;
 use crate::status::{WEFT_OK, WEFT_TIMEOUT, weft_status};
-use crate::{ensure, fail};
+use crate::telemetry::trace;
+use crate::{ensure, fail, tell};
 use std::sync::Arc;
 
 const DEFAULT_DEPTH: u32 = 4096;
@@ -95,7 +96,11 @@ pub unsafe extern "C" fn weft_queue_create(
             )
         };
         let depth = if options.depth == 0 { DEFAULT_DEPTH } else { options.depth };
-        let handle = QUEUES.insert(own_slot(context), Arc::new(Queue::new(device, depth, lane)?))?;
+        let made = Arc::new(Queue::new(device, depth, lane)?);
+        let ledger = made.ledger();
+        let handle = QUEUES.insert(own_slot(context), made)?;
+        ledger.set_label(handle);
+        tell!(WEFT_LOG_INFO, "queue {handle:#x} created on context {context:#x}, {depth} deep");
         // SAFETY: this function's contract.
         unsafe { write("queue", queue, handle) }
     })
@@ -132,7 +137,10 @@ pub extern "C" fn weft_queue_drain(queue: weft_queue, timeout_ns: u64) -> weft_s
         check_no_callback("weft_queue_drain")?;
         match QUEUES.get("queue", queue)?.drain(timeout_ns) {
             None => Ok(WEFT_TIMEOUT),
-            Some(result) => result.map(|()| WEFT_OK),
+            Some(result) => {
+                trace::settle();
+                result.map(|()| WEFT_OK)
+            }
         }
     })
 }
@@ -143,5 +151,11 @@ pub extern "C" fn weft_queue_drain(queue: weft_queue, timeout_ns: u64) -> weft_s
 /// WEFT_ERROR_FORKED. Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_queue_release(queue: weft_queue) -> weft_status {
-    check(|| if queue == 0 { Ok(()) } else { QUEUES.remove("queue", queue).map(drop) })
+    check(|| {
+        if queue != 0 {
+            QUEUES.remove("queue", queue)?;
+            tell!(WEFT_LOG_INFO, "queue {queue:#x} released");
+        }
+        Ok(())
+    })
 }

@@ -9,6 +9,7 @@ use crate::queue::{Cancel, Request, wait, weft_completion};
 use crate::status::{
     Error, Result, WEFT_NOT_FOUND, WEFT_NOT_READY, WEFT_OK, WEFT_TIMEOUT, WEFT_TOO_LATE, weft_status,
 };
+use crate::telemetry::trace;
 use std::ffi::c_char;
 use std::sync::Arc;
 
@@ -46,6 +47,7 @@ pub unsafe extern "C" fn weft_request_wait(
         if !wait(&requests, any, deadline(timeout_ns)) {
             return Ok(WEFT_TIMEOUT);
         }
+        trace::settle();
         let verdict = verdict(&requests, any);
         if !index.is_null() {
             // SAFETY: not null, so valid for one write by this function's contract.
@@ -104,7 +106,13 @@ pub(super) unsafe fn resolve(
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_request_poll(request: weft_request) -> weft_status {
-    call(|| Ok(tell(&*REQUESTS.get("request", request)?)))
+    call(|| {
+        let request = REQUESTS.get("request", request)?;
+        if request.outcome().is_some() {
+            trace::settle();
+        }
+        Ok(tell(&request))
+    })
 }
 
 /// Fills in the completion record of a request.
@@ -125,6 +133,7 @@ pub unsafe extern "C" fn weft_request_completion(
         if found.outcome().is_none() {
             return Ok(WEFT_NOT_READY);
         }
+        trace::settle();
         // SAFETY: this function's contract.
         unsafe { write("completion", completion, found.record())? };
         Ok(WEFT_OK)

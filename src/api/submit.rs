@@ -107,10 +107,11 @@ pub unsafe fn submit(
         let extras = unsafe { Extras::read(&options)? };
         let tag = Tag { op: target.op, user_data: options.user_data, callback: options.callback };
         if extras.port.as_ref().is_some_and(|port| !port.reserve()) {
+            queue.refuse("the port is");
             return Ok(WEFT_WOULD_BLOCK);
         }
         let port = extras.port.clone();
-        let request = Arc::new(Request::new(op, tag, extras.after, extras.port));
+        let request = Arc::new(Request::new(op, tag, extras.after, extras.port, queue.ledger()));
         let answer = hand_over(&queue, request, &target, &options);
         if let (Some(port), false) = (port, matches!(answer, Ok(WEFT_OK))) {
             port.unreserve();

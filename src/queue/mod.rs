@@ -15,9 +15,13 @@ use crate::device::gate::{Gate, deadline};
 use crate::device::{Context, Device, thread};
 use crate::op::Op;
 use crate::status::{Error, Result, WEFT_ERROR_DEPENDENCY_FAILED};
+use crate::telemetry::trace::{self, Shape};
+use crate::telemetry::{By, Ledger, Running, Traffic, clock};
+use crate::tell;
 use parking_lot::Mutex;
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
@@ -25,6 +29,9 @@ use std::time::{Duration, Instant};
 
 /// How long an idle worker spins before it sleeps.
 const SPIN: Duration = Duration::from_micros(50);
+
+/// How long a queue's head waits for other queues until the log is told.
+const STALL: Duration = Duration::from_secs(1);
 
 /// Workers of released queues that have not ended yet, and where to wait for them.
 static ENDING: AtomicUsize = AtomicUsize::new(0);
@@ -46,8 +53,8 @@ struct Core {
     depth: u64,
     priority: usize,
     ring: Mutex<Ring>,
-    /// How many requests were accepted and how many are complete: the queue's timeline.
-    submitted: Line<AtomicU64>,
+    /// What is counted; `ledger.submitted` and `completed` are the queue's timeline.
+    ledger: &'static Ledger,
     completed: Line<AtomicU64>,
     closed: AtomicBool,
     /// The worker waits here for requests, submitters and drains for completions.
@@ -55,7 +62,12 @@ struct Core {
     emptied: Gate,
     /// The first failure that nobody holds a handle for, until a drain reports it.
     unseen: Mutex<Option<Error>>,
+    /// The head of the queue while it waits for other requests, and since when.
+    blocked: Mutex<Option<Blocked>>,
 }
+
+/// A request that waits for others, and since which tick.
+pub type Blocked = (Arc<Request>, u64);
 
 /// Accepted requests that the worker has not taken yet.
 struct Ring {
@@ -85,25 +97,33 @@ impl Queue {
     pub fn new(context: Arc<Context>, depth: u32, priority: usize) -> Result<Self> {
         let ring = Ring { requests: reserve(depth)?, spent: reserve(depth)?, busy: false, completed: 0 };
         let batch = reserve(depth)?;
+        let ledger = context.account.open()?;
         let core = Arc::new(Core {
             context,
             depth: u64::from(depth),
             priority,
             ring: Mutex::new(ring),
-            submitted: Line(AtomicU64::new(0)),
+            ledger,
             completed: Line(AtomicU64::new(0)),
             closed: AtomicBool::new(false),
             filled: Gate::new(),
             emptied: Gate::new(),
             unseen: Mutex::new(None),
+            blocked: Mutex::new(None),
         });
         let worker = core.clone();
-        thread::spawn(c"weft-queue", move || {
+        let started = thread::spawn(c"weft-queue", move || {
+            worker.ledger.set_track(trace::thread());
             worker.serve(batch);
+            worker.context.account.close(worker.ledger);
             drop(worker);
             ENDING.fetch_sub(1, SeqCst);
             ENDED.open();
-        })?;
+        });
+        if let Err(error) = started {
+            core.context.account.close(ledger);
+            return Err(error);
+        }
         Ok(Self { core })
     }
 
@@ -120,26 +140,63 @@ impl Queue {
     /// How many requests were accepted so far, and how many of them are complete.
     pub fn progress(&self) -> (u64, u64) {
         let completed = self.core.completed.0.load(SeqCst);
-        (self.core.submitted.0.load(SeqCst), completed)
+        (self.core.ledger.submitted().load(SeqCst), completed)
+    }
+
+    /// Its counters.
+    pub fn ledger(&self) -> &'static Ledger {
+        self.core.ledger
+    }
+
+    /// Its priority, 0 (lowest) to 2.
+    pub fn priority(&self) -> usize {
+        self.core.priority
+    }
+
+    /// The head, while it waits for requests of other queues.
+    pub fn blocked(&self) -> Option<Blocked> {
+        self.core.blocked.lock().clone()
     }
 
     /// Accepts `request`; when the queue is full, waits up to `timeout_ns` for room. `false` if there was none.
     pub fn submit(&self, request: Arc<Request>, timeout_ns: u64) -> bool {
+        if trace::on() { self.submit_traced(request, timeout_ns) } else { self.accept(request, timeout_ns) }
+    }
+
+    fn submit_traced(&self, request: Arc<Request>, timeout_ns: u64) -> bool {
+        let (mut shape, kept) = (Shape::default(), request.clone());
+        request.shape(&mut shape);
+        let accepted = self.accept(request, timeout_ns);
+        if accepted {
+            kept.traced(&|out| out.write_str(shape.text())).submitted();
+        }
+        accepted
+    }
+
+    fn accept(&self, request: Arc<Request>, timeout_ns: u64) -> bool {
         let (core, request) = (&*self.core, Cell::new(Some(request)));
         if core.push(&request) {
             return true;
         }
-        if timeout_ns == 0 {
-            return false;
+        let accepted =
+            timeout_ns > 0 && core.emptied.wait(Duration::ZERO, deadline(timeout_ns), || core.push(&request));
+        if !accepted {
+            self.refuse("the queue is");
         }
-        core.emptied.wait(Duration::ZERO, deadline(timeout_ns), || core.push(&request))
+        accepted
+    }
+
+    /// Counts a request that was refused for want of room; `what` is full.
+    pub fn refuse(&self, what: &str) {
+        self.core.ledger.refuse();
+        tell!(WEFT_LOG_DEBUG, "queue {:#x} refused a request: {what} full", self.core.ledger.label());
     }
 
     /// Waits until all that was accepted before the call is complete. `None` on timeout; else the first failure since
     /// the last drain among requests without a handle.
     pub fn drain(&self, timeout_ns: u64) -> Option<Result<()>> {
         let core = &*self.core;
-        let goal = core.submitted.0.load(SeqCst);
+        let goal = core.ledger.submitted().load(SeqCst);
         let done = || core.completed.0.load(SeqCst) >= goal;
         let spin = Duration::from_micros(20).min(Duration::from_nanos(timeout_ns));
         let answer = core.emptied.wait(spin, deadline(timeout_ns), done);
@@ -160,7 +217,7 @@ impl Core {
     /// its cache line would travel.
     fn push(&self, request: &Cell<Option<Arc<Request>>>) -> bool {
         let mut ring = self.ring.lock();
-        let submitted = self.submitted.0.load(Relaxed);
+        let submitted = self.ledger.submitted().load(Relaxed);
         if submitted - ring.completed >= self.depth {
             ring.completed = self.completed.0.load(Acquire);
             if submitted - ring.completed >= self.depth {
@@ -172,7 +229,7 @@ impl Core {
             ring.busy = true;
             self.context.lanes.enter(self.priority);
         }
-        self.submitted.0.store(submitted + 1, Release);
+        self.ledger.submitted().store(submitted + 1, Release);
         let spent = (ring.spent.pop_front(), ring.spent.pop_front());
         drop(ring);
         self.filled.open();
@@ -209,7 +266,7 @@ impl Core {
     }
 
     fn is_idle(&self) -> bool {
-        self.submitted.0.load(SeqCst) == self.completed.0.load(SeqCst)
+        self.ledger.submitted().load(SeqCst) == self.completed.0.load(SeqCst)
     }
 
     /// Brings one request to its end.
@@ -227,26 +284,75 @@ impl Core {
 
     /// Runs the work and posts the completion. What it owned is released before anyone learns that it is done.
     fn complete(&self, request: &Arc<Request>, op: Box<dyn Op>, blocked: Option<Error>) {
-        let start = Instant::now();
-        let error = blocked.or_else(|| run(op, &self.context).err());
-        let outcome = Outcome { error: error.map(Box::new), device_ns: start.elapsed().as_nanos() as u64 };
+        let (outcome, traced) = match blocked {
+            Some(error) => (self.turn_away(request, op, error), None),
+            None => self.measure(request, op),
+        };
         self.note_unseen(request, &outcome);
-        request.post(outcome);
+        let claimed = request.claim();
+        if let Some(end) = traced {
+            if !claimed {
+                request.await_post();
+            }
+            let status = if claimed { outcome.status() } else { request.status() };
+            request.traced(&|_| Ok(())).ended(end, status);
+        }
+        if claimed {
+            request.post(outcome, By::Worker);
+        }
+    }
+
+    /// Drops work whose wait list failed.
+    fn turn_away(&self, request: &Request, op: Box<dyn Op>, error: Error) -> Outcome {
+        if trace::on() {
+            request.traced(&|out| op.shape(out)).dropped(error.status);
+        }
+        drop(op);
+        Outcome { error: Some(Box::new(error)), device_ns: 0 }
+    }
+
+    /// Runs work and counts what it took. With the moment of its end if the trace has its beginning.
+    fn measure(&self, request: &Request, op: Box<dyn Op>) -> (Outcome, Option<u64>) {
+        let (begin, traffic) = (clock::now(), op.traffic());
+        let traced = trace::on() && request.traced(&|out| op.shape(out)).began(begin);
+        let handle = request.handle.load(Relaxed);
+        self.ledger.begin(Running { since: begin, op: request.tag.op, handle });
+        let error = run(op, &self.context).err().map(Box::new);
+        let end = clock::now();
+        let (wait_ns, device_ns) = (clock::between(request.stamp, begin), clock::between(begin, end));
+        let moved = if error.is_none() { traffic } else { Traffic::default() };
+        self.ledger.ran(wait_ns, device_ns, moved);
+        (Outcome { error, device_ns }, traced.then_some(end))
     }
 
     /// Waits for the requests of other queues that this one names, or for its own early end. The error of the first
     /// that failed.
     fn await_others(&self, request: &Arc<Request>) -> Option<Error> {
-        let others = request.take_after();
-        if others.is_empty() {
-            return None;
-        }
+        request.after(0)?;
+        *self.blocked.lock() = Some((request.clone(), clock::now()));
         self.context.lanes.leave(self.priority);
-        for other in &others {
-            wait(&[other.clone(), request.clone()], true, None);
-        }
+        (0..).map_while(|index| request.after(index)).for_each(|other| self.await_other(request, &other));
         self.context.lanes.enter(self.priority);
-        others.iter().find_map(|other| other.outcome()?.error.as_deref()).map(dependency_failed)
+        *self.blocked.lock() = None;
+        request.take_after().iter().find_map(|other| other.outcome()?.error.as_deref()).map(dependency_failed)
+    }
+
+    /// Waits for `other`, or for the early end of `request`, and tells the log now and then that it still does.
+    fn await_other(&self, request: &Arc<Request>, other: &Arc<Request>) {
+        let (mut patience, start) = (STALL, Instant::now());
+        while !wait(&[other.clone(), request.clone()], true, start.checked_add(patience)) {
+            let handle = |request: &Request| request.handle.load(Relaxed);
+            tell!(
+                WEFT_LOG_WARN,
+                "queue {:#x} stalls: request {:#x} waits for request {:#x} of queue {:#x} since {} s",
+                self.ledger.label(),
+                handle(request),
+                handle(other),
+                other.queue(),
+                patience.as_secs()
+            );
+            patience = patience.saturating_mul(2);
+        }
     }
 
     fn note_unseen(&self, request: &Request, outcome: &Outcome) {

@@ -28,6 +28,8 @@ pub struct Entry {
 
 /// A ring of completions.
 pub struct Port {
+    /// Whose it is: the number of a context's account.
+    pub account: u32,
     capacity: u64,
     reserved: AtomicU64,
     ring: Mutex<VecDeque<Entry>>,
@@ -39,11 +41,12 @@ pub struct Port {
 
 impl Port {
     /// With room for `capacity` completions, reserved ones among them.
-    pub fn new(capacity: u32) -> Result<Self> {
+    pub fn new(capacity: u32, account: u32) -> Result<Self> {
         let mut ring = VecDeque::new();
         let bytes = capacity as usize * size_of::<Entry>();
         ring.try_reserve_exact(capacity as usize).map_err(|_| Error::out_of_memory(bytes))?;
         Ok(Self {
+            account,
             capacity: u64::from(capacity),
             reserved: AtomicU64::new(0),
             ring: Mutex::new(ring),
@@ -62,6 +65,11 @@ impl Port {
     /// Gives back the place of a request that was not accepted.
     pub fn unreserve(&self) {
         self.reserved.fetch_sub(1, AcqRel);
+    }
+
+    /// How many completions it has room for, and how many of those places are taken.
+    pub fn room(&self) -> (u64, u64) {
+        (self.capacity, self.reserved.load(Acquire))
     }
 
     /// How many completions wait.

@@ -1,16 +1,21 @@
 //! Requests: accepted work and its completion: one record, posted exactly once.
 //!
-//! Whoever wants to learn of it registers a [`Watch`]; waits are the first kind. Posting sets the record, then tells
-//! each watch once. The record is what decides: a second post changes nothing and says so.
+//! Whoever wants to learn of it registers a [`Watch`]; waits are the first kind. Who claims the record, one of the worker, a
+//! cancel and a deadline, sets it, and then tells each watch once.
 
 use super::port::Port;
 use crate::device::gate::{Gate, spin_until};
-use crate::op::Op;
+use crate::op::{Op, code::name};
 use crate::status::{
-    Error, WEFT_ERROR_CANCELLED, WEFT_ERROR_DEADLINE_EXCEEDED, WEFT_NOT_READY, WEFT_OK, weft_status,
+    Error, WEFT_ERROR_CANCELLED, WEFT_ERROR_DEADLINE_EXCEEDED, WEFT_ERROR_INTERNAL, WEFT_NOT_READY, WEFT_OK,
+    weft_status,
 };
+use crate::telemetry::trace::{self, Shape, Traced};
+use crate::telemetry::{By, Ledger, log};
+use crate::tell;
 use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use std::time::{Duration, Instant};
@@ -98,8 +103,16 @@ pub struct Request {
     pub tag: Tag,
     /// Its handle, 0 until it has one.
     pub handle: AtomicU64,
+    /// When it was submitted, in ticks.
+    pub stamp: u64,
+    /// The counters of its queue. Not to be touched once it is complete.
+    ledger: &'static Ledger,
+    /// Whose queue that is.
+    pub account: u32,
     /// Whether a queue took it: only then may its deadline end it.
     accepted: AtomicBool,
+    /// Whether somebody took it upon himself to set the record.
+    claimed: AtomicBool,
     /// Earlier requests that it waits for. Taken when it runs: a chain of requests must not keep itself alive.
     after: Option<Box<Mutex<Vec<Arc<Request>>>>>,
     /// Where its completion goes; it holds a place there.
@@ -113,10 +126,21 @@ pub struct Request {
 }
 
 impl Request {
-    /// Work that nobody has begun, to run after those of `after`; its completion goes to `port`, which has kept a place.
-    pub fn new(op: Box<dyn Op>, tag: Tag, after: Vec<Arc<Request>>, port: Option<Arc<Port>>) -> Self {
+    /// Work that nobody has begun, for the queue of `ledger`, to run after those of `after`; its completion goes to `port`,
+    /// which has kept a place.
+    pub fn new(
+        op: Box<dyn Op>,
+        tag: Tag,
+        after: Vec<Arc<Request>>,
+        port: Option<Arc<Port>>,
+        ledger: &'static Ledger,
+    ) -> Self {
         Self {
             tag,
+            stamp: trace::stamp(),
+            ledger,
+            account: ledger.account(),
+            claimed: AtomicBool::new(false),
             handle: AtomicU64::new(0),
             accepted: AtomicBool::new(false),
             after: (!after.is_empty()).then(|| Box::new(Mutex::new(after))),
@@ -133,7 +157,12 @@ impl Request {
         self.op.lock().take()
     }
 
-    /// The requests that it waits for, for whoever runs it.
+    /// The requests that it waits for: they stay until `take_after`, for reports.
+    pub fn after(&self, index: usize) -> Option<Arc<Request>> {
+        self.after.as_ref()?.lock().get(index).cloned()
+    }
+
+    /// The same, for whoever runs it, and gone from here.
     pub fn take_after(&self) -> Vec<Arc<Request>> {
         self.after.as_ref().map(|after| std::mem::take(&mut *after.lock())).unwrap_or_default()
     }
@@ -148,11 +177,30 @@ impl Request {
         self.outcome().map_or(WEFT_NOT_READY, Outcome::status)
     }
 
-    /// Sets the record and tells every watch. `false` if the record was set before, which changes nothing.
-    pub fn post(&self, outcome: Outcome) -> bool {
-        if self.outcome.set(outcome).is_err() {
-            return false;
+    /// Ends it with `error`, from another thread than the worker's, `ran` or not. `false` if somebody else ended it.
+    fn end(&self, error: Error, ran: bool) -> bool {
+        let claimed = self.claim();
+        if claimed {
+            if trace::on() && !ran {
+                self.traced(&|_| Ok(())).dropped(error.status);
+            }
+            self.post(Outcome { error: Some(Box::new(error)), ..Default::default() }, By::Other);
         }
+        claimed
+    }
+
+    /// Takes the record for the caller, who must then `post`. `false` if somebody else has it.
+    pub fn claim(&self) -> bool {
+        !self.claimed.swap(true, AcqRel)
+    }
+
+    /// Sets the record, counted before anyone can see it, and tells every watch. For whoever claimed it.
+    pub fn post(&self, outcome: Outcome, by: By) {
+        self.ledger.end(outcome.status(), by);
+        if let Some(error) = &outcome.error {
+            self.tell(error);
+        }
+        let _ = self.outcome.set(outcome); // the claim is what decides
         if let Some(port) = &self.port {
             port.post(self);
         }
@@ -160,7 +208,41 @@ impl Request {
         // A watch registered after this line sees the record itself: `watch` looks under the same lock.
         let watches = std::mem::take(&mut *self.watches.lock());
         watches.into_iter().flat_map(|watches| *watches).for_each(|watch| watch.completed(self));
-        true
+    }
+
+    /// Tells the log how it failed.
+    fn tell(&self, error: &Error) {
+        let (op, handle, queue) = (name(self.tag.op), self.handle.load(Relaxed), self.ledger.label());
+        let (status, message) = (log::status_name(error.status), &error.message);
+        match error.status {
+            WEFT_ERROR_CANCELLED => {
+                tell!(WEFT_LOG_INFO, "{op} (request {handle:#x}, queue {queue:#x}) was cancelled")
+            }
+            WEFT_ERROR_INTERNAL => tell!(
+                WEFT_LOG_ERROR,
+                "{op} (request {handle:#x}, queue {queue:#x}) ended with {status}: {message}"
+            ),
+            _ => tell!(
+                WEFT_LOG_WARN,
+                "{op} (request {handle:#x}, queue {queue:#x}) ended with {status}: {message}"
+            ),
+        }
+    }
+
+    /// What the trace and reports say of it; `shape` writes its shape.
+    pub fn traced<'a>(&self, shape: &'a dyn Fn(&mut Shape) -> fmt::Result) -> Traced<'a> {
+        let (handle, op) = (self.handle.load(Relaxed), name(self.tag.op));
+        Traced { op, stamp: self.stamp, handle, ledger: self.ledger, shape }
+    }
+
+    /// Writes the shape of work that nobody has begun. `false` if somebody has.
+    pub fn shape(&self, out: &mut dyn Write) -> bool {
+        self.op.lock().as_ref().map(|op| op.shape(out)).is_some()
+    }
+
+    /// The handle of the queue that took it, while it is pending.
+    pub fn queue(&self) -> u64 {
+        self.ledger.label()
     }
 
     /// A queue took the request; `deadline` is the moment by which it must be complete.
@@ -175,10 +257,9 @@ impl Request {
     /// stays held, but nobody waits for it any more.
     pub fn expire(&self) {
         if self.accepted.load(SeqCst) {
-            drop(self.take_op());
+            let ran = self.take_op().is_none();
             let message = "the request's deadline passed before it completed";
-            let error = Some(Box::new(Error::new(WEFT_ERROR_DEADLINE_EXCEEDED, message)));
-            self.post(Outcome { error, ..Default::default() });
+            self.end(Error::new(WEFT_ERROR_DEADLINE_EXCEEDED, message), ran);
         }
     }
 
@@ -189,10 +270,11 @@ impl Request {
         };
         drop(work);
         let error = Error::new(WEFT_ERROR_CANCELLED, "the request was cancelled before it ran");
-        match self.post(Outcome { error: Some(Box::new(error)), ..Default::default() }) {
-            true => Cancel::Done,
-            false => Cancel::Complete,
+        if self.end(error, false) {
+            return Cancel::Done;
         }
+        self.await_post();
+        Cancel::Complete
     }
 
     /// The completion as C sees it.
