@@ -455,6 +455,35 @@ fn a_hook_may_call_nothing_and_the_library_goes_on() {
     eventful();
 }
 
+/// Whether the log told that queue `queue` stalls.
+fn told_of_stall(queue: u64) -> bool {
+    let name = format!("queue {queue:#x} stalls: request ");
+    HEARD.lock().iter().any(|line| line.1 == WEFT_LOG_WARN && line.2.starts_with(&name))
+}
+
+#[test]
+fn a_queue_that_waits_long_for_another_is_told() {
+    let session = Session::new(1);
+    let (other, buffer) = (queue(session.context, 0), session.buffer(1 << 28));
+    let fills: Vec<u64> = (0..1000).map(|_| fill(session.queue, buffer, 1 << 28)).collect();
+    let submit = weft_submit { after: &fills[999], after_count: 1, ..options() };
+    let lines = heard(WEFT_LOG_WARN, || {
+        let dependent = barrier(other, &submit).1;
+        while !told_of_stall(other) && weft_request_poll(fills[999]) == WEFT_NOT_READY {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert!(told_of_stall(other));
+        fills.iter().for_each(|&fill| assert!(weft_request_cancel(fill) >= 0));
+        assert_eq!(wait(dependent), WEFT_ERROR_DEPENDENCY_FAILED);
+        ok(weft_request_release(dependent));
+    });
+    let words = format!("waits for request {:#x} of queue {:#x} since 1 s", fills[999], session.queue);
+    assert!(lines.iter().any(|line| line.2.contains(&words)), "{lines:?}");
+    fills.iter().for_each(|&fill| ok(weft_request_release(fill)));
+    ok(weft_queue_release(other));
+    ok(weft_buffer_release(buffer));
+}
+
 static INSIDE: AtomicU64 = AtomicU64::new(0);
 
 unsafe extern "C" fn slow(_: u64, _: u32, _: *const c_char) {

@@ -202,6 +202,20 @@ fn a_name_can_hold_the_process_number_and_two_processes_do_not_mix() {
 }
 
 #[test]
+fn a_pipe_takes_a_trace_without_its_closing_bracket() {
+    let output = run(&["release"], &[("WEFT_TRACE", "/dev/stderr")]);
+    assert!(output.status.success(), "{output:?}");
+    let told = text(&output.stderr);
+    // The process may have ended in the middle of a line.
+    let whole = &told[..told.rfind('\n').unwrap()];
+    let events: Value =
+        serde_json::from_str(&format!("{whole}]")).unwrap_or_else(|error| panic!("{error}: {told}"));
+    let events = events.as_array().unwrap();
+    assert_eq!(word(&events[0], "name"), "process_name");
+    assert!(events.iter().any(|event| word(event, "name") == "submit write"), "{told}");
+}
+
+#[test]
 fn a_trace_that_cannot_be_written_is_told_once_and_changes_nothing() {
     for (name, reason) in
         [("/nonexistent/weft.json", "No such file"), ("/dev/full", "No space"), ("/", "directory")]
@@ -251,6 +265,12 @@ fn stderr_hears_what_weft_log_asks_for() {
         "{told}"
     );
     assert!(told.contains("OUT_OF_RANGE"), "taken as warn: {told}");
+    let told = text(&run(&["release"], &[("WEFT_LOG", "warn"), ("WEFT_ISA", "mmx")]).stderr);
+    assert_eq!(
+        told.lines().filter(|line| line.contains("WEFT_ISA is \"mmx\"; expected")).count(),
+        1,
+        "{told}"
+    );
 }
 
 #[test]

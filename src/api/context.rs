@@ -153,6 +153,7 @@ pub unsafe extern "C" fn weft_context_create(
         // SAFETY: this function's contract.
         let (device, options) = unsafe { (read_text("device", device)?, read_struct(options)?) };
         telemetry::start();
+        let kernels = isa(); // asked here so that a bad WEFT_ISA is told at once
         let made = Arc::new(Context::open(device, options.threads)?);
         let Device::Cpu(cpu) = made.device();
         let threads = cpu.threads();
@@ -161,7 +162,7 @@ pub unsafe extern "C" fn weft_context_create(
             WEFT_LOG_INFO,
             "context {handle:#x} created: device \"cpu\", {}, {:?} kernels, {threads} threads",
             cpu_model(),
-            isa()
+            kernels
         );
         // SAFETY: this function's contract.
         unsafe { write("context", context, handle) }

@@ -175,7 +175,7 @@ fn fill_pool(stats: &mut weft_stats_info) {
 /// The hook runs on whichever thread has something to tell, a thread of the program's inside a call of weft or one of the
 /// library's, on several at once; it should return soon, for requests wait for it, and it must not throw. In it every
 /// function that returns a status answers WEFT_ERROR_IN_CALLBACK and does nothing. When this call returns, no thread is
-/// inside the hook that was there before.
+/// inside the hook that was there before; what would have been told meanwhile is lost.
 ///
 /// Thread safety: any thread. Blocks: while a thread is inside the hook before. Callable from callback: yes, but not from
 /// the hook. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (level); WEFT_ERROR_IN_CALLBACK (in the hook);

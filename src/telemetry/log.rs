@@ -94,7 +94,8 @@ pub fn write(level: u32, message: fmt::Arguments) {
     if IN_HOOK.get() {
         return;
     }
-    let sink = SINK.read();
+    // Recursive: a hook may hold a lock of the program's for which a thread waits that is about to tell something too.
+    let sink = SINK.read_recursive();
     if level > sink.level() {
         return;
     }
@@ -123,8 +124,9 @@ fn print(sentence: &mut Sentence) {
 }
 
 /// Sends sentences up to `level` to `hook` from here on; with none, to where WEFT_LOG says. Returns when no thread is
-/// inside the hook that was there before.
+/// inside the hook that was there before; until then nobody enters it, and what would be told is lost.
 pub fn set_hook(hook: weft_log_fn, user: u64, level: u32) {
+    WANTED.store(0, Relaxed);
     let mut sink = SINK.write();
     (sink.hook, sink.user, sink.hook_level) = (hook, user, level);
     WANTED.store(sink.level(), Relaxed);
