@@ -70,6 +70,11 @@
 #define WEFT_SUBMIT_COPY_HOST 1
 
 /**
+ * How many buckets a histogram of weft_stats_info has.
+ */
+#define WEFT_STATS_BUCKETS 64
+
+/**
  * What kind of device it is, as C sees it: the host's cores.
  */
 #define WEFT_DEVICE_CPU 1
@@ -759,6 +764,26 @@
  * The logarithm of the softmax.
  */
 #define WEFT_SOFTMAX_LOG 1
+
+/**
+ * Something failed for good: a device was lost, a defect of the library was stopped.
+ */
+#define WEFT_LOG_ERROR 1
+
+/**
+ * A request or a call failed, memory ran out, a queue is stuck.
+ */
+#define WEFT_LOG_WARN 2
+
+/**
+ * What happens seldom: contexts and queues come and go, requests are cancelled.
+ */
+#define WEFT_LOG_INFO 3
+
+/**
+ * What happens often: the way in which each operation runs, refusals by full queues.
+ */
+#define WEFT_LOG_DEBUG 4
 
 /**
  * What a call returns and what a request ends with: 0 OK, above 0 an outcome that is no failure, below 0 an error.
@@ -1724,6 +1749,146 @@ typedef struct weft_error_info {
 } weft_error_info;
 
 /**
+ * What `weft_stats` tells. Counts go up for ever; submitted is the sum of all completed_ and in_flight.
+ *
+ * Histograms count nanoseconds by powers of two: entry i those from 2^i to 2^(i+1) - 1, entry 0 also 0. Both count the
+ * requests whose work ran: those that are ok, failed or lost, and those whose deadline passed while they ran, once they
+ * have ended.
+ */
+typedef struct weft_stats_info {
+  /**
+   * sizeof(weft_stats_info), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * Handles of contexts that are not released.
+   */
+  uint32_t contexts;
+  /**
+   * Requests that queues accepted.
+   */
+  uint64_t submitted;
+  /**
+   * Requests that were answered WEFT_WOULD_BLOCK.
+   */
+  uint64_t refused;
+  /**
+   * Requests accepted and not complete.
+   */
+  uint64_t in_flight;
+  /**
+   * Requests that ended with WEFT_OK.
+   */
+  uint64_t completed_ok;
+  /**
+   * With an error that is none of the following.
+   */
+  uint64_t completed_failed;
+  /**
+   * With WEFT_ERROR_CANCELLED.
+   */
+  uint64_t completed_cancelled;
+  /**
+   * With WEFT_ERROR_DEADLINE_EXCEEDED.
+   */
+  uint64_t completed_deadline;
+  /**
+   * With WEFT_ERROR_DEPENDENCY_FAILED.
+   */
+  uint64_t completed_dependency;
+  /**
+   * With WEFT_ERROR_DEVICE_LOST.
+   */
+  uint64_t completed_lost;
+  /**
+   * Bytes that weft_write moved.
+   */
+  uint64_t bytes_written;
+  /**
+   * Bytes that weft_read moved.
+   */
+  uint64_t bytes_read;
+  /**
+   * Bytes that weft_copy moved.
+   */
+  uint64_t bytes_copied;
+  /**
+   * Bytes that weft_fill wrote.
+   */
+  uint64_t bytes_filled;
+  /**
+   * Buffers whose memory is not freed: released ones that requests in flight name are among them.
+   */
+  uint64_t buffers;
+  /**
+   * Their bytes.
+   */
+  uint64_t buffer_bytes;
+  /**
+   * The most bytes that there were at one time.
+   */
+  uint64_t buffer_bytes_peak;
+  /**
+   * Handles of queues that are not released.
+   */
+  uint64_t queues;
+  /**
+   * Handles of ports that are not released.
+   */
+  uint64_t ports;
+  /**
+   * Handles of requests that are not released, complete or not.
+   */
+  uint64_t requests;
+  /**
+   * Helper threads of the CPU's pool, which all contexts share.
+   */
+  uint32_t pool_threads;
+  /**
+   * Those of them that are awake and look for work.
+   */
+  uint32_t pool_looking;
+  /**
+   * Those of them that work.
+   */
+  uint32_t pool_working;
+  /**
+   * Kernels that share their work with helpers now.
+   */
+  uint32_t pool_jobs;
+  /**
+   * Kernels that ever did.
+   */
+  uint64_t pool_jobs_posted;
+  /**
+   * Blocks in use of the reserve that serves when host memory has run out, of the process; 0 in sane times.
+   */
+  uint64_t reserve_blocks;
+  /**
+   * Nanoseconds that requests which ran had waited, from the call that submitted them on; their sum.
+   */
+  uint64_t queue_wait_ns;
+  /**
+   * Nanoseconds that requests ran; their sum.
+   */
+  uint64_t run_time_ns;
+  /**
+   * Histogram of the nanoseconds from the call that submitted a request until its work began.
+   */
+  uint64_t queue_wait[64];
+  /**
+   * Histogram of the nanoseconds from the beginning of its work to its end.
+   */
+  uint64_t run_time[64];
+} weft_stats_info;
+
+/**
+ * A function of the caller's that takes sentences of the log: its own number, a WEFT_LOG level, and zero-terminated
+ * UTF-8 that is valid during the call. It must not throw.
+ */
+typedef void (*weft_log_fn)(uint64_t user, uint32_t level, const char *message);
+
+/**
  * Success.
  */
 #define WEFT_OK 0
@@ -1855,9 +2020,14 @@ extern "C" {
 /**
  * Allocates `size` bytes of the context's device, all zero, aligned to 64. `options` may be NULL; size may be 0.
  *
- * Thread safety: any thread. Blocks: no. Ownership: release the buffer with weft_buffer_release. Returns: WEFT_OK;
- * WEFT_ERROR_INVALID_ARGUMENT (options, buffer is NULL); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
- * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_OUT_OF_DEVICE_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: release the buffer with weft_buffer_release.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (options, buffer is NULL); WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_OUT_OF_DEVICE_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `options` is NULL or a struct of its struct_size, `buffer` NULL or valid for one write.
  */
@@ -1869,8 +2039,13 @@ weft_status weft_buffer_create(weft_context context,
 /**
  * Tells about a buffer. The caller sets info->struct_size.
  *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED;
+ * WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `info` is NULL or points to a weft_buffer_info of info->struct_size bytes.
  */
@@ -1879,16 +2054,24 @@ weft_status weft_buffer_info_get(weft_buffer buffer, struct weft_buffer_info *in
 /**
  * Gives up a buffer. The handle dies at once, the memory when the last request that names it completes. 0 is allowed.
  *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
- * WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  */
 weft_status weft_buffer_release(weft_buffer buffer);
 
 /**
  * How many devices there are. The CPU is always one of them, and the last.
  *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (count is NULL);
- * WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (count is NULL); WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `count` is NULL or valid for one write.
  */
@@ -1897,8 +2080,13 @@ weft_status weft_device_count(uint32_t *count);
 /**
  * Describes device `index`, counted from 0. The caller sets info->struct_size.
  *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (no such device, info is NULL,
- * struct_size); WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (no such device, info is NULL, struct_size); WEFT_ERROR_FORKED;
+ * WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `info` is NULL or points to a weft_device_info of info->struct_size bytes.
  */
@@ -1907,10 +2095,14 @@ weft_status weft_device_info_get(uint32_t index, struct weft_device_info *info);
 /**
  * Opens a device: "auto" (the best there is), "cpu" or "cuda:N". `options` may be NULL.
  *
- * Thread safety: any thread. Blocks: briefly, while the device is opened. Ownership: release the context with
- * weft_context_release. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (device, options, context is NULL);
- * WEFT_ERROR_UNAVAILABLE (the sentence says why and what to do); WEFT_ERROR_OUT_OF_MEMORY (also: 256 contexts are
- * open); WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: briefly, while the device is opened.
+ * Callable from callback: yes.
+ * Ownership: release the context with weft_context_release.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (device, options, context is NULL); WEFT_ERROR_UNAVAILABLE (the
+ * sentence says why and what to do); WEFT_ERROR_OUT_OF_MEMORY (also: 256 contexts are open); WEFT_ERROR_FORKED;
+ * WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `device` is NULL or a zero-terminated string, `options` NULL or a struct of its struct_size, `context` NULL or valid
  * for one write.
@@ -1920,8 +2112,13 @@ weft_status weft_context_create(const char *device, const struct weft_context_de
 /**
  * Tells about a context. The caller sets info->struct_size.
  *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED;
+ * WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `info` is NULL or points to a weft_context_info of info->struct_size bytes.
  */
@@ -1931,37 +2128,61 @@ weft_status weft_context_info_get(weft_context context, struct weft_context_info
  * Gives up a context. Its buffers, queues and requests stay valid until they are released themselves, and work in
  * flight completes; the device is closed after the last of them. 0 is allowed.
  *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
- * WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  */
 weft_status weft_context_release(weft_context context);
 
 /**
  * The version of the C ABI that the library implements: major in the upper 16 bits, minor in the lower.
  *
- * Thread safety: any thread. Blocks: no. Returns: the version. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: the version.
+ * Since: 1.0.
  */
 uint32_t weft_abi_version(void);
 
 /**
  * Checks that a program compiled with this header works with the library: weft_abi_check(WEFT_ABI_VERSION).
  *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_ABI_MISMATCH when the major versions differ or
- * the library's minor version is the older one. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_ERROR_ABI_MISMATCH when the major versions differ or the library's minor version is the older
+ * one; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  */
 weft_status weft_abi_check(uint32_t header_version);
 
 /**
- * The library's version, such as "0.1.0".
+ * The library's version, such as "1.0.0".
  *
- * Thread safety: any thread. Blocks: no. Ownership: a constant. Returns: the text, never NULL. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: a constant.
+ * Returns: the text, never NULL.
+ * Since: 1.0.
  */
 const char *weft_version(void);
 
 /**
  * The name of a status, such as "WEFT_ERROR_STALE_HANDLE"; "WEFT_STATUS_UNKNOWN" for a number that is none.
  *
- * Thread safety: any thread. Blocks: no. Ownership: a constant. Returns: the text, never NULL. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: a constant.
+ * Returns: the text, never NULL.
+ * Since: 1.0.
  */
 const char *weft_status_name(weft_status status);
 
@@ -1969,8 +2190,12 @@ const char *weft_status_name(weft_status status);
  * The sentence that explains the calling thread's last call that returned an error: the argument, its value, what was
  * expected. Calls that succeed leave it alone. Empty before the first error.
  *
- * Thread safety: any thread; each has its own. Blocks: no. Ownership: valid until the thread's next call that fails.
- * Returns: UTF-8 text of at most 1023 bytes, never NULL. Since: 1.0.
+ * Thread safety: any thread; each has its own.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: valid until the thread's next call that fails.
+ * Returns: UTF-8 text of at most 1023 bytes, never NULL.
+ * Since: 1.0.
  */
 const char *weft_last_error(void);
 
@@ -1980,21 +2205,29 @@ const char *weft_last_error(void);
  * have to make. For the end of a program or before it unloads what its callbacks use; releases and weft_port_dispatch go
  * on working, and it may be called again.
  *
- * Thread safety: any thread. Blocks: yes. Returns: WEFT_OK; WEFT_TIMEOUT: work is still in flight; WEFT_INTERRUPTED: a
- * signal handler ran, and work is still in flight; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_OUT_OF_MEMORY;
- * WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: yes.
+ * Callable from callback: no (WEFT_ERROR_IN_CALLBACK).
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_TIMEOUT: work is still in flight; WEFT_INTERRUPTED: a signal handler ran, and work is still in
+ * flight; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  */
 weft_status weft_shutdown(uint64_t timeout_ns);
 
 /**
- * D = act(alpha A B + beta C + bias): see weft_matmul_desc. A [..., M, K], B [..., K, N], D [..., M, N]; any strides, batch axes
- * broadcast; f32, f64, f16, bf16.
- * The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+ * D = act(alpha A B + beta C + bias): see weft_matmul_desc. A [..., M, K], B [..., K, N], D [..., M, N]; any strides,
+ * batch axes broadcast; f32, f64, f16, bf16. The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch
+ * memory.
  *
- * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
- * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
- * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
- * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
@@ -2004,15 +2237,18 @@ weft_status weft_matmul(weft_queue queue,
                         weft_request *out);
 
 /**
- * O = softmax(scale Q K^T + bias, masked) V: see weft_attention_desc. f32, f16, bf16; any strides; grouped heads, masks,
- * packed and paged sequences.
- * The request ends with WEFT_ERROR_OUT_OF_RANGE when a length, start or page read from a buffer is out of range, and
- * with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+ * O = softmax(scale Q K^T + bias, masked) V: see weft_attention_desc. f32, f16, bf16; any strides; grouped heads,
+ * masks, packed and paged sequences. The request ends with WEFT_ERROR_OUT_OF_RANGE when a length, start or page read
+ * from a buffer is out of range, and with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
  *
- * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
- * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
- * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
- * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
@@ -2025,10 +2261,14 @@ weft_status weft_attention(weft_queue queue,
  * y = x / sqrt(mean(x^2) + epsilon) * weight + bias over the trailing axes, of x + residual if there is one: see
  * weft_norm_desc. f32, f64, f16, bf16.
  *
- * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
- * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
- * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
- * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
@@ -2038,13 +2278,17 @@ weft_status weft_rms_norm(weft_queue queue,
                           weft_request *out);
 
 /**
- * y = (x - mean) / sqrt(variance + epsilon) * weight + bias over the trailing axes, of x + residual if there is one: see
- * weft_norm_desc. f32, f64, f16, bf16.
+ * y = (x - mean) / sqrt(variance + epsilon) * weight + bias over the trailing axes, of x + residual if there is one:
+ * see weft_norm_desc. f32, f64, f16, bf16.
  *
- * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
- * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
- * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
- * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
@@ -2057,10 +2301,14 @@ weft_status weft_layer_norm(weft_queue queue,
  * Rotary position embedding of x [B, H, S, D]: see weft_rope_desc. f32, f64, f16, bf16.
  * The request ends with WEFT_ERROR_OUT_OF_RANGE when a position is outside given cos and sin tables.
  *
- * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
- * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
- * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
- * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
@@ -2072,10 +2320,14 @@ weft_status weft_rope(weft_queue queue,
 /**
  * y = f(a, b, c), each operand broadcast to y: see weft_elementwise_desc and the WEFT_EW constants.
  *
- * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
- * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
- * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
- * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
@@ -2087,10 +2339,14 @@ weft_status weft_elementwise(weft_queue queue,
 /**
  * Softmax or log-softmax along one axis: see weft_softmax_desc. f32, f64, f16, bf16.
  *
- * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
- * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
- * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
- * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
@@ -2103,10 +2359,14 @@ weft_status weft_softmax(weft_queue queue,
  * rows[i..., r...] = table[indices[i...], r...] (embedding): see weft_rows_desc. Any dtype.
  * The request ends with WEFT_ERROR_OUT_OF_RANGE when an index is outside the table; the other rows are written.
  *
- * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
- * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
- * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
- * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
@@ -2116,14 +2376,18 @@ weft_status weft_gather_rows(weft_queue queue,
                              weft_request *out);
 
 /**
- * table[indices[i...], r...] = rows[i..., r...] (cache append): see weft_rows_desc. Any dtype; adding needs a float of 16 bits or
- * more or an integer.
- * The request ends with WEFT_ERROR_OUT_OF_RANGE when an index is outside the table; the other rows are written.
+ * table[indices[i...], r...] = rows[i..., r...] (cache append): see weft_rows_desc. Any dtype; adding needs a float of
+ * 16 bits or more or an integer. The request ends with WEFT_ERROR_OUT_OF_RANGE when an index is outside the table; the
+ * other rows are written.
  *
- * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
- * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
- * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
- * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
@@ -2135,10 +2399,14 @@ weft_status weft_scatter_rows(weft_queue queue,
 /**
  * The k largest elements along an axis and where they are: see weft_rank_desc.
  *
- * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
- * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
- * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
- * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
@@ -2150,10 +2418,14 @@ weft_status weft_top_k(weft_queue queue,
 /**
  * Where the largest (or smallest) element along an axis is: see weft_rank_desc.
  *
- * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
- * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
- * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
- * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
@@ -2165,10 +2437,14 @@ weft_status weft_arg_reduce(weft_queue queue,
 /**
  * Sum, mean, max, min and others over a set of axes: see weft_reduce_desc.
  *
- * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
- * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
- * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
- * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
@@ -2180,10 +2456,14 @@ weft_status weft_reduce(weft_queue queue,
 /**
  * y = x, converted to y's dtype and layout, broadcast: see weft_cast_desc.
  *
- * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
- * with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
- * WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
- * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
  */
@@ -2196,9 +2476,13 @@ weft_status weft_cast(weft_queue queue,
  * Creates a port. Requests of any queue of any context whose weft_submit names it post their completions there;
  * `context` is the one that the port belongs to. `options` may be NULL.
  *
- * Thread safety: any thread. Blocks: no. Ownership: release the port with weft_port_release; a call that fails does not
- * call the finalizer. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (options, port is NULL); WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY (also: no more threads); WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: release the port with weft_port_release; a call that fails does not call the finalizer.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (options, port is NULL); WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY (also: no more threads); WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `options` is NULL or a struct of its struct_size, `port` NULL or valid for one write.
  */
@@ -2208,23 +2492,30 @@ weft_status weft_port_create(weft_context context, const struct weft_port_desc *
  * Takes up to `capacity` completions that wait, oldest first, into `completions`; `*count` becomes how many. Their
  * callbacks are not called; finalizers of theirs are, by a thread of the library's, perhaps before this call returns.
  *
- * Thread safety: any thread, several at once. Blocks: no. Returns: WEFT_OK (also when there are none);
- * WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread, several at once.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK (also when there are none); WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD);
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `completions` is valid for `capacity` writes, `count` NULL or valid for one write.
  */
-weft_status weft_port_poll(weft_port port,
-                           struct weft_completion *completions,
-                           uint32_t capacity,
-                           uint32_t *count);
+weft_status weft_port_poll(weft_port port, struct weft_completion *completions, uint32_t capacity, uint32_t *count);
 
 /**
  * As weft_port_poll, but waits up to `timeout_ns` for the first completion. weft_port_wake ends the wait early.
  *
- * Thread safety: any thread, several at once. Blocks: yes. Returns: WEFT_OK (*count may be 0: after a wake or a release of
- * the port, or when another thread took what came); WEFT_TIMEOUT; WEFT_INTERRUPTED: a signal handler ran first (wait
- * again); WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread, several at once.
+ * Blocks: yes.
+ * Callable from callback: no (WEFT_ERROR_IN_CALLBACK).
+ * Ownership: none.
+ * Returns: WEFT_OK (*count may be 0: after a wake or a release of the port, or when another thread took what came);
+ * WEFT_TIMEOUT; WEFT_INTERRUPTED: a signal handler ran first (wait again); WEFT_ERROR_INVALID_ARGUMENT (also: a port
+ * with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED;
+ * WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `completions` is valid for `capacity` writes, `count` NULL or valid for one write.
  */
@@ -2241,9 +2532,13 @@ weft_status weft_port_wait(weft_port port,
  * could wait for it (weft_request_wait, weft_port_wait, weft_queue_drain, weft_port_dispatch, weft_shutdown) answers
  * WEFT_ERROR_IN_CALLBACK there, and a submission answers WEFT_WOULD_BLOCK at once whatever its timeout_ns.
  *
- * Thread safety: any thread, several at once. Blocks: as long as the callbacks do. Returns: WEFT_OK;
- * WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
- * WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread, several at once.
+ * Blocks: as long as the callbacks do.
+ * Callable from callback: no (WEFT_ERROR_IN_CALLBACK).
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `count` is NULL or valid for one write; the callbacks keep their promise.
  */
@@ -2255,9 +2550,13 @@ weft_status weft_port_dispatch(weft_port port,
  * Gives an eventfd that is readable while completions wait, for poll, epoll, libuv, asyncio and the like. Do not read
  * or close it: taking the last completion clears it. weft_port_release closes it.
  *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (also: a port with
- * WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY (no more descriptors);
- * WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY (no more descriptors); WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `fd` is NULL or valid for one write.
  */
@@ -2266,16 +2565,26 @@ weft_status weft_port_event_handle(weft_port port, int64_t *fd);
 /**
  * For loops that are told of edges alone (EPOLLET): makes the event handle readable anew if completions wait.
  *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED;
+ * WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  */
 weft_status weft_port_arm(weft_port port);
 
 /**
  * Ends every weft_port_wait on this port, and makes the event handle readable once.
  *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED;
+ * WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  */
 weft_status weft_port_wake(weft_port port);
 
@@ -2284,8 +2593,12 @@ weft_status weft_port_wake(weft_port port);
  * it: their callbacks are never called, their finalizers are. A port with WEFT_PORT_THREAD first delivers all that it
  * accepted. Waits on it end. Allowed everywhere, in a callback of its own too. 0 is allowed.
  *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
- * WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  */
 weft_status weft_port_release(weft_port port);
 
@@ -2293,9 +2606,14 @@ weft_status weft_port_release(weft_port port);
  * Creates a queue. Its requests run one after another in the order of submission; requests of different queues run
  * side by side, and see each other's results only after a wait. `options` may be NULL.
  *
- * Thread safety: any thread. Blocks: no. Ownership: release the queue with weft_queue_release. Returns: WEFT_OK;
- * WEFT_ERROR_INVALID_ARGUMENT (options, queue is NULL); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
- * WEFT_ERROR_OUT_OF_MEMORY (also: no more threads); WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: release the queue with weft_queue_release.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (options, queue is NULL); WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY (also: no more threads); WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED;
+ * WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `options` is NULL or a struct of its struct_size, `queue` NULL or valid for one write.
  */
@@ -2304,8 +2622,13 @@ weft_status weft_queue_create(weft_context context, const struct weft_queue_desc
 /**
  * Tells about a queue. The caller sets info->struct_size.
  *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED;
+ * WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `info` is NULL or points to a weft_queue_info of info->struct_size bytes.
  */
@@ -2314,20 +2637,50 @@ weft_status weft_queue_info_get(weft_queue queue, struct weft_queue_info *info);
 /**
  * Waits until every request that the queue accepted before this call is complete, `timeout_ns` at the most.
  *
- * Thread safety: any thread. Blocks: yes; with 0 it only looks. Returns: WEFT_OK; WEFT_TIMEOUT; WEFT_INTERRUPTED: a
- * signal handler ran first (wait again); or the status of the first request that failed since the last drain and was
- * submitted without a place for its handle (weft_last_error has its sentence); WEFT_ERROR_INVALID_ARGUMENT;
- * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: yes; with 0 it only looks.
+ * Callable from callback: no (WEFT_ERROR_IN_CALLBACK).
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_TIMEOUT; WEFT_INTERRUPTED: a signal handler ran first (wait again); or the status of the first
+ * request that failed since the last drain and was submitted without a place for its handle (weft_last_error has its
+ * sentence); WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK;
+ * WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  */
 weft_status weft_queue_drain(weft_queue queue, uint64_t timeout_ns);
 
 /**
  * Gives up a queue. What it accepted still runs and completes. 0 is allowed.
  *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
- * WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  */
 weft_status weft_queue_release(weft_queue queue);
+
+/**
+ * Describes a context (0: the whole process) for people: every live handle with its essentials, what each queue runs or
+ * waits for and since when, and which request waits for which. Text of many lines, whose form may change; up to 1000
+ * objects of a kind get a line. Copies it to `buffer`, zero-terminated and cut to `capacity` bytes; `*needed`, unless NULL,
+ * becomes the bytes that all of it takes. `buffer` may be NULL with 0.
+ *
+ * Thread safety: any thread, beside anything.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (buffer is NULL with a capacity, and context); WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ *
+ * Memory: `buffer` is NULL or valid for `capacity` writes, `needed` NULL or valid for one write.
+ */
+weft_status weft_debug_report(weft_context context,
+                              char *buffer,
+                              size_t capacity,
+                              size_t *needed);
 
 /**
  * Waits until all (WEFT_WAIT_ALL) or at least one (WEFT_WAIT_ANY) of `count` requests are complete, `timeout_ns` from
@@ -2336,10 +2689,15 @@ weft_status weft_queue_release(weft_queue queue);
  * SA_RESTART does not end a wait without a time-out. `*index`, unless NULL, becomes the place in the array of the
  * request that the status speaks of: the first failed one, else (ANY) the first complete one, else 0.
  *
- * Thread safety: any thread, several at once. Blocks: yes. Returns: WEFT_OK when the condition holds and no complete
- * request that it looked at failed (no requests: at once); WEFT_TIMEOUT; WEFT_INTERRUPTED (wait again); the status of the
- * request that failed, with its sentence in weft_last_error; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread, several at once.
+ * Blocks: yes.
+ * Callable from callback: no (WEFT_ERROR_IN_CALLBACK).
+ * Ownership: none.
+ * Returns: WEFT_OK when the condition holds and no complete request that it looked at failed (no requests: at once);
+ * WEFT_TIMEOUT; WEFT_INTERRUPTED (wait again); the status of the request that failed, with its sentence in
+ * weft_last_error; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK;
+ * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `requests` is NULL or valid for `count` reads, `index` NULL or valid for one write.
  */
@@ -2352,8 +2710,14 @@ weft_status weft_request_wait(const weft_request *requests,
 /**
  * Asks whether a request is complete.
  *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_NOT_READY while it is pending; then WEFT_OK or the status with
- * which it failed; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED.
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_NOT_READY while it is pending; then WEFT_OK or the status with which it failed:
+ * WEFT_ERROR_OUT_OF_RANGE, WEFT_ERROR_OUT_OF_MEMORY, WEFT_ERROR_OUT_OF_DEVICE_MEMORY, WEFT_ERROR_CANCELLED,
+ * WEFT_ERROR_DEADLINE_EXCEEDED, WEFT_ERROR_DEPENDENCY_FAILED, WEFT_ERROR_DEVICE_LOST, WEFT_ERROR_INTERNAL;
+ * WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED.
  * Since: 1.0.
  */
 weft_status weft_request_poll(weft_request request);
@@ -2361,8 +2725,13 @@ weft_status weft_request_poll(weft_request request);
 /**
  * Fills in the completion record of a request.
  *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_NOT_READY while it is pending (*completion is left
- * alone); WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_NOT_READY while it is pending (*completion is left alone); WEFT_ERROR_INVALID_ARGUMENT;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `completion` is NULL or valid for one write.
  */
@@ -2372,8 +2741,13 @@ weft_status weft_request_completion(weft_request request, struct weft_completion
  * Copies the sentence that explains why a request failed to `buffer`, zero-terminated and cut to `capacity` bytes;
  * empty if it did not fail or is pending. `*needed`, unless NULL, becomes the bytes that all of it takes.
  *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED;
+ * WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `buffer` is NULL or valid for `capacity` writes, `needed` NULL or valid for one write.
  */
@@ -2382,39 +2756,97 @@ weft_status weft_request_error(weft_request request, char *buffer, size_t capaci
 /**
  * Tells why a request failed, in numbers. The caller sets info->struct_size.
  *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK (also when it did not fail: info->status is WEFT_OK then);
- * WEFT_NOT_READY while it is pending (*info is left alone); WEFT_ERROR_INVALID_ARGUMENT (info is NULL, struct_size);
- * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK (also when it did not fail: info->status is WEFT_OK then); WEFT_NOT_READY while it is pending (*info
+ * is left alone); WEFT_ERROR_INVALID_ARGUMENT (info is NULL, struct_size); WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `info` is NULL or points to a weft_error_info of info->struct_size bytes.
  */
 weft_status weft_request_error_info_get(weft_request request, struct weft_error_info *info);
 
 /**
- * Cancels a request that has not begun. Its completion still comes, once, and says what happened.
+ * Cancels a request that has not begun: it will not run and ends with WEFT_ERROR_CANCELLED. Its completion still comes,
+ * once, and says what happened.
  *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK: it will not run and ends with WEFT_ERROR_CANCELLED;
- * WEFT_TOO_LATE: it has begun, and goes on; WEFT_NOT_FOUND: it was complete; WEFT_ERROR_INVALID_ARGUMENT;
- * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_TOO_LATE: it has begun, and goes on; WEFT_NOT_FOUND: it was complete;
+ * WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  */
 weft_status weft_request_cancel(weft_request request);
 
 /**
  * Gives up a request's handle. The request itself still runs and completes. 0 is allowed.
  *
- * Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
- * WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  */
 weft_status weft_request_release(weft_request request);
+
+/**
+ * Counts what a context's queues (0: those of the whole process, since it began) did, and what lives.
+ * The caller sets stats->struct_size. Requests are counted before anybody learns of their completion. The numbers are
+ * read one after another while others go on: they are exact when nothing is in flight.
+ *
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (stats is NULL, struct_size, context); WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ *
+ * Memory: `stats` is NULL or points to a weft_stats_info of stats->struct_size bytes.
+ */
+weft_status weft_stats(weft_context context, struct weft_stats_info *stats);
+
+/**
+ * Sends the sentences of the log up to `level` (WEFT_LOG_ERROR to WEFT_LOG_DEBUG) to `hook`, which is called with `user`,
+ * the sentence's level, and the sentence. One hook for the process: another takes its place; NULL removes it (`level` is
+ * then not looked at), and the environment's WEFT_LOG=error|warn|info|debug counts again, which writes to stderr.
+ *
+ * The hook runs on whichever thread has something to tell, a thread of the program's inside a call of weft or one of the
+ * library's, on several at once; it should return soon, for requests wait for it, and it must not throw. In it every
+ * function that returns a status answers WEFT_ERROR_IN_CALLBACK and does nothing. When this call returns, no thread is
+ * inside the hook that was there before; what would have been told meanwhile is lost.
+ *
+ * Thread safety: any thread.
+ * Blocks: while a thread is inside the hook before.
+ * Callable from callback: yes.
+ * Ownership: the hook is the caller's until another takes its place.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (level); WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ *
+ * Memory: `hook` is NULL or a function that keeps the promises above until it is replaced.
+ */
+weft_status weft_log_hook(weft_log_fn hook,
+                          uint64_t user,
+                          uint32_t level);
 
 /**
  * Copies `size` bytes from host memory at `src` into `buffer` at byte `offset`. The host memory must stay valid and
  * unchanged until the request completes, unless options->flags has WEFT_SUBMIT_COPY_HOST.
  *
- * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
- * with weft_request_release; out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
- * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
- * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+ * WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED;
+ * WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `src` is NULL or readable for `size` bytes until completion; `options` NULL or a struct of its struct_size; `out`
  * NULL or valid for one write.
@@ -2431,10 +2863,14 @@ weft_status weft_write(weft_queue queue,
  * Copies `size` bytes of `buffer` from byte `offset` to host memory at `dst`, which must stay valid until the request
  * completes and is undefined before.
  *
- * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
- * with weft_request_release; out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
- * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
- * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+ * WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED;
+ * WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `dst` is NULL or writable for `size` bytes until completion; `options` NULL or a struct of its struct_size; `out`
  * NULL or valid for one write.
@@ -2448,13 +2884,17 @@ weft_status weft_read(weft_queue queue,
                       weft_request *out);
 
 /**
- * Copies `size` bytes from `src` at byte `src_offset` to `dst` at byte `dst_offset`. The two may lie in one buffer, but
- * must not overlap.
+ * Copies `size` bytes from `src` at byte `src_offset` to `dst` at byte `dst_offset`. The two may lie in one buffer,
+ * but must not overlap.
  *
- * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
- * with weft_request_release; out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
- * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
- * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+ * WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED;
+ * WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
  */
@@ -2468,13 +2908,17 @@ weft_status weft_copy(weft_queue queue,
                       weft_request *out);
 
 /**
- * Fills `size` bytes of `buffer` from byte `offset` with the low `pattern_size` (1, 2, 4 or 8) bytes of `pattern`, least
- * significant first, over and over. offset and size are multiples of pattern_size.
+ * Fills `size` bytes of `buffer` from byte `offset` with the low `pattern_size` (1, 2, 4 or 8) bytes of `pattern`,
+ * least significant first, over and over. offset and size are multiples of pattern_size.
  *
- * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
- * with weft_request_release; out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
- * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
- * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+ * WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED;
+ * WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
  */
@@ -2490,10 +2934,13 @@ weft_status weft_fill(weft_queue queue,
 /**
  * Submits no work: the request completes when everything before it in the queue has.
  *
- * Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
- * with weft_request_release; out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
- * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_FORKED. Since: 1.0.
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+ * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
  *
  * Memory: `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
  */

@@ -286,7 +286,7 @@ fn every_accepted_request_completes_exactly_once_with_the_truth() {
     });
     // A drain reports requests without a handle that failed: any status but a time-out.
     queues.iter().for_each(|&queue| assert!(weft_queue_drain(queue, FOREVER) <= WEFT_OK));
-    assert!(weft::queue::await_released(None));
+    assert_eq!(weft::queue::await_released(None), weft::device::gate::Wake::Ready);
     for &port in &ports {
         while let Some(last) = drain_port(port) {
             racers[0].seen.extend(last);

@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Once};
+use weft::device::gate::Wake;
 use weft::device::{Context, Cpu};
 use weft::op::Op;
-use weft::queue::{Queue, Request, Tag, wait};
+use weft::queue::{Admission, Queue, Request, Tag, wait};
 use weft::status::*;
 
 /// A folder of its own, with the library by its soname.
@@ -150,9 +151,9 @@ fn a_panic_becomes_a_status_in_silence() {
     let queue = Queue::new(context, 8, 1).unwrap();
     for i in 0..1000 {
         let op: Box<dyn Op> = if i % 2 == 0 { Box::new(Panics) } else { Box::new(PanicsAtOnce) };
-        let request = Arc::new(Request::new(op, Tag::default(), Vec::new(), None));
-        assert!(queue.submit(request.clone(), u64::MAX));
-        assert!(wait(std::slice::from_ref(&request), false, None));
+        let request = Arc::new(Request::new(op, Tag::default(), None, None, queue.ledger()));
+        assert_eq!(queue.submit(request.clone(), u64::MAX), Admission::Accepted);
+        assert_eq!(wait(std::slice::from_ref(&request), false, None), Wake::Ready);
         assert_eq!(request.status(), WEFT_ERROR_INTERNAL);
     }
     println!("1000 panics inside the library, each a status, none on stderr");

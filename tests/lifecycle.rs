@@ -9,7 +9,6 @@ use weft::api::buffer::*;
 use weft::api::context::*;
 use weft::api::library::*;
 use weft::api::port::*;
-use weft::api::queue::*;
 use weft::api::request::*;
 use weft::api::submit::*;
 use weft::api::transfer::*;

@@ -1,16 +1,17 @@
 //! The parts that threads share (handle table, gate, request, port), each raced alone and without a thread of the library,
 //! so that Miri can run them: `cargo +nightly miri test --test parts`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::*};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 use weft::device::Cpu;
-use weft::device::gate::{Gate, deadline};
+use weft::device::gate::{Gate, Wake, deadline};
 use weft::handle::{Kind, Registry};
 use weft::op::Op;
-use weft::queue::{Cancel, Outcome, Port, Request, Tag, wait};
+use weft::queue::{Cancel, Outcome, Place, Port, Request, Tag, wait};
 use weft::status::*;
+use weft::telemetry::{Account, By, Ledger};
 
 /// How often each race is run: Miri is slow, and tries several orders by itself.
 const ROUNDS: usize = if cfg!(miri) { 3 } else { 2000 };
@@ -22,8 +23,18 @@ impl Op for Nothing {
     }
 }
 
+fn ledger() -> &'static Ledger {
+    static LEDGER: OnceLock<&Ledger> = OnceLock::new();
+    LEDGER.get_or_init(|| Account::default().open().unwrap())
+}
+
 fn request(port: Option<Arc<Port>>) -> Arc<Request> {
-    Arc::new(Request::new(Box::new(Nothing), Tag::default(), Vec::new(), port))
+    Arc::new(Request::new(Box::new(Nothing), Tag::default(), None, port, ledger()))
+}
+
+/// Posts a success, as any thread but a queue's worker does.
+fn post(request: &Request) -> bool {
+    request.post(Outcome::default(), By::Other, |_| ())
 }
 
 #[test]
@@ -82,41 +93,41 @@ fn a_gate_misses_no_wake() {
 #[test]
 fn a_request_has_one_outcome() {
     for _ in 0..ROUNDS {
-        let port = Arc::new(Port::new(1).unwrap());
-        assert!(port.reserve() && !port.reserve());
+        let port = Port::new(1, false, 0).unwrap();
+        assert_eq!((port.reserve(), port.reserve()), (Place::Kept, Place::Full));
         let request = request(Some(port.clone()));
         let posted = AtomicUsize::new(0);
         request.accept(None);
         thread::scope(|scope| {
-            scope.spawn(|| match request.take_op() {
-                Some(_) => drop(posted.fetch_add(usize::from(request.post(Outcome::default())), SeqCst)),
-                None => request.await_post(),
+            scope.spawn(|| match request.begin() {
+                Some(_) => drop(posted.fetch_add(usize::from(post(&request)), SeqCst)),
+                None => request.await_settled(),
             });
             scope.spawn(|| posted.fetch_add(usize::from(request.cancel() == Cancel::Done), SeqCst));
             scope.spawn(|| request.expire());
-            scope.spawn(|| assert!(wait(std::slice::from_ref(&request), false, None)));
-            assert!(wait(&[request.clone(), request.clone()], true, None));
+            scope.spawn(|| assert_eq!(wait(std::slice::from_ref(&request), false, None), Wake::Ready));
+            assert_eq!(wait(&[request.clone(), request.clone()], true, None), Wake::Ready);
         });
         let status = request.status();
         assert_eq!(posted.into_inner(), usize::from(status != WEFT_ERROR_DEADLINE_EXCEEDED));
         let mut records = Vec::new();
         assert_eq!(port.poll(9, |entry| records.push(entry.record)), 1);
         assert_eq!(records[0].status, status);
-        assert!(port.reserve(), "its place is free again");
+        assert_eq!(port.reserve(), Place::Kept, "its place is free again");
     }
 }
 
 #[test]
 fn a_port_delivers_each_completion_once() {
     const POSTS: usize = if cfg!(miri) { 6 } else { 5000 };
-    let port = Arc::new(Port::new(4).unwrap());
+    let port = Port::new(4, false, 0).unwrap();
     let taken = AtomicUsize::new(0);
-    let post = || {
+    let submit = || {
         for _ in 0..POSTS {
-            while !port.reserve() {
+            while port.reserve() != Place::Kept {
                 thread::yield_now();
             }
-            request(Some(port.clone())).post(Outcome::default());
+            post(&request(Some(port.clone())));
         }
     };
     let take = || {
@@ -127,8 +138,8 @@ fn a_port_delivers_each_completion_once() {
         port.wake();
     };
     thread::scope(|scope| {
-        scope.spawn(post);
-        scope.spawn(post);
+        scope.spawn(submit);
+        scope.spawn(submit);
         scope.spawn(take);
         scope.spawn(take);
     });

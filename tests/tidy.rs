@@ -13,12 +13,28 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("dtype", &["status"]),
     ("layout", &["status", "dtype"]),
     ("handle", &["status", "reserve", "sync", "dtype", "layout"]),
-    ("device", &["status", "sync", "dtype", "layout", "handle"]),
+    ("telemetry", &["status"]),
+    ("device", &["status", "sync", "dtype", "layout", "handle", "telemetry"]),
     ("kernels", &["status", "dtype", "layout", "handle", "device"]),
-    ("op", &["status", "dtype", "layout", "handle", "device", "kernels"]),
-    ("ops", &["status", "dtype", "layout", "device", "kernels", "op"]),
-    ("queue", &["status", "sync", "dtype", "layout", "device", "kernels", "op"]),
-    ("api", &["status", "reserve", "dtype", "layout", "handle", "device", "kernels", "op", "ops", "queue"]),
+    ("op", &["status", "dtype", "layout", "handle", "telemetry", "device", "kernels"]),
+    ("ops", &["status", "dtype", "layout", "telemetry", "device", "kernels", "op"]),
+    ("queue", &["status", "sync", "dtype", "layout", "telemetry", "device", "kernels", "op"]),
+    (
+        "api",
+        &[
+            "status",
+            "reserve",
+            "dtype",
+            "layout",
+            "handle",
+            "telemetry",
+            "device",
+            "kernels",
+            "op",
+            "ops",
+            "queue",
+        ],
+    ),
 ];
 
 /// Devices must not know handles either, though their layer lies above.

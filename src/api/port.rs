@@ -8,6 +8,7 @@ use crate::handle::own_slot;
 use crate::queue::callback::inside;
 use crate::queue::{Finalizer, Port, weft_completion, weft_finalize_fn};
 use crate::status::{Result, WEFT_OK, weft_status};
+use crate::telemetry::trace;
 use crate::{ensure, fail};
 use std::mem::offset_of;
 use std::sync::Arc;
@@ -88,12 +89,12 @@ pub unsafe extern "C" fn weft_port_create(
 ) -> weft_status {
     check(|| {
         require_out("port", port)?;
-        CONTEXTS.get("context", context)?;
+        let account = CONTEXTS.get("context", context)?.account.number();
         // SAFETY: this function's contract.
         let options = unsafe { read_struct(options)? };
         check_options(&options)?;
         let capacity = if options.capacity == 0 { DEFAULT_CAPACITY } else { options.capacity };
-        let made = Port::new(capacity, options.flags & WEFT_PORT_THREAD != 0)?;
+        let made = Port::new(capacity, options.flags & WEFT_PORT_THREAD != 0, account)?;
         // A port that gets no handle ends as one that is released: its thread is waiting.
         let handle = register(context, &made, &options).inspect_err(|_| made.release())?;
         // SAFETY: this function's contract.
@@ -170,6 +171,9 @@ unsafe fn take(port: &Port, completions: *mut weft_completion, capacity: u32, co
             next = next.add(1);
         }
     });
+    if taken > 0 {
+        trace::settle();
+    }
     // SAFETY: this function's contract.
     unsafe { write("count", count, taken as u32) }
 }

@@ -12,6 +12,7 @@ use crate::device::thread;
 use crate::status::Result;
 use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use crate::sync::{Mutex, OnceCell, shared};
+use crate::telemetry::trace;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,6 +100,7 @@ fn serve() {
         let mut calls = reversed(latest_first);
         while let Some(mut call) = calls {
             calls = call.next.take();
+            trace::settle();
             call.make();
             drop(call);
             paid();
