@@ -7,7 +7,7 @@ mod support;
 use std::cell::RefCell;
 use std::ptr;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use support::*;
 use weft::api::port::*;
 use weft::api::queue::*;
@@ -24,6 +24,8 @@ const SHARE: usize = 128 << 10;
 /// Attempts of a thread that have a number of their own; later refusals are tried again under the same number.
 const ATTEMPTS: usize = 2 * SHARE;
 const UNSEEN: i32 = i32::MIN;
+/// What lost places look like: no room anywhere for this long.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often each attempt's work ran.
 static RAN: [AtomicU8; THREADS * ATTEMPTS] = [const { AtomicU8::new(0) }; THREADS * ATTEMPTS];
@@ -98,9 +100,12 @@ struct Racer {
 
 impl Racer {
     fn race(mut self) -> Self {
-        let mut accepted = 0;
+        let (mut accepted, mut last) = (0, Instant::now());
         while accepted < SHARE {
-            accepted += usize::from(self.attempt(SHARE - accepted));
+            if self.attempt(SHARE - accepted) {
+                (accepted, last) = (accepted + 1, Instant::now());
+            }
+            assert!(last.elapsed() < PATIENCE, "no room for {PATIENCE:?}: places were lost");
             match self.rng.next() % 16 {
                 0..=3 => self.cancel(),
                 4 => self.wait(),
@@ -280,8 +285,7 @@ fn every_accepted_request_completes_exactly_once_with_the_truth() {
             seen: Vec::new(),
             refused: 0,
         };
-        let started: Vec<_> =
-            (0..THREADS).map(|thread| racer(thread)).map(|racer| scope.spawn(|| racer.race())).collect();
+        let started: Vec<_> = (0..THREADS).map(racer).map(|racer| scope.spawn(|| racer.race())).collect();
         started.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     // A drain reports requests without a handle that failed: any status but a time-out.

@@ -287,3 +287,33 @@ fn a_queue_of_one_place_runs_what_it_accepts() {
         weft::device::thread::join();
     });
 }
+
+#[test]
+fn a_released_queue_runs_what_it_accepted() {
+    explore("released queue", || {
+        let context = Arc::new(Context::open("cpu", 1).unwrap());
+        let ran = counter();
+        let queue = Queue::new(context, 2, 0).unwrap();
+        assert!(queue.submit(request(&ran, None), 0));
+        drop(queue);
+        assert!(weft::queue::await_released(None));
+        assert_eq!(ran.load(SeqCst), 1);
+        weft::device::thread::join();
+    });
+}
+
+#[test]
+fn taking_the_last_record_leaves_the_event_handle_clear() {
+    explore("event handle against taking", || {
+        let port = Arc::new(Port::new(1).unwrap());
+        let fd = port.event_handle().unwrap();
+        assert!(port.reserve());
+        let poster = {
+            let port = port.clone();
+            thread::spawn(move || request(&counter(), Some(&port)).post(Outcome::default()))
+        };
+        let early = take_all(&port).len();
+        poster.join().unwrap();
+        assert_eq!(readable(fd), early == 0, "{early} taken before");
+    });
+}

@@ -128,7 +128,7 @@ fn register(context: weft_context, port: &Arc<Port>, options: &weft_port_desc) -
 /// Blocks: no.
 /// Callable from callback: yes.
 /// Ownership: none.
-/// Returns: WEFT_OK (also when there are none); WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD);
+/// Returns: WEFT_OK (also when there are none); WEFT_ERROR_INVALID_ARGUMENT (also: a port with a thread);
 /// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
@@ -186,7 +186,7 @@ unsafe fn take(port: &Port, completions: *mut weft_completion, capacity: u32, co
 /// Ownership: none.
 /// Returns: WEFT_OK (*count may be 0: after a wake or a release of the port, or when another thread took what came);
 /// WEFT_TIMEOUT; WEFT_INTERRUPTED: a signal handler ran first (wait again); WEFT_ERROR_INVALID_ARGUMENT (also: a port
-/// with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED;
+/// with a thread); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED;
 /// WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
@@ -225,7 +225,7 @@ pub unsafe extern "C" fn weft_port_wait(
 /// Blocks: as long as the callbacks do.
 /// Callable from callback: no (WEFT_ERROR_IN_CALLBACK).
 /// Ownership: none.
-/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE;
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (also: a port with a thread); WEFT_ERROR_STALE_HANDLE;
 /// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
@@ -260,7 +260,7 @@ pub unsafe extern "C" fn weft_port_dispatch(port: weft_port, most: u32, count: *
 /// Blocks: no.
 /// Callable from callback: yes.
 /// Ownership: none.
-/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE;
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (also: a port with a thread); WEFT_ERROR_STALE_HANDLE;
 /// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY (no more descriptors); WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///

@@ -236,8 +236,10 @@ impl Port {
     /// Takes one completion and frees its place, but keeps the port.
     fn begin(&self) -> Option<Entry> {
         let mut ring = self.ring.lock();
-        let entry = ring.entries.pop_front()?;
+        let entry = ring.entries.pop_front();
+        // Also after a wake, of which nothing else is left.
         ring.clear_if_empty();
+        let entry = entry?;
         self.kept.fetch_add(RUNNING - 1, AcqRel);
         drop(ring);
         self.room.open();

@@ -68,7 +68,7 @@ pub enum Cancel {
     Complete,
 }
 
-/// How far posting has got: not there yet, the port has the record, everyone was told.
+/// How far posting has got: not there yet, the port has the record, nothing is left to do but to tell watches.
 const PENDING: u8 = 0;
 const POSTED: u8 = 1;
 const SETTLED: u8 = 2;
@@ -193,12 +193,19 @@ impl Request {
         if let Some(port) = &self.port {
             port.post(self);
         }
+        let finalizer = self.take_finalizer();
+        if finalizer.is_none() {
+            // At once, while the record's cache line is still here.
+            self.posted.store(SETTLED, Release);
+        }
         // A watch registered after this line sees that it is complete: `watch` looks under the same lock.
         let watches = std::mem::take(&mut *self.watches.lock());
         watches.into_iter().flat_map(|watches| *watches).for_each(|watch| watch.completed(self));
-        // Without a port nobody else calls the finalizer: the library's thread does.
-        drop(self.take_finalizer());
-        self.posted.store(SETTLED, Release);
+        if finalizer.is_some() {
+            // Without a port nobody else calls it: the library's thread does.
+            drop(finalizer);
+            self.posted.store(SETTLED, Release);
+        }
         true
     }
 
@@ -299,7 +306,7 @@ impl Request {
         }
     }
 
-    /// Waits for whoever dropped the work or ran it to have told everyone: a matter of moments.
+    /// Waits for whoever dropped the work, or ended the request, to have posted the completion: a matter of moments.
     pub fn await_settled(&self) {
         while self.posted.load(Acquire) != SETTLED {
             yield_now();

@@ -14,6 +14,8 @@ static void all_are_refused(void) {
     DESC(weft_context_info, of_context);
     DESC(weft_buffer_info, of_buffer);
     DESC(weft_queue_info, of_queue);
+    DESC(weft_error_info, of_error);
+    DESC(weft_stats_info, stats);
     weft_completion record;
     uint32_t count;
     uint64_t handle;
@@ -26,6 +28,9 @@ static void all_are_refused(void) {
     REFUSED(weft_device_info_get(0, &device));
     REFUSED(weft_context_create("cpu", NULL, &handle));
     REFUSED(weft_context_info_get(context, &of_context));
+    REFUSED(weft_stats(context, &stats));
+    REFUSED(weft_debug_report(context, text, sizeof text, NULL));
+    REFUSED(weft_log_hook(NULL, 0, 0));
     REFUSED(weft_queue_create(context, NULL, &handle));
     REFUSED(weft_queue_info_get(queue, &of_queue));
     REFUSED(weft_queue_drain(queue, WEFT_FOREVER));
@@ -53,6 +58,7 @@ static void all_are_refused(void) {
     REFUSED(weft_request_poll(1));
     REFUSED(weft_request_completion(1, &record));
     REFUSED(weft_request_error(1, text, sizeof text, NULL));
+    REFUSED(weft_request_error_info_get(1, &of_error));
     REFUSED(weft_request_cancel(1));
     REFUSED(weft_port_create(context, NULL, &handle));
     REFUSED(weft_port_poll(port, &record, 1, &count));

@@ -1,0 +1,3 @@
+module example.org/weft-loop
+
+go 1.19
