@@ -2496,7 +2496,7 @@ weft_status weft_port_create(weft_context context, const struct weft_port_desc *
  * Blocks: no.
  * Callable from callback: yes.
  * Ownership: none.
- * Returns: WEFT_OK (also when there are none); WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD);
+ * Returns: WEFT_OK (also when there are none); WEFT_ERROR_INVALID_ARGUMENT (also: a port with a thread);
  * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
@@ -2513,7 +2513,7 @@ weft_status weft_port_poll(weft_port port, struct weft_completion *completions, 
  * Ownership: none.
  * Returns: WEFT_OK (*count may be 0: after a wake or a release of the port, or when another thread took what came);
  * WEFT_TIMEOUT; WEFT_INTERRUPTED: a signal handler ran first (wait again); WEFT_ERROR_INVALID_ARGUMENT (also: a port
- * with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED;
+ * with a thread); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED;
  * WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
@@ -2536,7 +2536,7 @@ weft_status weft_port_wait(weft_port port,
  * Blocks: as long as the callbacks do.
  * Callable from callback: no (WEFT_ERROR_IN_CALLBACK).
  * Ownership: none.
- * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE;
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (also: a port with a thread); WEFT_ERROR_STALE_HANDLE;
  * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
@@ -2554,7 +2554,7 @@ weft_status weft_port_dispatch(weft_port port,
  * Blocks: no.
  * Callable from callback: yes.
  * Ownership: none.
- * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE;
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (also: a port with a thread); WEFT_ERROR_STALE_HANDLE;
  * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY (no more descriptors); WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
