@@ -9,7 +9,7 @@
 //! | layer | module | may import | must not know |
 //! |---|---|---|---|
 //! | 0 | [`status`], [`dtype`], [`layout`]; `reserve` (the allocator), `sync` (locks and atomics) | each other, in this order | anything else |
-//! | 1 | [`handle`] | layer 0 | what its tables store |
+//! | 1 | [`handle`], [`ptx`] (the PTX writer) | layer 0 | what its tables store |
 //! | 1 | [`telemetry`] (counters, log, trace: below all who have something to tell) | `status` | whose counters they are |
 //! | 2 | [`device`] with `cpu/` and `cuda/` | 0-1 | ops, queues, handles |
 //! | 3 | [`kernels`] (mathematics of two or more families), [`op`] (trait Op, Choice, Operand) | 0-2 | families |
@@ -42,6 +42,8 @@ pub mod layout;
 pub mod op;
 #[cfg(not(loom))]
 pub mod ops;
+#[cfg(not(loom))]
+pub mod ptx;
 pub mod queue;
 mod reserve;
 pub mod status;

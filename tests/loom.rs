@@ -1,12 +1,13 @@
-//! Models: every interleaving of a few threads, up to three preemptions, of the code that the library runs: the table of
-//! handles, gates, requests, ports, queues. Only under `--cfg loom`, by tests/run:
+//! Models: every interleaving of a few threads, up to two or three preemptions, of the code that the library runs: the
+//! table of handles, gates, requests, finalizers, ports and their threads, queues. Only under `--cfg loom`, by tests/run:
 //!
 //! ```sh
 //! RUSTFLAGS="--cfg loom" cargo test --release --test loom --target-dir target/loom
 //! ```
 //!
 //! What is not explored: orders weaker than loom knows (it takes SeqCst loads and stores for acquire and release),
-//! time (waits here have no deadlines; what a deadline does is called directly), and the eventfd inside a port. The
+//! time (waits here have no deadlines; what a deadline does is called directly), futex(2) (a gate sleeps on the lock and
+//! the condition variable that other systems have), signals, and the eventfd inside a port. The
 //! eventfd is the real one: a model runs on one thread of the system, so the kernel sees its calls in the modelled
 //! order; those of posting and taking are made under the ring's lock, which is explored.
 
@@ -18,19 +19,28 @@ use loom::thread;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
-use weft::device::gate::Gate;
+use weft::device::gate::{Gate, Wake};
 use weft::device::{Context, Cpu};
 use weft::handle::{Kind, Registry};
 use weft::op::Op;
-use weft::queue::{Cancel, Outcome, Port, Queue, Request, Tag, Watch, wait, weft_completion};
+use weft::queue::callback::await_paid;
+use weft::queue::{
+    Admission, Cancel, Finalizer, Outcome, Place, Port, Queue, Rare, Request, Tag, Watch, wait,
+    weft_completion,
+};
 use weft::status::*;
 
-/// Explores a model, and prints in how many interleavings.
+/// Explores a model with up to three preemptions, and prints in how many interleavings.
 fn explore(name: &str, model: impl Fn() + Send + Sync + 'static) {
+    explore_within(3, name, model);
+}
+
+/// The same with up to `preemptions`: two where there are four threads.
+fn explore_within(preemptions: usize, name: &str, model: impl Fn() + Send + Sync + 'static) {
     let rounds = Arc::new(AtomicU64::new(0));
     let counted = rounds.clone();
     let mut builder = Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(preemptions);
     builder.max_branches = 20_000;
     builder.check(move || {
         counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -61,7 +71,24 @@ impl Watch for Told {
 
 fn request(ran: &Arc<AtomicUsize>, port: Option<&Arc<Port>>) -> Arc<Request> {
     let work = Box::new(Count(ran.clone()));
-    Arc::new(Request::new(work, Tag::default(), Vec::new(), port.cloned()))
+    Arc::new(Request::new(work, Tag::default(), None, port.cloned()))
+}
+
+fn port(capacity: u32) -> Arc<Port> {
+    Port::new(capacity, false).unwrap()
+}
+
+fn reserve(port: &Port) {
+    assert_eq!(port.reserve(), Place::Kept);
+}
+
+fn post(request: &Arc<Request>) -> thread::JoinHandle<bool> {
+    let request = request.clone();
+    thread::spawn(move || request.post(Outcome::default()))
+}
+
+fn post_to(port: &Arc<Port>) -> thread::JoinHandle<bool> {
+    post(&request(&counter(), Some(port)))
 }
 
 fn counter() -> Arc<AtomicUsize> {
@@ -69,7 +96,7 @@ fn counter() -> Arc<AtomicUsize> {
 }
 
 fn failure(status: i32) -> Outcome {
-    Outcome { error: Some(Box::new(Error::new(status, "on purpose"))), ..Default::default() }
+    Outcome::failed(Error::new(status, "on purpose"))
 }
 
 fn take_all(port: &Port) -> Vec<weft_completion> {
@@ -136,43 +163,70 @@ fn a_gate_wakes_every_sleeper() {
     });
 }
 
-/// What a queue's worker does with one request.
-fn serve(request: &Request) {
-    match request.take_op() {
-        Some(op) => {
-            let error = op.cpu(&Cpu::new(1)).err();
-            request.post(Outcome { error: error.map(Box::new), ..Default::default() });
+#[test]
+fn a_gate_with_two_openers_wakes_who_waits_for_both() {
+    explore("gate with two openers", || {
+        let (gate, ready) = (Arc::new(Gate::new()), counter());
+        let opener = || {
+            let (gate, ready) = (gate.clone(), ready.clone());
+            thread::spawn(move || {
+                ready.fetch_add(1, Relaxed);
+                gate.open();
+            })
+        };
+        let openers = [opener(), opener()];
+        assert!(gate.wait(Duration::ZERO, None, || ready.load(Relaxed) == 2));
+        openers.into_iter().for_each(|opener| opener.join().unwrap());
+    });
+}
+
+/// What a queue's worker does with a request. Whether it posted the completion.
+fn work(request: &Request) -> bool {
+    let outcome = request.begin().map(|(op, _held)| {
+        let error = op.cpu(&Cpu::new(1)).err();
+        error.map_or_else(Outcome::default, Outcome::failed)
+    });
+    outcome.is_some_and(|outcome| request.post(outcome))
+}
+
+/// A queue's worker with one request: it goes on when the request is complete, whoever completes it.
+fn serve(request: &Arc<Request>) -> thread::JoinHandle<()> {
+    let request = request.clone();
+    thread::spawn(move || {
+        if !work(&request) {
+            request.await_settled();
         }
-        None => request.await_post(),
-    }
+        assert!(request.outcome().is_some());
+    })
 }
 
 #[test]
 fn run_cancel_and_expiry_make_one_completion_that_is_true() {
+    // The worker does not wait for the others here: of two threads that look again and again, one might do so for ever.
     explore("worker, cancel and deadline", || {
-        let (ran, port) = (counter(), Arc::new(Port::new(1).unwrap()));
-        assert!(port.reserve());
+        let (ran, port) = (counter(), port(1));
+        reserve(&port);
         let request = request(&ran, Some(&port));
         request.accept(None);
         let worker = {
             let request = request.clone();
-            thread::spawn(move || serve(&request))
+            thread::spawn(move || work(&request))
         };
         let timer = {
             let request = request.clone();
             thread::spawn(move || request.expire())
         };
         let cancel = request.cancel();
-        worker.join().unwrap();
+        let posted = worker.join().unwrap();
         timer.join().unwrap();
         let records = take_all(&port);
         assert_eq!(records.len(), 1, "one completion");
         let (status, ran) = (records[0].status, ran.load(SeqCst));
         assert_eq!(request.status(), status);
         match status {
-            WEFT_OK => assert!(ran == 1 && cancel != Cancel::Done),
-            WEFT_ERROR_CANCELLED => assert!(ran == 0 && cancel == Cancel::Done),
-            WEFT_ERROR_DEADLINE_EXCEEDED => assert!(cancel != Cancel::Done),
+            WEFT_OK => assert!(posted && ran == 1 && cancel != Cancel::Done),
+            WEFT_ERROR_CANCELLED => assert!(!posted && ran == 0 && cancel == Cancel::Done),
+            WEFT_ERROR_DEADLINE_EXCEEDED => assert!(!posted && cancel != Cancel::Done),
             _ => panic!("{status}"),
         }
     });
@@ -200,10 +254,10 @@ fn a_watch_is_told_once_or_refused() {
 fn a_wait_for_any_and_for_all_sees_posts_from_two_threads() {
     explore("wait", || {
         let pair = [request(&counter(), None), request(&counter(), None)];
-        let posters = pair.clone().map(|request| thread::spawn(move || request.post(Outcome::default())));
-        assert!(wait(&pair, true, None));
+        let posters = pair.each_ref().map(post);
+        assert_eq!(wait(&pair, true, None), Wake::Ready);
         assert!(pair.iter().any(|request| request.outcome().is_some()));
-        assert!(wait(&pair, false, None));
+        assert_eq!(wait(&pair, false, None), Wake::Ready);
         assert!(pair.iter().all(|request| request.outcome().is_some()));
         posters.into_iter().for_each(|poster| assert!(poster.join().unwrap()));
     });
@@ -212,11 +266,11 @@ fn a_wait_for_any_and_for_all_sees_posts_from_two_threads() {
 #[test]
 fn a_port_never_has_more_than_its_places_and_loses_no_record() {
     explore("port", || {
-        let port = Arc::new(Port::new(1).unwrap());
+        let port = port(1);
         let submitter = || {
             let port = port.clone();
             thread::spawn(move || {
-                let reserved = port.reserve();
+                let reserved = port.reserve() == Place::Kept;
                 if reserved {
                     request(&counter(), Some(&port)).post(Outcome::default());
                 }
@@ -229,20 +283,68 @@ fn a_port_never_has_more_than_its_places_and_loses_no_record() {
         let late = take_all(&port).len();
         assert!((1..=2).contains(&reserved) && early <= 1 && late <= 1);
         assert_eq!(early + late, reserved, "a record for each place");
-        assert!(port.reserve() && !port.reserve(), "all places came back");
+        assert_eq!([port.reserve(), port.reserve()], [Place::Kept, Place::Full], "all places came back");
+    });
+}
+
+#[test]
+fn who_waits_for_a_place_gets_the_one_that_comes_back() {
+    explore("room at a port", || {
+        let port = port(1);
+        reserve(&port);
+        request(&counter(), Some(&port)).post(Outcome::default());
+        let taker = {
+            let port = port.clone();
+            thread::spawn(move || take_all(&port).len())
+        };
+        assert_eq!(port.await_place(None, || false), Place::Kept);
+        assert_eq!((taker.join().unwrap(), port.reserve()), (1, Place::Full));
+    });
+}
+
+#[test]
+fn who_waits_for_a_place_learns_of_the_release() {
+    explore("room at a released port", || {
+        let port = port(1);
+        reserve(&port);
+        let releaser = {
+            let port = port.clone();
+            thread::spawn(move || port.release())
+        };
+        assert_eq!(port.await_place(None, || false), Place::Released);
+        releaser.join().unwrap();
+    });
+}
+
+#[test]
+fn a_request_is_complete_exactly_when_its_record_can_be_taken() {
+    explore("wait and record", || {
+        let port = port(1);
+        reserve(&port);
+        let request = request(&counter(), Some(&port));
+        let poster = post(&request);
+        let taker = {
+            let (port, request) = (port.clone(), request.clone());
+            thread::spawn(move || {
+                let taken = take_all(&port).len();
+                assert!(taken == 0 || request.outcome().is_some(), "a record of a pending request");
+                taken
+            })
+        };
+        assert_eq!(wait(&[request.clone()], false, None), Wake::Ready);
+        let taken = take_all(&port).len();
+        assert_eq!(taken + taker.join().unwrap(), 1, "who has waited finds the record, unless it was taken");
+        assert!(poster.join().unwrap());
     });
 }
 
 #[test]
 fn a_ports_event_handle_is_readable_whenever_a_record_waits() {
     explore("event handle", || {
-        let port = Arc::new(Port::new(2).unwrap());
-        assert!(port.reserve() && port.reserve());
+        let port = port(2);
+        (0..2).for_each(|_| reserve(&port));
         request(&counter(), Some(&port)).post(Outcome::default());
-        let poster = {
-            let port = port.clone();
-            thread::spawn(move || request(&counter(), Some(&port)).post(Outcome::default()))
-        };
+        let poster = post_to(&port);
         let fd = port.event_handle().unwrap();
         let early = take_all(&port).len();
         poster.join().unwrap();
@@ -255,13 +357,10 @@ fn a_ports_event_handle_is_readable_whenever_a_record_waits() {
 #[test]
 fn a_wait_at_a_port_ends_with_a_record_or_a_wake() {
     explore("wait at a port", || {
-        let port = Arc::new(Port::new(1).unwrap());
-        assert!(port.reserve());
-        let poster = {
-            let port = port.clone();
-            thread::spawn(move || request(&counter(), Some(&port)).post(Outcome::default()))
-        };
-        assert!(port.wait(None));
+        let port = port(1);
+        reserve(&port);
+        let poster = post_to(&port);
+        assert_eq!(port.wait(None), Wake::Ready);
         assert_eq!(take_all(&port).len(), 1);
         poster.join().unwrap();
     });
@@ -275,15 +374,16 @@ fn a_queue_of_one_place_runs_what_it_accepts() {
         let queue = Arc::new(Queue::new(context, 1, 0).unwrap());
         let submitter = {
             let (queue, ran) = (queue.clone(), ran.clone());
-            thread::spawn(move || usize::from(queue.submit(request(&ran, None), 0)))
+            thread::spawn(move || usize::from(queue.submit(request(&ran, None), 0) == Admission::Accepted))
         };
         let own = queue.submit(request(&ran, None), u64::MAX);
-        assert!(own, "room comes in the end");
+        assert_eq!(own, Admission::Accepted, "room comes in the end");
         let accepted = 1 + submitter.join().unwrap();
-        assert!(queue.drain(u64::MAX).unwrap().is_ok());
+        assert_eq!(queue.drain(u64::MAX), Wake::Ready);
+        assert!(queue.take_unseen().is_ok());
         assert_eq!((ran.load(SeqCst), queue.progress()), (accepted, (accepted as u64, accepted as u64)));
         drop(queue);
-        assert!(weft::queue::await_released(None));
+        assert_eq!(weft::queue::await_released(None), Wake::Ready);
         weft::device::thread::join();
     });
 }
@@ -294,9 +394,9 @@ fn a_released_queue_runs_what_it_accepted() {
         let context = Arc::new(Context::open("cpu", 1).unwrap());
         let ran = counter();
         let queue = Queue::new(context, 2, 0).unwrap();
-        assert!(queue.submit(request(&ran, None), 0));
+        assert_eq!(queue.submit(request(&ran, None), 0), Admission::Accepted);
         drop(queue);
-        assert!(weft::queue::await_released(None));
+        assert_eq!(weft::queue::await_released(None), Wake::Ready);
         assert_eq!(ran.load(SeqCst), 1);
         weft::device::thread::join();
     });
@@ -305,15 +405,188 @@ fn a_released_queue_runs_what_it_accepted() {
 #[test]
 fn taking_the_last_record_leaves_the_event_handle_clear() {
     explore("event handle against taking", || {
-        let port = Arc::new(Port::new(1).unwrap());
+        let port = port(1);
         let fd = port.event_handle().unwrap();
-        assert!(port.reserve());
-        let poster = {
-            let port = port.clone();
-            thread::spawn(move || request(&counter(), Some(&port)).post(Outcome::default()))
-        };
+        reserve(&port);
+        let poster = post_to(&port);
         let early = take_all(&port).len();
         poster.join().unwrap();
         assert_eq!(readable(fd), early == 0, "{early} taken before");
+    });
+}
+
+/// What the caller's functions saw.
+#[derive(Default)]
+struct Tally {
+    calls: AtomicUsize,
+    finals: AtomicUsize,
+    port_finals: AtomicUsize,
+    /// Whether the device is at work.
+    busy: AtomicUsize,
+    /// Calls that came too early.
+    early: AtomicUsize,
+}
+
+impl Tally {
+    fn of(user: u64) -> &'static Tally {
+        // SAFETY: the address of a tally that a model keeps until its threads have ended.
+        unsafe { &*(user as *const Tally) }
+    }
+
+    fn number(self: &Arc<Self>) -> u64 {
+        Arc::as_ptr(self) as u64
+    }
+
+    /// Callbacks, finalizers of requests and of ports, and those that came too early.
+    fn counts(&self) -> [usize; 4] {
+        [&self.calls, &self.finals, &self.port_finals, &self.early].map(|count| count.load(SeqCst))
+    }
+
+    /// Once all calls are made.
+    fn last_counts(&self) -> [usize; 4] {
+        assert_eq!(await_paid(None), Wake::Ready);
+        let counts = self.counts();
+        weft::queue::end();
+        weft::device::thread::join();
+        assert_eq!(self.counts(), counts, "a call after the last");
+        counts
+    }
+}
+
+unsafe extern "C" fn called(user: u64, _: *const weft_completion) {
+    let tally = Tally::of(user);
+    tally.early.fetch_add(tally.finals.load(SeqCst) + tally.port_finals.load(SeqCst), SeqCst);
+    tally.calls.fetch_add(1, SeqCst);
+}
+
+unsafe extern "C" fn finalized(user: u64) {
+    let tally = Tally::of(user);
+    tally.early.fetch_add(tally.busy.load(SeqCst) + tally.port_finals.load(SeqCst), SeqCst);
+    tally.finals.fetch_add(1, SeqCst);
+}
+
+unsafe extern "C" fn port_finalized(user: u64) {
+    Tally::of(user).port_finals.fetch_add(1, SeqCst);
+}
+
+/// Work that finalizers must not come before the end of.
+struct Work(Arc<Tally>);
+
+impl Op for Work {
+    fn cpu(&self, _: &Cpu) -> Result<()> {
+        self.0.busy.store(1, SeqCst);
+        self.0.busy.store(0, SeqCst);
+        Ok(())
+    }
+}
+
+fn finalized_request(tally: &Arc<Tally>, port: Option<&Arc<Port>>) -> Arc<Request> {
+    let finalizer = Finalizer::new(Some(finalized), tally.number()).unwrap();
+    Arc::new(Request::new(
+        Box::new(Work(tally.clone())),
+        tag(tally, port),
+        Rare::new(Vec::new(), finalizer),
+        port.cloned(),
+    ))
+}
+
+fn tag(tally: &Arc<Tally>, port: Option<&Arc<Port>>) -> Tag {
+    Tag { op: 1, user_data: tally.number(), callback: port.and(Some(called)) }
+}
+
+fn finalize(port: &Port, tally: &Arc<Tally>) {
+    port.finalize_by(Finalizer::new(Some(port_finalized), tally.number()).unwrap());
+}
+
+#[test]
+fn a_finalizer_with_two_owners_is_called_once_when_the_device_is_done() {
+    explore_within(2, "finalizer of the worker and of the deadline", || {
+        let tally = Arc::new(Tally::default());
+        let request = finalized_request(&tally, None);
+        request.accept(None);
+        let worker = serve(&request);
+        request.expire();
+        worker.join().unwrap();
+        drop(request);
+        assert_eq!(tally.last_counts(), [0, 1, 0, 0]);
+    });
+}
+
+#[test]
+fn a_finalizer_comes_once_after_its_callback_whoever_ends_the_request() {
+    explore_within(2, "finalizer behind a callback", || {
+        let (tally, port) = (Arc::new(Tally::default()), port(1));
+        reserve(&port);
+        let request = finalized_request(&tally, Some(&port));
+        request.accept(None);
+        let worker = serve(&request);
+        request.expire();
+        let early = port.dispatch();
+        worker.join().unwrap();
+        assert!(port.dispatch() != early, "one record");
+        drop(request);
+        assert_eq!(tally.last_counts(), [1, 1, 0, 0]);
+    });
+}
+
+#[test]
+fn a_refused_request_is_not_finalized() {
+    explore("refused finalizer", || {
+        let tally = Arc::new(Tally::default());
+        drop(finalized_request(&tally, None));
+        assert_eq!(tally.last_counts(), [0, 0, 0, 0]);
+    });
+}
+
+#[test]
+fn a_port_released_in_flight_ends_once_after_its_requests() {
+    explore_within(2, "release against post and dispatch", || {
+        let (tally, port) = (Arc::new(Tally::default()), port(1));
+        finalize(&port, &tally);
+        reserve(&port);
+        let poster = post(&finalized_request(&tally, Some(&port)));
+        let dispatcher = {
+            let port = port.clone();
+            thread::spawn(move || usize::from(port.dispatch()))
+        };
+        port.release();
+        assert_eq!(port.reserve(), Place::Released);
+        let dispatched = dispatcher.join().unwrap();
+        assert!(poster.join().unwrap());
+        assert_eq!(take_all(&port).len(), 0, "nobody can take it any more");
+        assert_eq!(tally.last_counts(), [dispatched, 1, 1, 0]);
+    });
+}
+
+#[test]
+fn a_port_with_a_thread_delivers_all_that_it_accepted_before_it_ends() {
+    explore("port with a thread", || {
+        let (tally, port) = (Arc::new(Tally::default()), Port::new(2, true).unwrap());
+        (0..2).for_each(|_| reserve(&port));
+        let request = || {
+            let work = Box::new(Count(counter()));
+            Arc::new(Request::new(work, tag(&tally, Some(&port)), None, Some(port.clone())))
+        };
+        let poster = post(&request());
+        request().post(Outcome::default());
+        port.release();
+        assert!(poster.join().unwrap());
+        assert_eq!(await_paid(None), Wake::Ready);
+        assert_eq!(tally.counts(), [2, 0, 0, 0]);
+        // Its thread ends with it.
+        weft::device::thread::join();
+    });
+}
+
+#[test]
+fn a_port_with_a_thread_is_finalized_after_the_last_finalizer() {
+    explore_within(2, "finalizers of a port with a thread", || {
+        let (tally, port) = (Arc::new(Tally::default()), Port::new(1, true).unwrap());
+        finalize(&port, &tally);
+        reserve(&port);
+        let poster = post(&finalized_request(&tally, Some(&port)));
+        port.release();
+        assert!(poster.join().unwrap());
+        assert_eq!(tally.last_counts(), [1, 1, 1, 0]);
     });
 }

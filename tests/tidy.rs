@@ -14,6 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("layout", &["status", "dtype"]),
     ("handle", &["status", "reserve", "sync", "dtype", "layout"]),
     ("telemetry", &["status"]),
+    ("ptx", &["status", "dtype", "layout"]),
     ("device", &["status", "sync", "dtype", "layout", "handle", "telemetry"]),
     ("kernels", &["status", "dtype", "layout", "handle", "device"]),
     ("op", &["status", "dtype", "layout", "handle", "telemetry", "device", "kernels"]),

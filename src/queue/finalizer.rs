@@ -11,9 +11,8 @@ use crate::device::gate::Gate;
 use crate::device::thread;
 use crate::status::Result;
 use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use crate::sync::{Mutex, OnceCell, shared};
+use crate::sync::{Arc, Mutex, OnceCell, over, shared};
 use crate::telemetry::trace;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A function of the caller's, to be called once with its own number when the library is done with what it was given
@@ -75,7 +74,7 @@ impl Due {
 
 impl Drop for Promise {
     fn drop(&mut self) {
-        if let (true, Some(mut call)) = (*self.due.get_mut(), self.call.take()) {
+        if let (true, Some(mut call)) = (self.due.load(Relaxed), self.call.take()) {
             owe();
             let mut calls = CALLS.lock();
             call.next = calls.take();
@@ -94,8 +93,8 @@ impl Call {
 }
 
 fn serve() {
-    loop {
-        ARRIVED.wait(Duration::ZERO, None, || CALLS.lock().is_some());
+    while !over() {
+        ARRIVED.wait(Duration::ZERO, None, || CALLS.lock().is_some() || over());
         let latest_first = CALLS.lock().take();
         let mut calls = reversed(latest_first);
         while let Some(mut call) = calls {
@@ -106,6 +105,13 @@ fn serve() {
             paid();
         }
     }
+}
+
+/// Ends the thread, which has made all calls.
+#[cfg(loom)]
+pub fn end() {
+    crate::sync::end();
+    ARRIVED.open();
 }
 
 fn reversed(mut calls: Option<Box<Call>>) -> Option<Box<Call>> {

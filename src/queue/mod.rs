@@ -12,6 +12,8 @@ mod timer;
 mod wait;
 mod worker;
 
+#[cfg(loom)]
+pub use finalizer::end;
 pub use finalizer::{Finalizer, weft_finalize_fn};
 pub use outcome::{Failure, Outcome, Root, weft_complete_fn, weft_completion};
 pub use port::{Place, Port};

@@ -237,7 +237,7 @@ impl Port {
     fn begin(&self) -> Option<Entry> {
         let mut ring = self.ring.lock();
         let entry = ring.entries.pop_front();
-        // Also after a wake, of which nothing else is left.
+        // A look that finds nothing clears the mark that a wake left.
         ring.clear_if_empty();
         let entry = entry?;
         self.kept.fetch_add(RUNNING - 1, AcqRel);

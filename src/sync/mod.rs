@@ -4,13 +4,16 @@
 #[cfg(loom)]
 mod modelled;
 #[cfg(loom)]
-pub use modelled::{Condvar, Mutex, OnceCell, RwLock, atomic, join, spawn, yield_now};
+pub use modelled::{Arc, Condvar, Mutex, OnceCell, RwLock, atomic, end, join, over, spawn, yield_now};
 
 #[cfg(not(loom))]
 pub use {
     once_cell::sync::OnceCell,
     parking_lot::{Mutex, RwLock},
-    std::{sync::atomic, thread::yield_now},
+    std::{
+        sync::{Arc, atomic},
+        thread::yield_now,
+    },
 };
 
 // Where there is futex(2), only models want it.
@@ -20,6 +23,12 @@ pub use parking_lot::Condvar;
 
 /// Whether a thread that waits may look again and again for a while. A model would look for ever: its clock stands still.
 pub const SPINS: bool = cfg!(not(loom));
+
+/// Whether threads that live as long as the process are to end: models leave none behind.
+#[cfg(not(loom))]
+pub const fn over() -> bool {
+    false
+}
 
 /// Declares a constructor that is const, but for models: their types cannot be made before the model runs.
 macro_rules! constructor {

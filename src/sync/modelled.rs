@@ -4,12 +4,12 @@
 pub use loom::sync::atomic;
 pub use loom::thread::yield_now;
 
-use atomic::{AtomicU32, Ordering::*};
+use atomic::{AtomicBool, AtomicU32, Ordering::*};
 use loom::cell::UnsafeCell;
 use std::cell::RefCell;
 use std::ffi::CStr;
 use std::ops::{Deref, DerefMut};
-use std::time::Instant;
+use std::time::Duration;
 
 thread_local! {
     /// Threads of the library in this model; one thread of the system runs all of it.
@@ -23,10 +23,52 @@ pub fn spawn(_: &'static CStr, body: impl FnOnce() + 'static) -> crate::status::
     Ok(())
 }
 
+loom::lazy_static! {
+    static ref OVER: AtomicBool = AtomicBool::new(false);
+}
+
+/// Whether threads that live as long as the process are to end.
+pub fn over() -> bool {
+    OVER.load(SeqCst)
+}
+
+/// Tells them to. They must be woken then.
+pub fn end() {
+    OVER.store(true, SeqCst);
+}
+
 /// Waits until the library's threads have ended: a model's statics do not outlive its first thread.
 pub fn join() {
     for thread in STARTED.take() {
         thread.join().expect("a model ends with its first panic");
+    }
+}
+
+/// As `std::sync::Arc`, where an owner's end matters: others are the system's, which order nothing here.
+pub struct Arc<T>(loom::sync::Arc<T>);
+
+impl<T> Arc<T> {
+    /// With one owner.
+    pub fn new(value: T) -> Self {
+        Self(loom::sync::Arc::new(value))
+    }
+
+    /// The value, for the last owner. Weaker than the real one: two owners who both try may both fail.
+    pub fn into_inner(this: Self) -> Option<T> {
+        loom::sync::Arc::try_unwrap(this.0).ok()
+    }
+}
+
+impl<T> Clone for Arc<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Deref for Arc<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
     }
 }
 
@@ -106,7 +148,7 @@ impl Condvar {
     }
 
     /// As [`wait`](Self::wait).
-    pub fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, _: Instant) -> Waited {
+    pub fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, _: Duration) -> Waited {
         self.wait(guard);
         Waited
     }

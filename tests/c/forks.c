@@ -14,7 +14,6 @@ static void all_are_refused(void) {
     DESC(weft_context_info, of_context);
     DESC(weft_buffer_info, of_buffer);
     DESC(weft_queue_info, of_queue);
-    DESC(weft_error_info, of_error);
     DESC(weft_stats_info, stats);
     weft_completion record;
     uint32_t count;
@@ -58,7 +57,7 @@ static void all_are_refused(void) {
     REFUSED(weft_request_poll(1));
     REFUSED(weft_request_completion(1, &record));
     REFUSED(weft_request_error(1, text, sizeof text, NULL));
-    REFUSED(weft_request_error_info_get(1, &of_error));
+    REFUSED(weft_request_error_info_get(1, NULL));
     REFUSED(weft_request_cancel(1));
     REFUSED(weft_port_create(context, NULL, &handle));
     REFUSED(weft_port_poll(port, &record, 1, &count));

@@ -64,7 +64,10 @@ UNUSED static void end_pumps(void) {
     pumping = 0;
     for (int i = 0; i < PUMPS; i++) pthread_join(pumps[i], NULL);
     release_load();
-    WANT(weft_shutdown(WEFT_FOREVER) == WEFT_OK);
+    weft_status status;
+    do status = weft_shutdown(WEFT_FOREVER);
+    while (status == WEFT_INTERRUPTED);
+    WANT(status == WEFT_OK);
 }
 
 /* One request to its end: the library works in this process. */
@@ -73,6 +76,8 @@ UNUSED static void goes_on(void) {
     weft_status status;
     while ((status = fill(0, 4096, &request)) == WEFT_WOULD_BLOCK) sched_yield();
     WANT(status == WEFT_OK);
-    WANT(weft_request_wait(&request, 1, WEFT_WAIT_ALL, WEFT_FOREVER, NULL) == WEFT_OK);
+    do status = weft_request_wait(&request, 1, WEFT_WAIT_ALL, WEFT_FOREVER, NULL);
+    while (status == WEFT_INTERRUPTED);
+    WANT(status == WEFT_OK);
     WANT(weft_request_release(request) == WEFT_OK);
 }

@@ -92,7 +92,9 @@ static void with_deadline(void) {
     weft_request request = 0;
     options.deadline_ns = 1;
     while (weft_barrier(queues[0], &options, &request) != WEFT_OK) sched_yield();
-    weft_status status = weft_request_wait(&request, 1, WEFT_WAIT_ALL, WEFT_FOREVER, NULL);
+    weft_status status;
+    do status = weft_request_wait(&request, 1, WEFT_WAIT_ALL, WEFT_FOREVER, NULL);
+    while (status == WEFT_INTERRUPTED);
     WANT(status == WEFT_OK || status == WEFT_ERROR_DEADLINE_EXCEEDED);
     WANT(weft_request_release(request) == WEFT_OK);
 }

@@ -1,15 +1,32 @@
-//! CUDA, as far as it can be told without it: why a CUDA device cannot be had here.
+//! The CUDA device: NVIDIA GPUs through a driver that is opened at run time.
+
+mod driver;
+mod gpu;
+mod library;
+mod module;
+mod stream;
+
+pub use driver::{Driver, driver};
+pub use gpu::{Description, Gpu, count, describe};
+pub use module::{Function, Module, Shape};
+pub use stream::{Memory, Stream};
 
 use crate::status::{Error, WEFT_ERROR_UNAVAILABLE};
 
 /// The answer to a request for `cuda:index`.
 pub fn unavailable(index: u32) -> Error {
-    let driver = std::path::Path::new("/proc/driver/nvidia/version").exists();
-    let found =
-        if driver { "an NVIDIA driver is loaded" } else { "no NVIDIA driver is loaded on this machine" };
-    let message = format!(
-        "device \"cuda:{index}\" is unavailable: this version of weft runs on the CPU device alone ({found}); \
-         open \"cpu\" or \"auto\" instead"
-    );
-    Error::new(WEFT_ERROR_UNAVAILABLE, message)
+    let reason = match driver() {
+        Err(error) => error.message,
+        Ok(driver) => match describe(index) {
+            Err(error) => error.message,
+            Ok(description) => format!(
+                "{} is there (driver {}, CUDA {}.{}), but this version of weft runs on the CPU device alone; open \"cpu\" or \"auto\"",
+                description.name,
+                driver.path,
+                driver.cuda / 1000,
+                driver.cuda % 1000 / 10
+            ),
+        },
+    };
+    Error::new(WEFT_ERROR_UNAVAILABLE, format!("device \"cuda:{index}\" is unavailable: {reason}"))
 }

@@ -1,0 +1,213 @@
+//! The CUDA driver: its functions, looked up once, and its answers. Codes are kept as the numbers they are, for a driver
+//! may be newer than this list.
+
+use super::library::Library;
+use crate::status::{
+    Error, Result, WEFT_ERROR_DEVICE_LOST, WEFT_ERROR_OUT_OF_DEVICE_MEMORY, WEFT_ERROR_UNAVAILABLE,
+};
+use cudarc::driver::sys::{CUcontext, CUdeviceptr, CUfunction, CUmemoryPool, CUmodule, CUstream};
+use once_cell::sync::OnceCell;
+use std::ffi::{CStr, c_char, c_void};
+
+/// The oldest driver that has everything used here: CUDA 12.0.
+const OLDEST: i32 = 12000;
+
+macro_rules! functions {
+    ($($(#[$doc:meta])* $name:ident = $symbol:literal ($($argument:ident: $type:ty),* $(,)?);)+) => {
+        /// The driver's functions.
+        struct Functions {
+            $($name: unsafe extern "C" fn($($type),*) -> i32,)+
+        }
+
+        impl Functions {
+            fn find(library: &Library) -> std::result::Result<Self, String> {
+                // SAFETY: the signatures are those of cuda.h, which the names with their version suffixes fix.
+                unsafe {
+                    Ok(Self {
+                        $($name: library.function($symbol).ok_or_else(|| missing($symbol))?,)+
+                    })
+                }
+            }
+        }
+
+        impl Driver {
+            $(
+                $(#[$doc])*
+                ///
+                /// # Safety
+                ///
+                /// As the CUDA Driver API's reference says of this function.
+                pub unsafe fn $name(&self, $($argument: $type),*) -> Result<()> {
+                    // SAFETY: this function's contract.
+                    self.answer($symbol, unsafe { (self.functions.$name)($($argument),*) })
+                }
+            )+
+        }
+    };
+}
+
+functions! {
+    /// Starts the driver.
+    init = c"cuInit"(flags: u32);
+    /// The CUDA version of the driver.
+    version = c"cuDriverGetVersion"(version: *mut i32);
+    /// How many devices there are.
+    device_count = c"cuDeviceGetCount"(count: *mut i32);
+    /// The device of a number.
+    device = c"cuDeviceGet"(device: *mut i32, ordinal: i32);
+    /// A device's name.
+    device_name = c"cuDeviceGetName"(name: *mut c_char, length: i32, device: i32);
+    /// A device's memory.
+    device_memory = c"cuDeviceTotalMem_v2"(bytes: *mut usize, device: i32);
+    /// One number about a device.
+    device_attribute = c"cuDeviceGetAttribute"(value: *mut i32, attribute: i32, device: i32);
+    /// The context that a device shares with the process's other users of it.
+    primary_retain = c"cuDevicePrimaryCtxRetain"(context: *mut CUcontext, device: i32);
+    /// Gives that context up.
+    primary_release = c"cuDevicePrimaryCtxRelease_v2"(device: i32);
+    /// Makes a context this thread's current one.
+    context_push = c"cuCtxPushCurrent_v2"(context: CUcontext);
+    /// Brings the one before back.
+    context_pop = c"cuCtxPopCurrent_v2"(context: *mut CUcontext);
+    /// A new stream.
+    stream_create = c"cuStreamCreate"(stream: *mut CUstream, flags: u32);
+    /// Ends a stream.
+    stream_destroy = c"cuStreamDestroy_v2"(stream: CUstream);
+    /// Waits for a stream.
+    stream_synchronize = c"cuStreamSynchronize"(stream: CUstream);
+    /// Writes a number to memory when a stream gets there.
+    stream_write32 = c"cuStreamWriteValue32_v2"(stream: CUstream, at: CUdeviceptr, value: u32, flags: u32);
+    /// A device's pool of memory.
+    default_pool = c"cuDeviceGetDefaultMemPool"(pool: *mut CUmemoryPool, device: i32);
+    /// Sets an attribute of a pool.
+    pool_set = c"cuMemPoolSetAttribute"(pool: CUmemoryPool, attribute: u32, value: *mut c_void);
+    /// Gives a pool's free memory back.
+    pool_trim = c"cuMemPoolTrimTo"(pool: CUmemoryPool, keep: usize);
+    /// Memory from the device's pool, in a stream's order.
+    allocate = c"cuMemAllocAsync"(at: *mut CUdeviceptr, bytes: usize, stream: CUstream);
+    /// Gives it back, in a stream's order.
+    free = c"cuMemFreeAsync"(at: CUdeviceptr, stream: CUstream);
+    /// Host memory that the device reaches.
+    host_allocate = c"cuMemHostAlloc"(at: *mut *mut c_void, bytes: usize, flags: u32);
+    /// Gives it back.
+    host_free = c"cuMemFreeHost"(at: *mut c_void);
+    /// The device's address of such memory.
+    host_address = c"cuMemHostGetDevicePointer_v2"(device: *mut CUdeviceptr, host: *mut c_void, flags: u32);
+    /// Copies to the device.
+    copy_to_device = c"cuMemcpyHtoDAsync_v2"(to: CUdeviceptr, from: *const c_void, bytes: usize, stream: CUstream);
+    /// Copies to the host.
+    copy_to_host = c"cuMemcpyDtoHAsync_v2"(to: *mut c_void, from: CUdeviceptr, bytes: usize, stream: CUstream);
+    /// Copies on the device.
+    copy = c"cuMemcpyDtoDAsync_v2"(to: CUdeviceptr, from: CUdeviceptr, bytes: usize, stream: CUstream);
+    /// Fills with bytes.
+    fill = c"cuMemsetD8Async"(at: CUdeviceptr, value: u8, count: usize, stream: CUstream);
+    /// Compiles and loads PTX, or loads a cubin.
+    module_load = c"cuModuleLoadDataEx"(
+        module: *mut CUmodule, image: *const c_void, options: u32, keys: *mut i32, values: *mut *mut c_void);
+    /// Unloads a module.
+    module_unload = c"cuModuleUnload"(module: CUmodule);
+    /// A module's function.
+    module_function = c"cuModuleGetFunction"(function: *mut CUfunction, module: CUmodule, name: *const c_char);
+    /// Sets an attribute of a function.
+    function_set = c"cuFuncSetAttribute"(function: CUfunction, attribute: i32, value: i32);
+    /// Launches a function.
+    launch = c"cuLaunchKernel"(
+        function: CUfunction, grid_x: u32, grid_y: u32, grid_z: u32, block_x: u32, block_y: u32, block_z: u32,
+        shared: u32, stream: CUstream, parameters: *mut *mut c_void, extra: *mut *mut c_void);
+}
+
+/// The driver of this machine.
+pub struct Driver {
+    functions: Functions,
+    error_name: Option<unsafe extern "C" fn(i32, *mut *const c_char) -> i32>,
+    /// Where its library was found.
+    pub path: String,
+    /// 1000 times the major plus 10 times the minor CUDA version.
+    pub cuda: i32,
+}
+
+/// The driver, started at the first call; else why there is none, which is the same for the life of the process.
+pub fn driver() -> Result<&'static Driver> {
+    static DRIVER: OnceCell<Result<Driver>> = OnceCell::new();
+    DRIVER.get_or_init(start).as_ref().map_err(Clone::clone)
+}
+
+fn start() -> Result<Driver> {
+    let library = Library::open(&["libcuda.so.1"]).map_err(|reason| {
+        unavailable(format!("there is no CUDA driver ({reason}); install NVIDIA's driver, or open \"cpu\""))
+    })?;
+    let functions = Functions::find(&library).map_err(|reason| {
+        unavailable(format!("{} is not a usable CUDA driver: {reason}; update NVIDIA's driver", library.path))
+    })?;
+    // SAFETY: the signature of cuGetErrorName in cuda.h.
+    let error_name = unsafe { library.function(c"cuGetErrorName") };
+    let mut driver = Driver { functions, error_name, path: library.path, cuda: 0 };
+    driver.begin().map_err(|error| unavailable(format!("{}: {}", driver.path, error.message)))?;
+    Ok(driver)
+}
+
+fn unavailable(message: String) -> Error {
+    Error::new(WEFT_ERROR_UNAVAILABLE, message)
+}
+
+fn missing(symbol: &CStr) -> String {
+    format!("it has no {}", symbol.to_string_lossy())
+}
+
+impl Driver {
+    fn begin(&mut self) -> Result<()> {
+        let mut version = 0;
+        // SAFETY: a pointer to a local; the driver may be started more than once.
+        unsafe {
+            self.version(&mut version)?;
+            if version < OLDEST {
+                let message = format!(
+                    "the CUDA driver is of version {}.{}; expected 12.0 or newer: update NVIDIA's driver",
+                    version / 1000,
+                    version % 1000 / 10
+                );
+                return Err(unavailable(message));
+            }
+            self.init(0)?;
+        }
+        self.cuda = version;
+        Ok(())
+    }
+
+    fn answer(&self, function: &CStr, code: i32) -> Result<()> {
+        if code == 0 { Ok(()) } else { Err(self.error(function, code)) }
+    }
+
+    fn error(&self, function: &CStr, code: i32) -> Error {
+        let (function, name) = (function.to_string_lossy(), self.name(code));
+        Error::new(status(code), format!("{function} answered {name} ({code})"))
+    }
+
+    /// The driver's name of a code.
+    fn name(&self, code: i32) -> String {
+        let mut text = std::ptr::null();
+        let found = self.error_name.is_some_and(|name| {
+            // SAFETY: a pointer to a local, which becomes null or a static string of the driver's.
+            unsafe { name(code, &mut text) == 0 && !text.is_null() }
+        });
+        // SAFETY: not null, and it ends in a zero byte.
+        if found {
+            unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+        } else {
+            "an unknown code".into()
+        }
+    }
+}
+
+/// The status for a code of the driver's. Those that end a device for good are listed; what is unknown may be one.
+fn status(code: i32) -> i32 {
+    match code {
+        2 => WEFT_ERROR_OUT_OF_DEVICE_MEMORY,
+        // Not initialised, no device, insufficient driver, not supported, not permitted, stubs and the like.
+        3 | 34 | 46 | 100 | 101 | 801..=803 => WEFT_ERROR_UNAVAILABLE,
+        1 | 200 | 201 | 209 | 218 | 221..=223 | 301 | 400 | 401 | 500 | 600 | 701 => {
+            crate::status::WEFT_ERROR_INTERNAL
+        }
+        _ => WEFT_ERROR_DEVICE_LOST,
+    }
+}

@@ -1,0 +1,105 @@
+/* A stand-in for libcuda.so.1 whose device is the host's memory, for machines without a GPU: it shows what the library
+ * makes of a driver's answers, not what a GPU computes. Kernels do not run.
+ *
+ *   FAKE_CUDA_FAIL="cuMemAllocAsync:3:2;cuStreamSynchronize:1:700s"   the 3rd cuMemAllocAsync answers 2; the first
+ *       cuStreamSynchronize answers 700, and so does every later call (s: sticky)
+ *   FAKE_CUDA_VERSION, FAKE_CUDA_DEVICES, FAKE_CUDA_CAPABILITY        13000, 1 and 90 if not set */
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int sticky;
+static struct { char name[48]; int calls; } seen[64];
+
+static int number(const char *name, int otherwise) {
+    const char *text = getenv(name);
+    return text ? atoi(text) : otherwise;
+}
+
+static int calls_of(const char *name) {
+    for (int i = 0; i < 64; i++) {
+        if (!seen[i].name[0]) snprintf(seen[i].name, sizeof seen[i].name, "%s", name);
+        if (!strcmp(seen[i].name, name)) return ++seen[i].calls;
+    }
+    abort();
+}
+
+/* The answer that is asked for at this call of `name`, 0 for none. */
+static int asked(const char *name, int call) {
+    char rules[512], *rest = rules, *rule;
+    snprintf(rules, sizeof rules, "%s", getenv("FAKE_CUDA_FAIL") ? getenv("FAKE_CUDA_FAIL") : "");
+    while ((rule = strtok_r(rest, ";", &rest))) {
+        char function[64], stays = 0;
+        int at, code;
+        if (sscanf(rule, "%63[^:]:%d:%d%c", function, &at, &code, &stays) >= 3 && !strcmp(function, name) && at == call) {
+            if (stays == 's') sticky = code;
+            return code;
+        }
+    }
+    return 0;
+}
+
+static int answer(const char *name) {
+    pthread_mutex_lock(&lock);
+    int code = asked(name, calls_of(name));
+    if (!code) code = sticky;
+    pthread_mutex_unlock(&lock);
+    return code;
+}
+
+#define FAKE(name, arguments, body) int name arguments { int code = answer(#name); if (code) return code; body; return 0; }
+
+typedef void *P;
+typedef unsigned long long D;
+
+FAKE(cuInit, (unsigned flags), (void)flags)
+FAKE(cuDriverGetVersion, (int *version), *version = number("FAKE_CUDA_VERSION", 13000))
+FAKE(cuDeviceGetCount, (int *count), *count = number("FAKE_CUDA_DEVICES", 1))
+FAKE(cuDeviceGet, (int *device, int ordinal), *device = ordinal)
+FAKE(cuDeviceGetName, (char *name, int length, int device), snprintf(name, (size_t)length, "Fake GPU %d", device))
+FAKE(cuDeviceTotalMem_v2, (size_t *bytes, int device), *bytes = 1ull << 34; (void)device)
+FAKE(cuDeviceGetAttribute, (int *value, int attribute, int device),
+     int capability = number("FAKE_CUDA_CAPABILITY", 90); (void)device;
+     *value = attribute == 75 ? capability / 10 : attribute == 76 ? capability % 10 : attribute == 16 ? 132 : 1)
+FAKE(cuDevicePrimaryCtxRetain, (P *context, int device), *context = (P)(uintptr_t)(0x1000 + device))
+FAKE(cuDevicePrimaryCtxRelease_v2, (int device), (void)device)
+static _Thread_local P current[16];
+static _Thread_local int depth;
+FAKE(cuCtxPushCurrent_v2, (P context), if (depth == 16) return 1; current[depth++] = context)
+FAKE(cuCtxPopCurrent_v2, (P *context), if (!depth) return 201; *context = current[--depth])
+FAKE(cuStreamCreate, (P *stream, unsigned flags), *stream = malloc(1); if (flags != 1) return 1)
+FAKE(cuStreamDestroy_v2, (P stream), free(stream))
+FAKE(cuStreamSynchronize, (P stream), (void)stream)
+FAKE(cuStreamWriteValue32_v2, (P stream, D at, unsigned value, unsigned flags), *(volatile unsigned *)(uintptr_t)at = value; (void)stream; (void)flags)
+FAKE(cuDeviceGetDefaultMemPool, (P *pool, int device), *pool = (P)0x10; (void)device)
+FAKE(cuMemPoolSetAttribute, (P pool, unsigned attribute, void *value), (void)pool; (void)attribute; (void)value)
+FAKE(cuMemPoolTrimTo, (P pool, size_t keep), (void)pool; (void)keep)
+FAKE(cuMemAllocAsync, (D *at, size_t bytes, P stream), if (bytes > 1ull << 34) return 2; *at = (D)(uintptr_t)malloc(bytes); (void)stream)
+FAKE(cuMemFreeAsync, (D at, P stream), free((void *)(uintptr_t)at); (void)stream)
+FAKE(cuMemHostAlloc, (P *at, size_t bytes, unsigned flags), *at = malloc(bytes); (void)flags)
+FAKE(cuMemFreeHost, (P at), free(at))
+FAKE(cuMemHostGetDevicePointer_v2, (D *device, P host, unsigned flags), *device = (D)(uintptr_t)host; (void)flags)
+FAKE(cuMemcpyHtoDAsync_v2, (D to, const void *from, size_t bytes, P stream), memcpy((void *)(uintptr_t)to, from, bytes); (void)stream)
+FAKE(cuMemcpyDtoHAsync_v2, (void *to, D from, size_t bytes, P stream), memcpy(to, (void *)(uintptr_t)from, bytes); (void)stream)
+FAKE(cuMemcpyDtoDAsync_v2, (D to, D from, size_t bytes, P stream), memmove((void *)(uintptr_t)to, (void *)(uintptr_t)from, bytes); (void)stream)
+FAKE(cuMemsetD8Async, (D at, unsigned char value, size_t count, P stream), memset((void *)(uintptr_t)at, value, count); (void)stream)
+FAKE(cuModuleLoadDataEx, (P *module, const void *image, unsigned options, int *keys, void **values),
+     if (!strstr(image, ".version")) {
+         for (unsigned i = 0; i < options; i++) if (keys[i] == 5) strcpy(values[i], "ptxas fatal: no .version");
+         return 218;
+     }
+     *module = malloc(1))
+FAKE(cuModuleUnload, (P module), free(module))
+FAKE(cuModuleGetFunction, (P *function, P module, const char *name), *function = module; if (!strcmp(name, "absent")) return 500)
+FAKE(cuFuncSetAttribute, (P function, int attribute, int value), (void)function; (void)attribute; (void)value)
+#ifndef WITHOUT_LAUNCH
+FAKE(cuLaunchKernel, (P function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, P stream, void **parameters, void **extra),
+     (void)function; (void)gx; (void)gy; (void)gz; (void)bx; (void)by; (void)bz; (void)shared; (void)stream; (void)parameters; (void)extra)
+#endif
+int cuGetErrorName(int code, const char **name) {
+    *name = code == 2 ? "CUDA_ERROR_OUT_OF_MEMORY" : code == 700 ? "CUDA_ERROR_ILLEGAL_ADDRESS" : code == 218 ? "CUDA_ERROR_INVALID_PTX" : code == 999 ? "CUDA_ERROR_UNKNOWN" : 0;
+    return *name ? 0 : 1;
+}
