@@ -70,6 +70,11 @@
 #define WEFT_SUBMIT_COPY_HOST 1
 
 /**
+ * How many buckets a histogram of weft_stats_info has.
+ */
+#define WEFT_STATS_BUCKETS 64
+
+/**
  * What kind of device it is, as C sees it: the host's cores.
  */
 #define WEFT_DEVICE_CPU 1
@@ -759,6 +764,26 @@
  * The logarithm of the softmax.
  */
 #define WEFT_SOFTMAX_LOG 1
+
+/**
+ * Something failed for good: a device was lost, a defect of the library was stopped.
+ */
+#define WEFT_LOG_ERROR 1
+
+/**
+ * A request or a call failed, memory ran out, a queue is stuck.
+ */
+#define WEFT_LOG_WARN 2
+
+/**
+ * What happens seldom: contexts and queues come and go, requests are cancelled.
+ */
+#define WEFT_LOG_INFO 3
+
+/**
+ * What happens often: the way in which each operation runs, refusals by full queues.
+ */
+#define WEFT_LOG_DEBUG 4
 
 /**
  * What a call returns and what a request ends with: 0 OK, above 0 an outcome that is no failure, below 0 an error.
@@ -1724,6 +1749,146 @@ typedef struct weft_error_info {
 } weft_error_info;
 
 /**
+ * What `weft_stats` tells. Counts go up for ever; submitted is the sum of all completed_ and in_flight.
+ *
+ * Histograms count nanoseconds by powers of two: entry i those from 2^i to 2^(i+1) - 1, entry 0 also 0. Both count the
+ * requests whose work ran: those that are ok, failed or lost, and those whose deadline passed while they ran, once they
+ * have ended.
+ */
+typedef struct weft_stats_info {
+  /**
+   * sizeof(weft_stats_info), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * Handles of contexts that are not released.
+   */
+  uint32_t contexts;
+  /**
+   * Requests that queues accepted.
+   */
+  uint64_t submitted;
+  /**
+   * Requests that were answered WEFT_WOULD_BLOCK.
+   */
+  uint64_t refused;
+  /**
+   * Requests accepted and not complete.
+   */
+  uint64_t in_flight;
+  /**
+   * Requests that ended with WEFT_OK.
+   */
+  uint64_t completed_ok;
+  /**
+   * With an error that is none of the following.
+   */
+  uint64_t completed_failed;
+  /**
+   * With WEFT_ERROR_CANCELLED.
+   */
+  uint64_t completed_cancelled;
+  /**
+   * With WEFT_ERROR_DEADLINE_EXCEEDED.
+   */
+  uint64_t completed_deadline;
+  /**
+   * With WEFT_ERROR_DEPENDENCY_FAILED.
+   */
+  uint64_t completed_dependency;
+  /**
+   * With WEFT_ERROR_DEVICE_LOST.
+   */
+  uint64_t completed_lost;
+  /**
+   * Bytes that weft_write moved.
+   */
+  uint64_t bytes_written;
+  /**
+   * Bytes that weft_read moved.
+   */
+  uint64_t bytes_read;
+  /**
+   * Bytes that weft_copy moved.
+   */
+  uint64_t bytes_copied;
+  /**
+   * Bytes that weft_fill wrote.
+   */
+  uint64_t bytes_filled;
+  /**
+   * Buffers whose memory is not freed: released ones that requests in flight name are among them.
+   */
+  uint64_t buffers;
+  /**
+   * Their bytes.
+   */
+  uint64_t buffer_bytes;
+  /**
+   * The most bytes that there were at one time.
+   */
+  uint64_t buffer_bytes_peak;
+  /**
+   * Handles of queues that are not released.
+   */
+  uint64_t queues;
+  /**
+   * Handles of ports that are not released.
+   */
+  uint64_t ports;
+  /**
+   * Handles of requests that are not released, complete or not.
+   */
+  uint64_t requests;
+  /**
+   * Helper threads of the CPU's pool, which all contexts share.
+   */
+  uint32_t pool_threads;
+  /**
+   * Those of them that are awake and look for work.
+   */
+  uint32_t pool_looking;
+  /**
+   * Those of them that work.
+   */
+  uint32_t pool_working;
+  /**
+   * Kernels that share their work with helpers now.
+   */
+  uint32_t pool_jobs;
+  /**
+   * Kernels that ever did.
+   */
+  uint64_t pool_jobs_posted;
+  /**
+   * Blocks in use of the reserve that serves when host memory has run out, of the process; 0 in sane times.
+   */
+  uint64_t reserve_blocks;
+  /**
+   * Nanoseconds that requests which ran had waited, from the call that submitted them on; their sum.
+   */
+  uint64_t queue_wait_ns;
+  /**
+   * Nanoseconds that requests ran; their sum.
+   */
+  uint64_t run_time_ns;
+  /**
+   * Histogram of the nanoseconds from the call that submitted a request until its work began.
+   */
+  uint64_t queue_wait[64];
+  /**
+   * Histogram of the nanoseconds from the beginning of its work to its end.
+   */
+  uint64_t run_time[64];
+} weft_stats_info;
+
+/**
+ * A function of the caller's that takes sentences of the log: its own number, a WEFT_LOG level, and zero-terminated
+ * UTF-8 that is valid during the call. It must not throw.
+ */
+typedef void (*weft_log_fn)(uint64_t user, uint32_t level, const char *message);
+
+/**
  * Success.
  */
 #define WEFT_OK 0
@@ -2331,7 +2496,7 @@ weft_status weft_port_create(weft_context context, const struct weft_port_desc *
  * Blocks: no.
  * Callable from callback: yes.
  * Ownership: none.
- * Returns: WEFT_OK (also when there are none); WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD);
+ * Returns: WEFT_OK (also when there are none); WEFT_ERROR_INVALID_ARGUMENT (also: a port with a thread);
  * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
@@ -2348,7 +2513,7 @@ weft_status weft_port_poll(weft_port port, struct weft_completion *completions, 
  * Ownership: none.
  * Returns: WEFT_OK (*count may be 0: after a wake or a release of the port, or when another thread took what came);
  * WEFT_TIMEOUT; WEFT_INTERRUPTED: a signal handler ran first (wait again); WEFT_ERROR_INVALID_ARGUMENT (also: a port
- * with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED;
+ * with a thread); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED;
  * WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
@@ -2371,7 +2536,7 @@ weft_status weft_port_wait(weft_port port,
  * Blocks: as long as the callbacks do.
  * Callable from callback: no (WEFT_ERROR_IN_CALLBACK).
  * Ownership: none.
- * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE;
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (also: a port with a thread); WEFT_ERROR_STALE_HANDLE;
  * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
@@ -2389,7 +2554,7 @@ weft_status weft_port_dispatch(weft_port port,
  * Blocks: no.
  * Callable from callback: yes.
  * Ownership: none.
- * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE;
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (also: a port with a thread); WEFT_ERROR_STALE_HANDLE;
  * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY (no more descriptors); WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
@@ -2495,6 +2660,27 @@ weft_status weft_queue_drain(weft_queue queue, uint64_t timeout_ns);
  * Since: 1.0.
  */
 weft_status weft_queue_release(weft_queue queue);
+
+/**
+ * Describes a context (0: the whole process) for people: every live handle with its essentials, what each queue runs or
+ * waits for and since when, and which request waits for which. Text of many lines, whose form may change; up to 1000
+ * objects of a kind get a line. Copies it to `buffer`, zero-terminated and cut to `capacity` bytes; `*needed`, unless NULL,
+ * becomes the bytes that all of it takes. `buffer` may be NULL with 0.
+ *
+ * Thread safety: any thread, beside anything.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (buffer is NULL with a capacity, and context); WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ *
+ * Memory: `buffer` is NULL or valid for `capacity` writes, `needed` NULL or valid for one write.
+ */
+weft_status weft_debug_report(weft_context context,
+                              char *buffer,
+                              size_t capacity,
+                              size_t *needed);
 
 /**
  * Waits until all (WEFT_WAIT_ALL) or at least one (WEFT_WAIT_ANY) of `count` requests are complete, `timeout_ns` from
@@ -2608,6 +2794,46 @@ weft_status weft_request_cancel(weft_request request);
  * Since: 1.0.
  */
 weft_status weft_request_release(weft_request request);
+
+/**
+ * Counts what a context's queues (0: those of the whole process, since it began) did, and what lives.
+ * The caller sets stats->struct_size. Requests are counted before anybody learns of their completion. The numbers are
+ * read one after another while others go on: they are exact when nothing is in flight.
+ *
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (stats is NULL, struct_size, context); WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ *
+ * Memory: `stats` is NULL or points to a weft_stats_info of stats->struct_size bytes.
+ */
+weft_status weft_stats(weft_context context, struct weft_stats_info *stats);
+
+/**
+ * Sends the sentences of the log up to `level` (WEFT_LOG_ERROR to WEFT_LOG_DEBUG) to `hook`, which is called with `user`,
+ * the sentence's level, and the sentence. One hook for the process: another takes its place; NULL removes it (`level` is
+ * then not looked at), and the environment's WEFT_LOG=error|warn|info|debug counts again, which writes to stderr.
+ *
+ * The hook runs on whichever thread has something to tell, a thread of the program's inside a call of weft or one of the
+ * library's, on several at once; it should return soon, for requests wait for it, and it must not throw. In it every
+ * function that returns a status answers WEFT_ERROR_IN_CALLBACK and does nothing. When this call returns, no thread is
+ * inside the hook that was there before; what would have been told meanwhile is lost.
+ *
+ * Thread safety: any thread.
+ * Blocks: while a thread is inside the hook before.
+ * Callable from callback: yes.
+ * Ownership: the hook is the caller's until another takes its place.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (level); WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ *
+ * Memory: `hook` is NULL or a function that keeps the promises above until it is replaced.
+ */
+weft_status weft_log_hook(weft_log_fn hook,
+                          uint64_t user,
+                          uint32_t level);
 
 /**
  * Copies `size` bytes from host memory at `src` into `buffer` at byte `offset`. The host memory must stay valid and

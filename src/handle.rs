@@ -151,6 +151,27 @@ impl<T> Registry<T> {
         Ok(all)
     }
 
+    /// Shows `see` every live object and its handle, in pieces, so that nobody waits long for the table: what comes and
+    /// goes meanwhile may be seen or not. `see` must not touch this table.
+    pub fn each(&self, mut see: impl FnMut(u64, &Arc<T>)) {
+        const PIECE: usize = 1024;
+        let mut from = 0;
+        loop {
+            let slots = self.slots.read();
+            let to = slots.entries.len().min(from + PIECE);
+            for index in from..to {
+                let entry = &slots.entries[index];
+                if let Some(value) = &entry.value {
+                    see(self.pack(index as u32, entry), value);
+                }
+            }
+            if to == slots.entries.len() {
+                return;
+            }
+            from = to;
+        }
+    }
+
     /// How many objects are live.
     pub fn live(&self) -> usize {
         self.slots.read().entries.iter().filter(|entry| entry.value.is_some()).count()

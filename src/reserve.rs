@@ -79,6 +79,11 @@ pub fn check() -> Result<()> {
     if used > 128 { Err(Error::out_of_memory(4096)) } else { Ok(()) }
 }
 
+/// Blocks of the reserve that are in use.
+pub fn in_use() -> u32 {
+    SMALL.used.iter().chain(&LARGE.used).map(|bits| bits.load(Relaxed).count_ones()).sum()
+}
+
 fn take(layout: Layout) -> *mut u8 {
     let small = SMALL.take(layout);
     if small.is_null() { LARGE.take(layout) } else { small }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::{env, fs};
 use weft::api::library::weft_status_name;
-use weft::api::{buffer::*, context::*, port::*, queue::*, request::*, submit::*};
+use weft::api::{buffer::*, context::*, port::*, queue::*, request::*, submit::*, telemetry::*};
 use weft::layout::weft_tensor;
 use weft::ops::softmax::weft_softmax_desc;
 use weft::ops::{
@@ -88,7 +88,7 @@ fn constants_and_types_carry_the_prefix() {
     let typedefs = GENERATED.lines().filter_map(|line| line.strip_prefix("typedef "));
     for words in typedefs {
         assert!(
-            words.split(' ').any(|word| word.trim_start_matches("(*").starts_with("weft_")),
+            words.split([' ', '*']).any(|word| word.trim_start_matches('(').starts_with("weft_")),
             "typedef {words}: a name without weft_"
         );
     }
@@ -268,6 +268,12 @@ fn structs_lie_in_c_as_in_rust() {
         weft_port_desc { struct_size capacity flags reserved user_data finalizer }
         weft_error_info {
             struct_size status native_code op root_op root_request root_status reserved
+        }
+        weft_stats_info {
+            struct_size contexts submitted refused in_flight completed_ok completed_failed completed_cancelled
+            completed_deadline completed_dependency completed_lost bytes_written bytes_read bytes_copied bytes_filled
+            buffers buffer_bytes buffer_bytes_peak queues ports requests pool_threads pool_looking pool_working pool_jobs
+            pool_jobs_posted reserve_blocks queue_wait_ns run_time_ns queue_wait run_time
         }
         weft_completion { user_data request status op flags reserved0 device_ns result reserved1 }
         weft_tensor { buffer offset dtype rank dims strides }

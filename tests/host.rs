@@ -151,7 +151,7 @@ fn a_panic_becomes_a_status_in_silence() {
     let queue = Queue::new(context, 8, 1).unwrap();
     for i in 0..1000 {
         let op: Box<dyn Op> = if i % 2 == 0 { Box::new(Panics) } else { Box::new(PanicsAtOnce) };
-        let request = Arc::new(Request::new(op, Tag::default(), None, None));
+        let request = Arc::new(Request::new(op, Tag::default(), None, None, queue.ledger()));
         assert_eq!(queue.submit(request.clone(), u64::MAX), Admission::Accepted);
         assert_eq!(wait(std::slice::from_ref(&request), false, None), Wake::Ready);
         assert_eq!(request.status(), WEFT_ERROR_INTERNAL);

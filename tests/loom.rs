@@ -29,6 +29,7 @@ use weft::queue::{
     weft_completion,
 };
 use weft::status::*;
+use weft::telemetry::{Account, By, Ledger};
 
 /// Explores a model with up to three preemptions, and prints in how many interleavings.
 fn explore(name: &str, model: impl Fn() + Send + Sync + 'static) {
@@ -69,13 +70,19 @@ impl Watch for Told {
     }
 }
 
+/// Counters, which no model looks at: they are made once.
+fn ledger() -> &'static Ledger {
+    static LEDGER: std::sync::OnceLock<&Ledger> = std::sync::OnceLock::new();
+    LEDGER.get_or_init(|| Account::default().open().unwrap())
+}
+
 fn request(ran: &Arc<AtomicUsize>, port: Option<&Arc<Port>>) -> Arc<Request> {
     let work = Box::new(Count(ran.clone()));
-    Arc::new(Request::new(work, Tag::default(), None, port.cloned()))
+    Arc::new(Request::new(work, Tag::default(), None, port.cloned(), ledger()))
 }
 
 fn port(capacity: u32) -> Arc<Port> {
-    Port::new(capacity, false).unwrap()
+    Port::new(capacity, false, 0).unwrap()
 }
 
 fn reserve(port: &Port) {
@@ -84,7 +91,7 @@ fn reserve(port: &Port) {
 
 fn post(request: &Arc<Request>) -> thread::JoinHandle<bool> {
     let request = request.clone();
-    thread::spawn(move || request.post(Outcome::default()))
+    thread::spawn(move || request.post(Outcome::default(), By::Other, |_| ()))
 }
 
 fn post_to(port: &Arc<Port>) -> thread::JoinHandle<bool> {
@@ -186,7 +193,7 @@ fn work(request: &Request) -> bool {
         let error = op.cpu(&Cpu::new(1)).err();
         error.map_or_else(Outcome::default, Outcome::failed)
     });
-    outcome.is_some_and(|outcome| request.post(outcome))
+    outcome.is_some_and(|outcome| request.post(outcome, By::Other, |_| ()))
 }
 
 /// A queue's worker with one request: it goes on when the request is complete, whoever completes it.
@@ -239,7 +246,7 @@ fn a_watch_is_told_once_or_refused() {
         let told = Arc::new(Told(AtomicUsize::new(0)));
         let poster = |status| {
             let request = request.clone();
-            thread::spawn(move || request.post(failure(status)))
+            thread::spawn(move || request.post(failure(status), By::Other, |_| ()))
         };
         let posters = [poster(-10), poster(-11)];
         let watched = request.watch(told.clone());
@@ -272,7 +279,7 @@ fn a_port_never_has_more_than_its_places_and_loses_no_record() {
             thread::spawn(move || {
                 let reserved = port.reserve() == Place::Kept;
                 if reserved {
-                    request(&counter(), Some(&port)).post(Outcome::default());
+                    request(&counter(), Some(&port)).post(Outcome::default(), By::Other, |_| ());
                 }
                 usize::from(reserved)
             })
@@ -292,7 +299,7 @@ fn who_waits_for_a_place_gets_the_one_that_comes_back() {
     explore("room at a port", || {
         let port = port(1);
         reserve(&port);
-        request(&counter(), Some(&port)).post(Outcome::default());
+        request(&counter(), Some(&port)).post(Outcome::default(), By::Other, |_| ());
         let taker = {
             let port = port.clone();
             thread::spawn(move || take_all(&port).len())
@@ -343,7 +350,7 @@ fn a_ports_event_handle_is_readable_whenever_a_record_waits() {
     explore("event handle", || {
         let port = port(2);
         (0..2).for_each(|_| reserve(&port));
-        request(&counter(), Some(&port)).post(Outcome::default());
+        request(&counter(), Some(&port)).post(Outcome::default(), By::Other, |_| ());
         let poster = post_to(&port);
         let fd = port.event_handle().unwrap();
         let early = take_all(&port).len();
@@ -487,6 +494,7 @@ fn finalized_request(tally: &Arc<Tally>, port: Option<&Arc<Port>>) -> Arc<Reques
         tag(tally, port),
         Rare::new(Vec::new(), finalizer),
         port.cloned(),
+        ledger(),
     ))
 }
 
@@ -561,14 +569,14 @@ fn a_port_released_in_flight_ends_once_after_its_requests() {
 #[test]
 fn a_port_with_a_thread_delivers_all_that_it_accepted_before_it_ends() {
     explore("port with a thread", || {
-        let (tally, port) = (Arc::new(Tally::default()), Port::new(2, true).unwrap());
+        let (tally, port) = (Arc::new(Tally::default()), Port::new(2, true, 0).unwrap());
         (0..2).for_each(|_| reserve(&port));
         let request = || {
             let work = Box::new(Count(counter()));
-            Arc::new(Request::new(work, tag(&tally, Some(&port)), None, Some(port.clone())))
+            Arc::new(Request::new(work, tag(&tally, Some(&port)), None, Some(port.clone()), ledger()))
         };
         let poster = post(&request());
-        request().post(Outcome::default());
+        request().post(Outcome::default(), By::Other, |_| ());
         port.release();
         assert!(poster.join().unwrap());
         assert_eq!(await_paid(None), Wake::Ready);
@@ -581,7 +589,7 @@ fn a_port_with_a_thread_delivers_all_that_it_accepted_before_it_ends() {
 #[test]
 fn a_port_with_a_thread_is_finalized_after_the_last_finalizer() {
     explore_within(2, "finalizers of a port with a thread", || {
-        let (tally, port) = (Arc::new(Tally::default()), Port::new(1, true).unwrap());
+        let (tally, port) = (Arc::new(Tally::default()), Port::new(1, true, 0).unwrap());
         finalize(&port, &tally);
         reserve(&port);
         let poster = post(&finalized_request(&tally, Some(&port)));

@@ -1,8 +1,8 @@
 //! The parts that threads share (handle table, gate, request, port), each raced alone and without a thread of the library,
 //! so that Miri can run them: `cargo +nightly miri test --test parts`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::*};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 use weft::device::Cpu;
@@ -11,6 +11,7 @@ use weft::handle::{Kind, Registry};
 use weft::op::Op;
 use weft::queue::{Cancel, Outcome, Place, Port, Request, Tag, wait};
 use weft::status::*;
+use weft::telemetry::{Account, By, Ledger};
 
 /// How often each race is run: Miri is slow, and tries several orders by itself.
 const ROUNDS: usize = if cfg!(miri) { 3 } else { 2000 };
@@ -22,8 +23,18 @@ impl Op for Nothing {
     }
 }
 
+fn ledger() -> &'static Ledger {
+    static LEDGER: OnceLock<&Ledger> = OnceLock::new();
+    LEDGER.get_or_init(|| Account::default().open().unwrap())
+}
+
 fn request(port: Option<Arc<Port>>) -> Arc<Request> {
-    Arc::new(Request::new(Box::new(Nothing), Tag::default(), None, port))
+    Arc::new(Request::new(Box::new(Nothing), Tag::default(), None, port, ledger()))
+}
+
+/// Posts a success, as any thread but a queue's worker does.
+fn post(request: &Request) -> bool {
+    request.post(Outcome::default(), By::Other, |_| ())
 }
 
 #[test]
@@ -82,14 +93,14 @@ fn a_gate_misses_no_wake() {
 #[test]
 fn a_request_has_one_outcome() {
     for _ in 0..ROUNDS {
-        let port = Port::new(1, false).unwrap();
-        assert!(port.reserve() == Place::Kept && port.reserve() == Place::Full);
+        let port = Port::new(1, false, 0).unwrap();
+        assert_eq!((port.reserve(), port.reserve()), (Place::Kept, Place::Full));
         let request = request(Some(port.clone()));
         let posted = AtomicUsize::new(0);
         request.accept(None);
         thread::scope(|scope| {
             scope.spawn(|| match request.begin() {
-                Some(_) => drop(posted.fetch_add(usize::from(request.post(Outcome::default())), SeqCst)),
+                Some(_) => drop(posted.fetch_add(usize::from(post(&request)), SeqCst)),
                 None => request.await_settled(),
             });
             scope.spawn(|| posted.fetch_add(usize::from(request.cancel() == Cancel::Done), SeqCst));
@@ -109,14 +120,14 @@ fn a_request_has_one_outcome() {
 #[test]
 fn a_port_delivers_each_completion_once() {
     const POSTS: usize = if cfg!(miri) { 6 } else { 5000 };
-    let port = Port::new(4, false).unwrap();
+    let port = Port::new(4, false, 0).unwrap();
     let taken = AtomicUsize::new(0);
-    let post = || {
+    let submit = || {
         for _ in 0..POSTS {
             while port.reserve() != Place::Kept {
                 thread::yield_now();
             }
-            request(Some(port.clone())).post(Outcome::default());
+            post(&request(Some(port.clone())));
         }
     };
     let take = || {
@@ -127,8 +138,8 @@ fn a_port_delivers_each_completion_once() {
         port.wake();
     };
     thread::scope(|scope| {
-        scope.spawn(post);
-        scope.spawn(post);
+        scope.spawn(submit);
+        scope.spawn(submit);
         scope.spawn(take);
         scope.spawn(take);
     });

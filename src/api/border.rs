@@ -2,8 +2,12 @@
 //! children and keeps the error's sentence; structs cross by [`read_struct`] and [`write_struct`] alone.
 
 use crate::device::{gate::Wake, thread};
-use crate::ensure;
-use crate::status::{Error, Result, WEFT_ERROR_FORKED, WEFT_INTERRUPTED, WEFT_OK, WEFT_TIMEOUT, weft_status};
+use crate::status::{
+    Error, Result, WEFT_ERROR_FORKED, WEFT_ERROR_INTERNAL, WEFT_ERROR_OUT_OF_MEMORY, WEFT_INTERRUPTED,
+    WEFT_OK, WEFT_TIMEOUT, weft_status,
+};
+use crate::telemetry::log::{check_no_hook, status_name};
+use crate::{ensure, reserve, tell};
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,15 +28,32 @@ pub fn call(body: impl FnOnce() -> Result<weft_status>) -> weft_status {
     if thread::forked() {
         return report(&forked());
     }
-    match catch_unwind(AssertUnwindSafe(|| thread::inside(body))) {
+    let checked = || check_no_hook().and_then(|()| body());
+    match catch_unwind(AssertUnwindSafe(|| thread::inside(checked))) {
         Ok(Ok(status)) => status,
-        Ok(Err(error)) => report(&error),
+        Ok(Err(error)) => refuse(&error),
         Err(payload) => {
             // Dropping a payload may itself panic.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
-            report(&Error::panic())
+            refuse(&Error::panic())
         }
     }
+}
+
+/// Tells the log of a call that failed, and reports it.
+#[cold]
+fn refuse(error: &Error) -> weft_status {
+    let (name, used) = (status_name(error.status), reserve::in_use());
+    match error.status {
+        // A child that comes back from a callback: nobody will open the log's locks there.
+        WEFT_ERROR_FORKED => {}
+        WEFT_ERROR_INTERNAL => tell!(WEFT_LOG_ERROR, "{name}: {error}"),
+        WEFT_ERROR_OUT_OF_MEMORY => {
+            tell!(WEFT_LOG_WARN, "{name}: {error}; {used} blocks of the library's reserve are in use")
+        }
+        _ => tell!(WEFT_LOG_WARN, "{name}: {error}"),
+    }
+    report(error)
 }
 
 /// As [`call`], for bodies that only succeed or fail.

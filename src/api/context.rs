@@ -1,14 +1,13 @@
 //! Devices and contexts.
 
 use super::border::{Sized32, check, read_struct, read_text, require_out, write, write_struct};
-use super::{CONTEXTS, weft_context};
+use super::{CONTEXTS, telemetry, weft_context};
 use crate::device::cpu::{isa, physical_cores};
 use crate::device::{Context, Device, WEFT_DEVICE_CPU};
-use crate::ensure;
 use crate::status::{WEFT_OK, weft_status};
+use crate::{ensure, tell};
 use std::ffi::c_char;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// What `weft_device_info_get` tells of a device.
 #[repr(C)]
@@ -166,7 +165,18 @@ pub unsafe extern "C" fn weft_context_create(
         require_out("context", context)?;
         // SAFETY: this function's contract.
         let (device, options) = unsafe { (read_text("device", device)?, read_struct(options)?) };
-        let handle = CONTEXTS.insert(0, Arc::new(Context::open(device, options.threads)?))?;
+        telemetry::start();
+        let kernels = isa(); // asked here so that a bad WEFT_ISA is told at once
+        let made = Arc::new(Context::open(device, options.threads)?);
+        let Device::Cpu(cpu) = made.device();
+        let threads = cpu.threads();
+        let handle = CONTEXTS.insert(0, made)?;
+        tell!(
+            WEFT_LOG_INFO,
+            "context {handle:#x} created: device \"cpu\", {}, {:?} kernels, {threads} threads",
+            cpu_model(),
+            kernels
+        );
         // SAFETY: this function's contract.
         unsafe { write("context", context, handle) }
     })
@@ -198,7 +208,7 @@ pub unsafe extern "C" fn weft_context_info_get(
             kind: WEFT_DEVICE_CPU,
             threads: cpu.threads() as u32,
             state: context.check().map_or_else(|error| error.status, |()| WEFT_OK),
-            buffer_bytes: context.bytes.load(Relaxed),
+            buffer_bytes: context.memory.bytes(),
         };
         // SAFETY: this function's contract.
         unsafe { write_struct("info", info, &value) }
@@ -216,5 +226,11 @@ pub unsafe extern "C" fn weft_context_info_get(
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_context_release(context: weft_context) -> weft_status {
-    check(|| if context == 0 { Ok(()) } else { CONTEXTS.remove("context", context).map(drop) })
+    check(|| {
+        if context != 0 {
+            CONTEXTS.remove("context", context)?;
+            tell!(WEFT_LOG_INFO, "context {context:#x} released");
+        }
+        Ok(())
+    })
 }

@@ -4,10 +4,11 @@ use super::border::{call, check, last_error, outcome_of};
 use super::port::check_no_callback;
 use super::{PORTS, QUEUES};
 use crate::device::gate::{Wake, deadline, left};
-use crate::fail;
 use crate::queue::callback::await_paid;
 use crate::queue::{await_released, is_shut_down, shut_down};
 use crate::status::{Result, name, weft_status};
+use crate::telemetry::trace;
+use crate::{fail, tell};
 use std::ffi::c_char;
 use std::time::Instant;
 
@@ -118,7 +119,11 @@ pub extern "C" fn weft_shutdown(timeout_ns: u64) -> weft_status {
     call(|| {
         check_no_callback("weft_shutdown")?;
         shut_down();
-        await_all(deadline(timeout_ns)).map(outcome_of)
+        let wake = await_all(deadline(timeout_ns))?;
+        trace::settle();
+        let left = if wake == Wake::Ready { "all is complete" } else { "work is still in flight" };
+        tell!(WEFT_LOG_INFO, "weft_shutdown: {left}");
+        Ok(outcome_of(wake))
     })
 }
 

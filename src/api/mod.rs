@@ -7,8 +7,10 @@ pub mod library;
 pub mod operations;
 pub mod port;
 pub mod queue;
+pub mod report;
 pub mod request;
 pub mod submit;
+pub mod telemetry;
 pub mod transfer;
 
 use crate::device::{Buffer, Context};

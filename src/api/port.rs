@@ -8,6 +8,7 @@ use crate::handle::own_slot;
 use crate::queue::callback::inside;
 use crate::queue::{Finalizer, Port, weft_completion, weft_finalize_fn};
 use crate::status::{Result, WEFT_OK, weft_status};
+use crate::telemetry::trace;
 use crate::{ensure, fail};
 use std::mem::offset_of;
 use std::sync::Arc;
@@ -88,12 +89,12 @@ pub unsafe extern "C" fn weft_port_create(
 ) -> weft_status {
     check(|| {
         require_out("port", port)?;
-        CONTEXTS.get("context", context)?;
+        let account = CONTEXTS.get("context", context)?.account.number();
         // SAFETY: this function's contract.
         let options = unsafe { read_struct(options)? };
         check_options(&options)?;
         let capacity = if options.capacity == 0 { DEFAULT_CAPACITY } else { options.capacity };
-        let made = Port::new(capacity, options.flags & WEFT_PORT_THREAD != 0)?;
+        let made = Port::new(capacity, options.flags & WEFT_PORT_THREAD != 0, account)?;
         // A port that gets no handle ends as one that is released: its thread is waiting.
         let handle = register(context, &made, &options).inspect_err(|_| made.release())?;
         // SAFETY: this function's contract.
@@ -127,7 +128,7 @@ fn register(context: weft_context, port: &Arc<Port>, options: &weft_port_desc) -
 /// Blocks: no.
 /// Callable from callback: yes.
 /// Ownership: none.
-/// Returns: WEFT_OK (also when there are none); WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD);
+/// Returns: WEFT_OK (also when there are none); WEFT_ERROR_INVALID_ARGUMENT (also: a port with a thread);
 /// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
@@ -170,6 +171,9 @@ unsafe fn take(port: &Port, completions: *mut weft_completion, capacity: u32, co
             next = next.add(1);
         }
     });
+    if taken > 0 {
+        trace::settle();
+    }
     // SAFETY: this function's contract.
     unsafe { write("count", count, taken as u32) }
 }
@@ -182,7 +186,7 @@ unsafe fn take(port: &Port, completions: *mut weft_completion, capacity: u32, co
 /// Ownership: none.
 /// Returns: WEFT_OK (*count may be 0: after a wake or a release of the port, or when another thread took what came);
 /// WEFT_TIMEOUT; WEFT_INTERRUPTED: a signal handler ran first (wait again); WEFT_ERROR_INVALID_ARGUMENT (also: a port
-/// with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED;
+/// with a thread); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED;
 /// WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
@@ -221,7 +225,7 @@ pub unsafe extern "C" fn weft_port_wait(
 /// Blocks: as long as the callbacks do.
 /// Callable from callback: no (WEFT_ERROR_IN_CALLBACK).
 /// Ownership: none.
-/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE;
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (also: a port with a thread); WEFT_ERROR_STALE_HANDLE;
 /// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
@@ -256,7 +260,7 @@ pub unsafe extern "C" fn weft_port_dispatch(port: weft_port, most: u32, count: *
 /// Blocks: no.
 /// Callable from callback: yes.
 /// Ownership: none.
-/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE;
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (also: a port with a thread); WEFT_ERROR_STALE_HANDLE;
 /// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY (no more descriptors); WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///

@@ -7,7 +7,8 @@ use crate::device::gate::Wake;
 use crate::handle::own_slot;
 use crate::queue::Queue;
 use crate::status::weft_status;
-use crate::{ensure, fail};
+use crate::telemetry::trace;
+use crate::{ensure, fail, tell};
 use std::sync::Arc;
 
 const DEFAULT_DEPTH: u32 = 4096;
@@ -101,7 +102,11 @@ pub unsafe extern "C" fn weft_queue_create(
             )
         };
         let depth = if options.depth == 0 { DEFAULT_DEPTH } else { options.depth };
-        let handle = QUEUES.insert(own_slot(context), Arc::new(Queue::new(device, depth, lane)?))?;
+        let made = Arc::new(Queue::new(device, depth, lane)?);
+        let ledger = made.ledger();
+        let handle = QUEUES.insert(own_slot(context), made)?;
+        ledger.set_label(handle);
+        tell!(WEFT_LOG_INFO, "queue {handle:#x} created on context {context:#x}, {depth} deep");
         // SAFETY: this function's contract.
         unsafe { write("queue", queue, handle) }
     })
@@ -149,6 +154,7 @@ pub extern "C" fn weft_queue_drain(queue: weft_queue, timeout_ns: u64) -> weft_s
         let queue = QUEUES.get("queue", queue)?;
         let wake = queue.drain(timeout_ns);
         if wake == Wake::Ready {
+            trace::settle();
             queue.take_unseen()?;
         }
         Ok(outcome_of(wake))
@@ -171,6 +177,8 @@ pub extern "C" fn weft_queue_release(queue: weft_queue) -> weft_status {
         }
         // First of all it counts as released: a shutdown must find it in one place or the other.
         QUEUES.get("queue", queue)?.release();
-        QUEUES.remove("queue", queue).map(drop)
+        QUEUES.remove("queue", queue)?;
+        tell!(WEFT_LOG_INFO, "queue {queue:#x} released");
+        Ok(())
     })
 }

@@ -7,6 +7,7 @@ use crate::device::gate::{Wake, deadline};
 use crate::ensure;
 use crate::queue::{Cancel, Outcome, Request, wait, weft_completion};
 use crate::status::{Error, Result, WEFT_NOT_FOUND, WEFT_NOT_READY, WEFT_OK, WEFT_TOO_LATE, weft_status};
+use crate::telemetry::trace;
 use std::ffi::c_char;
 use std::sync::Arc;
 
@@ -80,6 +81,7 @@ pub unsafe extern "C" fn weft_request_wait(
         if wake != Wake::Ready {
             return Ok(outcome_of(wake));
         }
+        trace::settle();
         let verdict = verdict(&requests, any);
         if !index.is_null() {
             // SAFETY: not null, so valid for one write by this function's contract.
@@ -147,7 +149,13 @@ pub(super) unsafe fn resolve(
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_request_poll(request: weft_request) -> weft_status {
-    call(|| Ok(tell(&*REQUESTS.get("request", request)?)))
+    call(|| {
+        let request = REQUESTS.get("request", request)?;
+        if request.outcome().is_some() {
+            trace::settle();
+        }
+        Ok(tell(&request))
+    })
 }
 
 /// Fills in the completion record of a request.
@@ -173,6 +181,7 @@ pub unsafe extern "C" fn weft_request_completion(
         if found.outcome().is_none() {
             return Ok(WEFT_NOT_READY);
         }
+        trace::settle();
         // SAFETY: this function's contract.
         unsafe { write("completion", completion, found.record())? };
         Ok(WEFT_OK)
@@ -231,6 +240,7 @@ pub unsafe extern "C" fn weft_request_error_info_get(
         let request = REQUESTS.get("request", request)?;
         require_out("info", info)?;
         let Some(outcome) = request.outcome() else { return Ok(WEFT_NOT_READY) };
+        trace::settle();
         // SAFETY: this function's contract.
         unsafe { write_struct("info", info, &explain(&request, outcome))? };
         Ok(WEFT_OK)
@@ -264,7 +274,9 @@ fn explain(request: &Request, outcome: &Outcome) -> weft_error_info {
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_request_cancel(request: weft_request) -> weft_status {
     call(|| {
-        Ok(match REQUESTS.get("request", request)?.cancel() {
+        let became = REQUESTS.get("request", request)?.cancel();
+        trace::settle();
+        Ok(match became {
             Cancel::Done => WEFT_OK,
             Cancel::Begun => WEFT_TOO_LATE,
             Cancel::Complete => WEFT_NOT_FOUND,

@@ -130,7 +130,8 @@ pub unsafe fn submit(
         let port = port_of(&options)?;
         let finalizer = Finalizer::new(options.finalizer, options.user_data)?;
         let tag = Tag { op: target.op, user_data: options.user_data, callback: options.callback };
-        let request = Arc::new(Request::new(op, tag, Rare::new(after, finalizer), port.clone()));
+        let rare = Rare::new(after, finalizer);
+        let request = Arc::new(Request::new(op, tag, rare, port.clone(), queue.ledger()));
         let accepted = admit(&queue, port.as_deref(), request, &target, &options)?;
         if accepted != WEFT_OK {
             target.tell(0);
@@ -182,7 +183,11 @@ fn admit(
     let place = port.map_or(Place::Kept, |port| keep_place(port, &mut timeout_ns));
     match place {
         Place::Kept => {}
-        Place::Full => return library::check_running().map(|()| WEFT_WOULD_BLOCK),
+        Place::Full => {
+            library::check_running()?;
+            queue.refuse("the port is");
+            return Ok(WEFT_WOULD_BLOCK);
+        }
         Place::Interrupted => return Ok(WEFT_INTERRUPTED),
         Place::Released => return PORTS.get("weft_submit.port", options.port).map(|_| WEFT_WOULD_BLOCK),
     }

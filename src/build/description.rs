@@ -11,7 +11,8 @@ const ABOUT: &str = "The C ABI of Weft, generated together with weft.h. C types 
     is in, out or inout (the caller sets struct_size); nullable says whether NULL has a meaning (any other NULL is \
     answered by WEFT_ERROR_INVALID_ARGUMENT); length names the parameter that counts the elements (of void: the bytes), \
     and with 0 there the pointer may be NULL. \
-    returns.codes are all the statuses that the function can return. A constant's group is status, dtype, STRUCT.flags \
+    returns.codes are all the statuses that the function can return; besides, inside a hook of weft_log_hook every \
+    function that returns a status answers WEFT_ERROR_IN_CALLBACK. A constant's group is status, dtype, STRUCT.flags \
     (bits of that field) or the first word of its name; values differ within a group.";
 
 /// The lines of a function's comment that begin with these words, and their names here.

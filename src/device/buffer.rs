@@ -5,7 +5,6 @@ use crate::status::{Error, Result};
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 const ALIGN: usize = 64;
 
@@ -31,7 +30,7 @@ impl Buffer {
         let layout = layout.ok_or_else(refused)?;
         // SAFETY: the layout has at least one byte.
         let at = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(refused)?;
-        context.bytes.fetch_add(size, Relaxed);
+        context.memory.take(size);
         Ok(Self { context, at, size: size as usize })
     }
 
@@ -53,7 +52,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.context.bytes.fetch_sub(self.size as u64, Relaxed);
+        self.context.memory.give(self.size as u64);
         // SAFETY: allocated in `new` with this layout, which was valid there.
         unsafe { dealloc(self.at.as_ptr(), Layout::from_size_align_unchecked(self.size.max(1), ALIGN)) };
     }

@@ -12,8 +12,9 @@ pub use buffer::Buffer;
 pub use cpu::Cpu;
 
 use crate::status::{Result, WEFT_ERROR_DEVICE_LOST};
-use crate::{ensure, fail};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+use crate::telemetry::{Account, Memory};
+use crate::{ensure, fail, tell};
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 /// What kind of device it is, as C sees it: the host's cores.
 pub const WEFT_DEVICE_CPU: u32 = 1;
@@ -32,8 +33,10 @@ pub enum Device {
 /// One device in use: what `weft_context` names.
 pub struct Context {
     device: Device,
-    /// Bytes in live buffers.
-    pub bytes: AtomicU64,
+    /// Its live buffers.
+    pub memory: Memory,
+    /// What its queues count.
+    pub account: Account,
     /// Who runs, by priority.
     pub lanes: lanes::Lanes,
     /// The generation of its buffers: raised when the device is lost.
@@ -54,7 +57,8 @@ impl Context {
         };
         Ok(Self {
             device,
-            bytes: AtomicU64::new(0),
+            memory: Memory::default(),
+            account: Account::default(),
             lanes: lanes::Lanes::default(),
             generation: AtomicU32::new(1),
         })
@@ -84,6 +88,7 @@ impl Context {
     /// Marks the device as lost: every queued and later request of the context fails. Returns the status to report.
     pub fn lose(&self) -> i32 {
         self.generation.store(2, SeqCst);
+        tell!(WEFT_LOG_ERROR, "a context's device was lost: all its requests fail from here on");
         WEFT_ERROR_DEVICE_LOST
     }
 }

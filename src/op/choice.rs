@@ -2,8 +2,8 @@
 //! (or several, separated by commas) forces one by name.
 
 use crate::device::Cpu;
-use crate::fail;
 use crate::status::Result;
+use crate::{fail, tell};
 use once_cell::sync::Lazy;
 use parking_lot::RwLock;
 
@@ -39,7 +39,10 @@ pub fn first<O>(family: &str, choices: &[Choice<O>], op: &O, cpu: &Cpu) -> Resul
     let forced = FORCED.read().iter().find(|row| row.0 == family).map(|row| row.1.clone());
     let wanted = |choice: &&Choice<O>| forced.as_ref().is_none_or(|name| name == choice.name);
     match choices.iter().filter(wanted).find(|choice| (choice.accepts)(op, cpu)) {
-        Some(choice) => (choice.run)(op, cpu),
+        Some(choice) => {
+            tell!(WEFT_LOG_DEBUG, "{family} runs by its choice {:?}", choice.name);
+            (choice.run)(op, cpu)
+        }
         None => fail!(
             WEFT_ERROR_UNSUPPORTED,
             "{family}: WEFT_CHOICE forces {forced:?}, which does not accept this request"

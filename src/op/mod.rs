@@ -10,11 +10,23 @@ pub use operand::Operand;
 
 use crate::device::Cpu;
 use crate::status::Result;
+use crate::telemetry::Traffic;
+use std::fmt::{self, Write};
 
 /// One validated operation. The queue knows operations only through this.
 pub trait Op: Send {
     /// Runs to the end on the calling thread and the context's pool.
     fn cpu(&self, cpu: &Cpu) -> Result<()>;
+
+    /// What it works on, in few words, for traces and reports: "f32 [64, 128] x [128, 256]".
+    fn shape(&self, _: &mut dyn Write) -> fmt::Result {
+        Ok(())
+    }
+
+    /// Bytes that it moves as a transfer.
+    fn traffic(&self) -> Traffic {
+        Traffic::default()
+    }
 }
 
 /// What was asked for, as `weft_completion.op` reports it.
@@ -55,4 +67,31 @@ pub mod code {
     pub const WEFT_OP_REDUCE: u32 = 17;
     /// weft_cast.
     pub const WEFT_OP_CAST: u32 = 18;
+
+    const NAMES: &[&str] = &[
+        "unknown",
+        "write",
+        "read",
+        "copy",
+        "fill",
+        "barrier",
+        "matmul",
+        "attention",
+        "rms_norm",
+        "layer_norm",
+        "rope",
+        "elementwise",
+        "softmax",
+        "gather_rows",
+        "scatter_rows",
+        "top_k",
+        "arg_reduce",
+        "reduce",
+        "cast",
+    ];
+
+    /// The operation's name, as its function's without the prefix.
+    pub fn name(op: u32) -> &'static str {
+        NAMES.get(op as usize).copied().unwrap_or(NAMES[0])
+    }
 }

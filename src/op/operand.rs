@@ -6,7 +6,17 @@ use crate::dtype::Dtype;
 use crate::ensure;
 use crate::layout::{Layout, Place};
 use crate::status::Result;
+use std::fmt::{self, Write};
 use std::sync::Arc;
+
+impl fmt::Display for Operand {
+    /// Element type and dims: "f32 [2, 3]".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.dtype().name().trim_start_matches("WEFT_");
+        name.chars().try_for_each(|c| f.write_char(c.to_ascii_lowercase()))?;
+        write!(f, " {:?}", self.dims())
+    }
+}
 
 /// A tensor whose every element lies inside its buffer, at an address aligned to the element.
 #[derive(Clone)]

@@ -12,6 +12,7 @@ use crate::device::thread;
 use crate::status::Result;
 use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use crate::sync::{Arc, Mutex, OnceCell, over, shared};
+use crate::telemetry::trace;
 use std::time::Duration;
 
 /// A function of the caller's, to be called once with its own number when the library is done with what it was given
@@ -98,6 +99,7 @@ fn serve() {
         let mut calls = reversed(latest_first);
         while let Some(mut call) = calls {
             calls = call.next.take();
+            trace::settle();
             call.make();
             drop(call);
             paid();

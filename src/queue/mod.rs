@@ -10,6 +10,7 @@ mod port;
 mod request;
 mod timer;
 mod wait;
+mod worker;
 
 #[cfg(loom)]
 pub use finalizer::end;
@@ -21,20 +22,18 @@ pub use timer::schedule;
 pub use wait::wait;
 
 use crate::device::gate::{Gate, Wake, deadline};
-use crate::device::{Context, Device, thread};
-use crate::op::Op;
+use crate::device::{Context, thread};
 use crate::status::{Error, Result};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use crate::sync::{Mutex, shared};
+use crate::telemetry::Ledger;
+use crate::telemetry::trace::{self, Shape};
+use crate::tell;
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use wait::await_either;
-
-/// How long an idle worker spins before it sleeps.
-const SPIN: Duration = Duration::from_micros(50);
 
 shared! {
     /// Released queues whose worker has not ended yet.
@@ -91,8 +90,11 @@ struct Core {
     depth: u64,
     priority: usize,
     ring: Mutex<Ring>,
-    /// How many requests were accepted: the queue's timeline.
-    submitted: Line<AtomicU64>,
+    /// What is counted, among it how many requests were accepted: the queue's timeline.
+    ledger: &'static Ledger,
+    /// The same for models, which must see every access, and whose atomics no ledger could keep from one to the next.
+    #[cfg(loom)]
+    timeline: AtomicU64,
     done: Line<Done>,
     closed: AtomicBool,
     /// The worker waits here for requests, submitters and drains for completions.
@@ -100,7 +102,12 @@ struct Core {
     emptied: Gate,
     /// The first failure that nobody holds a handle for, until a drain reports it.
     unseen: Mutex<Option<Error>>,
+    /// The head of the queue while it waits for other requests, and since when.
+    blocked: Mutex<Option<Blocked>>,
 }
+
+/// A request that waits for others, and since which tick.
+pub type Blocked = (Arc<Request>, u64);
 
 /// How far along its timeline the queue is; the worker alone writes it.
 struct Done {
@@ -138,25 +145,30 @@ impl Queue {
     pub fn new(context: Arc<Context>, depth: u32, priority: usize) -> Result<Self> {
         let ring = Ring { requests: reserve(depth)?, spent: reserve(depth)?, busy: false, freed: 0 };
         let batch = reserve(depth)?;
+        let ledger = context.account.open()?;
         let core = Arc::new(Core {
             context,
             depth: u64::from(depth),
             priority,
             ring: Mutex::new(ring),
-            submitted: Line(AtomicU64::new(0)),
+            ledger,
+            #[cfg(loom)]
+            timeline: AtomicU64::new(0),
             done: Line(Done { freed: AtomicU64::new(0), completed: AtomicU64::new(0) }),
             closed: AtomicBool::new(false),
             filled: Gate::new(),
             emptied: Gate::new(),
             unseen: Mutex::new(None),
+            blocked: Mutex::new(None),
         });
         let worker = core.clone();
-        thread::spawn(c"weft-queue", move || {
+        let started = thread::spawn(c"weft-queue", move || {
             worker.serve(batch);
             drop(worker);
             ENDING.fetch_sub(1, SeqCst);
             ENDED.open();
-        })?;
+        });
+        started.inspect_err(|_| core.context.account.close(ledger))?;
         Ok(Self { core, released: AtomicBool::new(false) })
     }
 
@@ -173,11 +185,52 @@ impl Queue {
     /// How many requests were accepted so far, and how many of them are complete.
     pub fn progress(&self) -> (u64, u64) {
         let completed = self.core.done.0.completed.load(SeqCst);
-        (self.core.submitted.0.load(SeqCst), completed)
+        (self.core.submitted().load(SeqCst), completed)
+    }
+
+    /// Its counters.
+    pub fn ledger(&self) -> &'static Ledger {
+        self.core.ledger
+    }
+
+    /// Its priority, 0 (lowest) to 2.
+    pub fn priority(&self) -> usize {
+        self.core.priority
+    }
+
+    /// The head, while it waits for requests of other queues.
+    pub fn blocked(&self) -> Option<Blocked> {
+        self.core.blocked.lock().clone()
     }
 
     /// Accepts `request`; when the queue is full, waits up to `timeout_ns` for room.
     pub fn submit(&self, request: Arc<Request>, timeout_ns: u64) -> Admission {
+        let answer =
+            if trace::on() { self.traced(request, timeout_ns) } else { self.accept(request, timeout_ns) };
+        if answer == Admission::Full {
+            self.refuse("the queue is");
+        }
+        answer
+    }
+
+    /// Counts a request that was refused for want of room; `what` is full.
+    pub fn refuse(&self, what: &str) {
+        self.core.ledger.refuse();
+        tell!(WEFT_LOG_DEBUG, "queue {:#x} refused a request: {what} full", self.core.ledger.label());
+    }
+
+    /// As `submit`, and tells the trace.
+    fn traced(&self, request: Arc<Request>, timeout_ns: u64) -> Admission {
+        let (mut shape, kept) = (Shape::default(), request.clone());
+        request.shape(&mut shape);
+        let answer = self.accept(request, timeout_ns);
+        if answer == Admission::Accepted {
+            kept.traced(&|out| out.write_str(shape.text())).submitted();
+        }
+        answer
+    }
+
+    fn accept(&self, request: Arc<Request>, timeout_ns: u64) -> Admission {
         let (core, request) = (&*self.core, Cell::new(Some(request)));
         let answer = core.push(&request);
         if answer != Admission::Full || timeout_ns == 0 {
@@ -197,7 +250,7 @@ impl Queue {
     /// Waits until all that was accepted before the call is complete.
     pub fn drain(&self, timeout_ns: u64) -> Wake {
         let core = &*self.core;
-        let goal = core.submitted.0.load(SeqCst);
+        let goal = core.submitted().load(SeqCst);
         let done = || core.done.0.completed.load(SeqCst) >= goal;
         let spin = Duration::from_micros(20).min(Duration::from_nanos(timeout_ns));
         core.emptied.wait_or_signal(spin, deadline(timeout_ns), done)
@@ -234,11 +287,22 @@ impl Drop for Queue {
 }
 
 impl Core {
+    /// How many requests were accepted.
+    #[cfg(not(loom))]
+    fn submitted(&self) -> &AtomicU64 {
+        self.ledger.submitted()
+    }
+
+    #[cfg(loom)]
+    fn submitted(&self) -> &AtomicU64 {
+        &self.timeline
+    }
+
     /// Takes `request` if there is room. By value: the submitter must not touch it again while the worker runs it, for
     /// its cache line would travel.
     fn push(&self, request: &Cell<Option<Arc<Request>>>) -> Admission {
         let mut ring = self.ring.lock();
-        let submitted = self.submitted.0.load(Relaxed);
+        let submitted = self.submitted().load(Relaxed);
         if is_shut_down() {
             return Admission::ShutDown;
         }
@@ -250,7 +314,7 @@ impl Core {
             ring.busy = true;
             self.context.lanes.enter(self.priority);
         }
-        self.submitted.0.store(submitted + 1, Release);
+        self.submitted().store(submitted + 1, Release);
         let spent = (ring.spent.pop_front(), ring.spent.pop_front());
         drop(ring);
         self.filled.open();
@@ -264,108 +328,4 @@ impl Core {
         }
         submitted - ring.freed < self.depth
     }
-
-    /// The worker's life: takes all that waits at once; ends when the queue is closed and empty.
-    fn serve(&self, mut batch: VecDeque<Arc<Request>>) {
-        loop {
-            self.exchange(&mut batch);
-            if batch.is_empty() {
-                if self.closed.load(SeqCst) && self.is_idle() {
-                    return;
-                }
-                self.filled.wait(SPIN, None, || !self.is_idle() || self.closed.load(SeqCst));
-            }
-            batch.iter().for_each(|request| self.finish(request));
-        }
-    }
-
-    /// Gives back the requests that are done and nobody else holds, as far as there is room; takes those that wait.
-    fn exchange(&self, batch: &mut VecDeque<Arc<Request>>) {
-        batch.retain(|request| Arc::strong_count(request) == 1);
-        let mut ring = self.ring.lock();
-        let room = ring.spent.capacity() - ring.spent.len();
-        ring.spent.extend(batch.drain(..room.min(batch.len())));
-        batch.clear();
-        std::mem::swap(&mut ring.requests, batch);
-        if batch.is_empty() && ring.busy {
-            ring.busy = false;
-            self.context.lanes.leave(self.priority);
-        }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.submitted.0.load(SeqCst) == self.done.0.completed.load(SeqCst)
-    }
-
-    /// Brings one request to its end.
-    fn finish(&self, request: &Arc<Request>) {
-        let blocked = self.await_others(request);
-        self.context.lanes.give_way(self.priority);
-        let outcome = request.begin().map(|(op, _held)| self.run(op, blocked));
-        let done = &self.done.0;
-        let finished = done.completed.load(Relaxed) + 1;
-        done.freed.store(finished, Release);
-        self.post(request, outcome);
-        done.completed.store(finished, Release);
-        self.emptied.open();
-    }
-
-    /// Posts the completion, unless somebody else does: who dropped the work, or ended the request while it ran.
-    fn post(&self, request: &Request, outcome: Option<Outcome>) {
-        let fine = outcome.as_ref().is_some_and(|outcome| outcome.failure.is_none());
-        let posted = outcome.is_some_and(|outcome| request.post(outcome));
-        if !posted {
-            request.await_settled();
-        }
-        if !(posted && fine) {
-            self.note_unseen(request);
-        }
-    }
-
-    /// Runs the work, unless it is blocked. What it owned is released before anyone learns that it is done.
-    fn run(&self, op: Box<dyn Op>, blocked: Option<Failure>) -> Outcome {
-        let start = Instant::now();
-        let own = |error| Failure { error, root: None };
-        let failure = blocked.or_else(|| run(op, &self.context).err().map(own));
-        Outcome { failure: failure.map(Box::new), device_ns: start.elapsed().as_nanos() as u64 }
-    }
-
-    /// Waits for the requests of other queues that this one names, or for its own early end. What it ends with if one of
-    /// them failed: the first.
-    fn await_others(&self, request: &Arc<Request>) -> Option<Failure> {
-        let others = request.take_after();
-        if others.is_empty() {
-            return None;
-        }
-        self.context.lanes.leave(self.priority);
-        others.iter().for_each(|other| await_either(other, request));
-        self.context.lanes.enter(self.priority);
-        let failure = |other: &Arc<Request>| {
-            other.outcome()?.failure.as_ref().map(|failure| failure.of_dependent(&other.record()))
-        };
-        others.iter().find_map(failure)
-    }
-
-    fn note_unseen(&self, request: &Request) {
-        if request.handle.load(Relaxed) == 0
-            && let Some(error) = request.outcome().and_then(Outcome::error)
-        {
-            self.unseen.lock().get_or_insert_with(|| error.clone());
-        }
-    }
-}
-
-/// The only place that asks which device this is, and the last that a panic reaches.
-fn run(op: Box<dyn Op>, context: &Context) -> Result<()> {
-    let work = move || {
-        context.check()?;
-        match context.device() {
-            Device::Cpu(cpu) => op.cpu(cpu),
-        }
-    };
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
-        // Dropping a payload may itself panic; it must not take the worker along.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
-        Err(Error::panic())
-    })
 }

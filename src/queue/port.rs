@@ -17,6 +17,7 @@ use crate::fail;
 use crate::status::{Error, Result};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering::*};
+use crate::telemetry::trace;
 use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
@@ -52,8 +53,21 @@ pub enum Place {
     Released,
 }
 
+/// What takes up a port's room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// How many places there are.
+    pub capacity: u64,
+    /// Those that are kept: for completions that wait, and for requests that are pending.
+    pub places: u64,
+    /// Callbacks that run.
+    pub calls: u64,
+}
+
 /// A ring of completions.
 pub struct Port {
+    /// Whose it is: the number of a context's account.
+    pub account: u32,
     capacity: u64,
     /// Whether a thread of the library dispatches it, which nobody else may do then.
     threaded: bool,
@@ -75,12 +89,13 @@ struct Ring {
 }
 
 impl Port {
-    /// With room for `capacity` completions, reserved ones among them.
-    pub fn new(capacity: u32, threaded: bool) -> Result<Arc<Self>> {
+    /// With room for `capacity` completions, reserved ones among them, for the context of this account.
+    pub fn new(capacity: u32, threaded: bool, account: u32) -> Result<Arc<Self>> {
         let mut entries = VecDeque::new();
         let bytes = capacity as usize * size_of::<Entry>();
         entries.try_reserve_exact(capacity as usize).map_err(|_| Error::out_of_memory(bytes))?;
         let port = Arc::new(Self {
+            account,
             capacity: u64::from(capacity),
             threaded,
             kept: AtomicU64::new(0),
@@ -157,6 +172,12 @@ impl Port {
         self.gate.open();
     }
 
+    /// What takes up its room.
+    pub fn room(&self) -> Room {
+        let kept = self.kept.load(Acquire);
+        Room { capacity: self.capacity, places: kept & PLACES, calls: (kept & !RELEASED) / RUNNING }
+    }
+
     /// How many completions wait.
     pub fn waiting(&self) -> usize {
         self.ring.lock().entries.len()
@@ -200,6 +221,7 @@ impl Port {
     /// Takes the oldest completion and calls its functions on this thread, with no lock held. `false` if there is none.
     pub fn dispatch(&self) -> bool {
         let Some(entry) = self.begin() else { return false };
+        trace::settle();
         call(entry.callback, &entry.record);
         if let Some(finalizer) = entry.finalizer {
             finalizer.call();

@@ -1,16 +1,24 @@
 //! Requests: accepted work and its completion: one record, posted exactly once.
 //!
-//! Who sets the record decides what became of the request: a second post changes nothing and says so. The request is
-//! complete, for everyone who asks, when the record is at its port too: a wait that returned finds it there, and a record
-//! that was taken there is of a complete request. Then each [`Watch`] is told once.
+//! Who claims the record, one of the worker, a cancel and a deadline, decides what became of the request: a second post
+//! changes nothing and says so. The first is counted, traced and logged, and then sets the record for all to see. The request is complete, for everyone
+//! who asks, when the record is at its port too: a wait that returned finds it there, and a record that was taken there is
+//! of a complete request. Then each [`Watch`] is told once.
 
 use super::finalizer::{Due, Finalizer};
 pub use super::outcome::{Outcome, weft_complete_fn, weft_completion};
 use super::port::Port;
-use crate::op::Op;
-use crate::status::{Error, WEFT_ERROR_CANCELLED, WEFT_ERROR_DEADLINE_EXCEEDED, WEFT_NOT_READY, weft_status};
+use crate::op::{Op, code::name};
+use crate::status::{
+    Error, WEFT_ERROR_CANCELLED, WEFT_ERROR_DEADLINE_EXCEEDED, WEFT_ERROR_INTERNAL, WEFT_NOT_READY,
+    weft_status,
+};
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::*};
 use crate::sync::{Mutex, OnceCell, yield_now};
+use crate::telemetry::trace::{self, Shape, Traced};
+use crate::telemetry::{By, Ledger, log};
+use crate::tell;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -71,8 +79,16 @@ pub struct Request {
     pub tag: Tag,
     /// Its handle, 0 until it has one.
     pub handle: AtomicU64,
+    /// When it was submitted, in ticks.
+    pub stamp: u64,
+    /// The counters of its queue. Not to be touched once it is complete.
+    ledger: &'static Ledger,
+    /// Whose queue that is.
+    pub account: u32,
     /// Whether a queue took it: only then may its deadline end it.
     accepted: AtomicBool,
+    /// Whether somebody took it upon himself to set the record.
+    claimed: AtomicBool,
     /// Whether the work was dropped before it began, set with `op` locked.
     withdrawn: AtomicBool,
     /// `PENDING`, `POSTED` (at a port) or `SETTLED`.
@@ -87,10 +103,20 @@ pub struct Request {
 }
 
 impl Request {
-    /// Work that nobody has begun; its completion goes to `port`, which has kept a place.
-    pub fn new(op: Box<dyn Op>, tag: Tag, rare: Option<Box<Rare>>, port: Option<Arc<Port>>) -> Self {
+    /// Work that nobody has begun, for the queue of `ledger`; its completion goes to `port`, which has kept a place.
+    pub fn new(
+        op: Box<dyn Op>,
+        tag: Tag,
+        rare: Option<Box<Rare>>,
+        port: Option<Arc<Port>>,
+        ledger: &'static Ledger,
+    ) -> Self {
         Self {
             tag,
+            stamp: trace::stamp(),
+            ledger,
+            account: ledger.account(),
+            claimed: AtomicBool::new(false),
             handle: AtomicU64::new(0),
             accepted: AtomicBool::new(false),
             withdrawn: AtomicBool::new(false),
@@ -124,7 +150,12 @@ impl Request {
         op.take()
     }
 
-    /// The requests that it waits for, for whoever runs it.
+    /// The requests that it waits for: they stay until `take_after`, for reports.
+    pub fn after(&self, index: usize) -> Option<Arc<Request>> {
+        self.rare.as_ref()?.after.lock().get(index).cloned()
+    }
+
+    /// The same, for whoever runs it, and gone from here.
     pub fn take_after(&self) -> Vec<Arc<Request>> {
         self.rare.as_ref().map(|rare| std::mem::take(&mut *rare.after.lock())).unwrap_or_default()
     }
@@ -147,11 +178,18 @@ impl Request {
         self.outcome().map_or(WEFT_NOT_READY, Outcome::status)
     }
 
-    /// Sets the record and tells everyone. `false` if the record was set before, which changes nothing.
-    pub fn post(&self, outcome: Outcome) -> bool {
-        if self.outcome.set(outcome).is_err() {
+    /// Sets the record and tells everyone. `false` if somebody else does, or did, which changes nothing. Before anyone can
+    /// see the record it is counted, told to the log, and shown to `trace`.
+    pub fn post(&self, outcome: Outcome, by: By, trace: impl FnOnce(weft_status)) -> bool {
+        if self.claimed.swap(true, AcqRel) {
             return false;
         }
+        self.ledger.end(outcome.status(), by);
+        trace(outcome.status());
+        if let Some(error) = outcome.error() {
+            self.tell(error);
+        }
+        let _ = self.outcome.set(outcome); // the claim is what decides
         if let Some(port) = &self.port {
             port.post(self);
         }
@@ -169,6 +207,51 @@ impl Request {
             self.posted.store(SETTLED, Release);
         }
         true
+    }
+
+    /// Ends it with `error`, on any thread but its worker's. `false` if somebody else did.
+    fn end(&self, error: Error) -> bool {
+        self.post(Outcome::failed(error), By::Other, |status| {
+            // Of work that began the worker tells.
+            if trace::on() && self.withdrawn.load(Relaxed) {
+                self.traced(&|_| Ok(())).dropped(status);
+            }
+        })
+    }
+
+    /// Tells the log how it failed.
+    fn tell(&self, error: &Error) {
+        let (op, handle, queue) = (name(self.tag.op), self.handle.load(Relaxed), self.ledger.label());
+        let (status, message) = (log::status_name(error.status), &error.message);
+        match error.status {
+            WEFT_ERROR_CANCELLED => {
+                tell!(WEFT_LOG_INFO, "{op} (request {handle:#x}, queue {queue:#x}) was cancelled")
+            }
+            WEFT_ERROR_INTERNAL => tell!(
+                WEFT_LOG_ERROR,
+                "{op} (request {handle:#x}, queue {queue:#x}) ended with {status}: {message}"
+            ),
+            _ => tell!(
+                WEFT_LOG_WARN,
+                "{op} (request {handle:#x}, queue {queue:#x}) ended with {status}: {message}"
+            ),
+        }
+    }
+
+    /// What the trace and reports say of it; `shape` writes its shape.
+    pub fn traced<'a>(&self, shape: &'a dyn Fn(&mut Shape) -> fmt::Result) -> Traced<'a> {
+        let (handle, op) = (self.handle.load(Relaxed), name(self.tag.op));
+        Traced { op, stamp: self.stamp, handle, ledger: self.ledger, shape }
+    }
+
+    /// Writes the shape of work that nobody has begun. `false` if somebody has.
+    pub fn shape(&self, out: &mut dyn Write) -> bool {
+        self.op.lock().as_ref().map(|op| op.shape(out)).is_some()
+    }
+
+    /// The handle of the queue that took it, while it is pending.
+    pub fn queue(&self) -> u64 {
+        self.ledger.label()
     }
 
     /// The port has the record: from here on the request is complete.
@@ -190,7 +273,7 @@ impl Request {
         if self.accepted.load(SeqCst) {
             drop(self.withdraw());
             let message = "the request's deadline passed before it completed";
-            self.post(Outcome::failed(Error::new(WEFT_ERROR_DEADLINE_EXCEEDED, message)));
+            self.end(Error::new(WEFT_ERROR_DEADLINE_EXCEEDED, message));
         }
     }
 
@@ -199,10 +282,12 @@ impl Request {
         if let Some(work) = self.withdraw() {
             drop(work);
             let error = Error::new(WEFT_ERROR_CANCELLED, "the request was cancelled before it ran");
-            return if self.post(Outcome::failed(error)) { Cancel::Done } else { Cancel::Complete };
+            if self.end(error) {
+                return Cancel::Done;
+            }
         }
         if self.withdrawn.load(Relaxed) {
-            // Whoever dropped the work before is about to post the completion.
+            // Whoever dropped the work before, or was faster to claim the record, is about to post the completion.
             self.await_settled();
         }
         if self.outcome().is_some() { Cancel::Complete } else { Cancel::Begun }

@@ -34,10 +34,16 @@ pub fn wait(requests: &[Arc<Request>], any: bool, deadline: Option<Instant>) -> 
     if spin_until(spin, done) { Wake::Ready } else { sleep(requests, any, deadline) }
 }
 
-/// Waits until one of the two is complete, for a thread of the library's: signals are blocked there.
-pub fn await_either(one: &Arc<Request>, other: &Arc<Request>) {
+/// Waits until one of the two is complete, for a thread of the library's: signals are blocked there. `false` if `deadline`
+/// came before.
+pub fn await_either(one: &Arc<Request>, other: &Arc<Request>, deadline: Option<Instant>) -> bool {
     let both = [one.clone(), other.clone()];
-    while wait(&both, true, None) != Wake::Ready {}
+    loop {
+        match wait(&both, true, deadline) {
+            Wake::Interrupted => continue,
+            end => return end == Wake::Ready,
+        }
+    }
 }
 
 fn sleep(requests: &[Arc<Request>], any: bool, deadline: Option<Instant>) -> Wake {

@@ -14,6 +14,7 @@ static void all_are_refused(void) {
     DESC(weft_context_info, of_context);
     DESC(weft_buffer_info, of_buffer);
     DESC(weft_queue_info, of_queue);
+    DESC(weft_stats_info, stats);
     weft_completion record;
     uint32_t count;
     uint64_t handle;
@@ -26,6 +27,9 @@ static void all_are_refused(void) {
     REFUSED(weft_device_info_get(0, &device));
     REFUSED(weft_context_create("cpu", NULL, &handle));
     REFUSED(weft_context_info_get(context, &of_context));
+    REFUSED(weft_stats(context, &stats));
+    REFUSED(weft_debug_report(context, text, sizeof text, NULL));
+    REFUSED(weft_log_hook(NULL, 0, 0));
     REFUSED(weft_queue_create(context, NULL, &handle));
     REFUSED(weft_queue_info_get(queue, &of_queue));
     REFUSED(weft_queue_drain(queue, WEFT_FOREVER));

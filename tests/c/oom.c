@@ -357,11 +357,34 @@ static void cast(void) {
     done(weft_cast(queue, &desc, NULL, &request));
 }
 
+static void hear(uint64_t user, uint32_t level, const char *message) {
+    *(uint64_t *)(uintptr_t)user += message[0] != 0 && level <= WEFT_LOG_DEBUG;
+}
+
+static void telemetry(void) {
+    static char text[4096];
+    uint64_t heard = 0;
+    size_t needed = 0;
+    weft_request request = 0;
+    DESC(weft_stats_info, stats);
+    want(weft_log_hook(hear, (uint64_t)(uintptr_t)&heard, WEFT_LOG_DEBUG) == WEFT_OK);
+    weft_status status = weft_barrier(queue, NULL, &request);
+    finish(status, request);
+    weft_buffer made = buffer(100);
+    want(weft_stats(context, &stats) == WEFT_OK && stats.in_flight == 0 && stats.buffers == (made != 0));
+    status = weft_debug_report(0, text, sizeof text, &needed);
+    want(status == WEFT_ERROR_OUT_OF_MEMORY || (status == WEFT_OK && strlen(text) > 100 && needed > 100));
+    want(weft_buffer_release(queue) < 0 && heard > 0);
+    want(weft_log_hook(NULL, 0, 0) == WEFT_OK);
+    weft_buffer_release(made);
+}
+
 static void (*const SCENARIOS[])(void) = {
     small_transfers, copied_transfers, large_transfers, fill, many_buffers, huge_buffer, many_requests, no_handles,
     many_queues, second_context, errors, failing_request, waits, release_in_flight, port, callbacks, finalizers, wait_lists, cancels,
     deadlines, info, matmul_f32, matmul_f64, matmul_bf16, matmul_f16, matvec, attention, attention_bf16,
     attention_decode, norm, layer, rope, elementwise, softmax, top_k, reduce, cast,
+    telemetry,
 };
 enum { COUNT = sizeof SCENARIOS / sizeof *SCENARIOS };
 

@@ -64,6 +64,18 @@ CALL(weft_context_info_get) {
     return weft_context_info_get(context, &info);
 }
 CALL(weft_context_release) { return weft_context_release(context); }
+CALL(weft_stats) {
+    DESC(weft_stats_info, stats);
+    return weft_stats(context, &stats);
+}
+CALL(weft_debug_report) { return weft_debug_report(0, host, sizeof host, NULL); }
+static void hear(uint64_t user, uint32_t level, const char *message) { *(char *)(uintptr_t)user += message[0] && level; }
+CALL(weft_log_hook) {
+    static char heard;
+    weft_status status = weft_log_hook(hear, (uint64_t)(uintptr_t)&heard, WEFT_LOG_WARN);
+    want(weft_port_arm(0) == WEFT_ERROR_INVALID_ARGUMENT && heard == 1, "the hook hears");
+    return status ? status : weft_log_hook(NULL, 0, 0);
+}
 CALL(weft_buffer_create) {
     weft_buffer made = 0;
     weft_status status = weft_buffer_create(context, 1 << 20, NULL, &made);
@@ -215,6 +227,7 @@ static const struct {
     REFUSED(weft_shutdown),
     WORKS(weft_device_count), WORKS(weft_device_info_get),
     WORKS(weft_context_create), WORKS(weft_context_info_get), WORKS(weft_context_release),
+    WORKS(weft_stats), WORKS(weft_debug_report), WORKS(weft_log_hook),
     WORKS(weft_buffer_create), WORKS(weft_buffer_info_get), WORKS(weft_buffer_release),
     WORKS(weft_queue_create), WORKS(weft_queue_info_get), REFUSED(weft_queue_drain), WORKS(weft_queue_release),
     WORKS(weft_port_create), WORKS(weft_port_poll), REFUSED(weft_port_wait), REFUSED(weft_port_dispatch),

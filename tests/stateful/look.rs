@@ -11,6 +11,7 @@ use weft::api::context::*;
 use weft::api::port::*;
 use weft::api::queue::*;
 use weft::api::request::*;
+use weft::api::telemetry::*;
 use weft::handle::Kind;
 use weft::queue::weft_completion;
 use weft::status::*;
@@ -240,6 +241,7 @@ impl World {
             let bytes = self.model.bytes(found.unwrap());
             assert_eq!((told.state, told.buffer_bytes), (WEFT_OK, bytes), "state and bytes of the context");
         }
+        self.stats(context);
         let size = size_of::<weft_buffer_info>() as u32;
         let mut told = weft_buffer_info { struct_size: size, ..Default::default() };
         let found = self.model.find(Kind::Buffer, buffer);
@@ -258,6 +260,40 @@ impl World {
             let queue = &self.model.queues[found.unwrap()];
             let told = (u64::from(told.depth), told.submitted, told.completed);
             assert_eq!(told, (queue.depth, queue.submitted, queue.completed), "depth, submitted, completed");
+        }
+    }
+
+    /// Statistics of a context; of the whole process they count other tests too.
+    fn stats(&mut self, handle: u64) {
+        let size = size_of::<weft_stats_info>() as u32;
+        let mut told = weft_stats_info { struct_size: size, ..Default::default() };
+        let found = self.model.find(Kind::Context, handle);
+        // SAFETY: a local with its size set.
+        let status = unsafe { weft_stats(handle, &mut told) };
+        let bad: Vec<i32> = found.err().into_iter().filter(|_| handle != 0).collect();
+        if !self.check("weft_stats", status, &bad, WEFT_OK) || handle == 0 {
+            return;
+        }
+        let (model, id) = (&self.model, found.unwrap());
+        let own = |request: &&Request| model.queues[request.queue].context == id;
+        let ended = |status| model.requests.iter().filter(own).filter(|r| r.status == status).count() as u64;
+        let (all, pending) = (model.requests.iter().filter(own).count() as u64, ended(None));
+        assert!(
+            told.submitted == all && told.in_flight >= pending,
+            "{told:?}: {all}, {pending} of them pending"
+        );
+        let queues = model.queues.iter().filter(|queue| queue.live && queue.context == id).count() as u64;
+        assert_eq!(
+            (told.queues, told.buffer_bytes),
+            (queues, model.bytes(id)),
+            "queues and bytes in buffers"
+        );
+        // The end of a request of a released queue may be on its way.
+        if told.in_flight == pending {
+            assert_eq!(told.completed_ok, ended(Some(WEFT_OK)), "{told:?}");
+            assert_eq!(told.completed_cancelled, ended(Some(WEFT_ERROR_CANCELLED)), "{told:?}");
+            assert_eq!(told.completed_deadline, ended(Some(WEFT_ERROR_DEADLINE_EXCEEDED)), "{told:?}");
+            assert_eq!(told.completed_dependency, ended(Some(WEFT_ERROR_DEPENDENCY_FAILED)), "{told:?}");
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use weft::api::library::{weft_last_error, weft_status_name};
 use weft::api::queue::*;
 use weft::api::request::*;
+use weft::device::gate::Wake;
 use weft::handle::Kind;
 use weft::status::*;
 
@@ -109,7 +110,7 @@ impl World {
                 self.release_checked(kind, handle);
             }
         }
-        assert!(weft::queue::await_released(Some(Instant::now() + PATIENCE)), "a released queue never ended");
+        assert!(released_queues_end(), "a released queue never ended");
     }
 
     pub fn open_all(&mut self) {
@@ -124,11 +125,15 @@ impl Drop for World {
         for (&handle, &(kind, _)) in &self.model.handles {
             super::create::release(kind, handle);
         }
-        if !weft::queue::await_released(Some(Instant::now() + PATIENCE)) {
+        if !released_queues_end() {
             // Work in flight may still reach this memory.
             std::mem::forget(std::mem::take(&mut self.model.requests));
         }
     }
+}
+
+fn released_queues_end() -> bool {
+    weft::queue::await_released(Some(Instant::now() + PATIENCE)) == Wake::Ready
 }
 
 /// One bit or one step away from a handle.

@@ -1,5 +1,6 @@
 //! Which instruction set kernels may use, asked once. `WEFT_ISA=scalar|avx2|avx512` lowers it, for tests.
 
+use crate::tell;
 use once_cell::sync::Lazy;
 
 /// Instruction sets with kernels of their own, from least to most.
@@ -23,11 +24,14 @@ pub fn isa() -> Isa {
 }
 
 fn wanted() -> Option<Isa> {
-    match std::env::var("WEFT_ISA").ok()?.as_str() {
+    match std::env::var("WEFT_ISA").ok().filter(|name| !name.is_empty())?.as_str() {
         "scalar" => Some(Isa::Scalar),
         "avx2" => Some(Isa::Avx2),
         "avx512" => Some(Isa::Avx512),
-        _ => None,
+        name => {
+            tell!(WEFT_LOG_WARN, "WEFT_ISA is {name:?}; expected scalar, avx2 or avx512: taken as none");
+            None
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod pool;
 mod scratch;
 
 pub use isa::{Isa, isa};
+pub use pool::{PoolUse, pool_use};
 pub use scratch::Scratch;
 
 /// Work below this many nanoseconds is not worth waking a helper.

@@ -10,7 +10,7 @@ use crate::device::thread;
 use crate::sync::shared;
 use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use std::time::Duration;
 
 const SLOTS: usize = 16;
@@ -107,7 +107,7 @@ pub struct Pool {
     slots: [Slot; SLOTS],
     helpers: AtomicUsize,
     /// Raised by every job that is posted: a helper sleeps until it moves.
-    posted: AtomicU32,
+    posted: AtomicU64,
     /// How many helpers are awake and looking for a job.
     looking: AtomicUsize,
     gate: Gate,
@@ -118,10 +118,37 @@ shared! {
     pub static POOL: Pool = Pool {
         slots: [const { Slot::new() }; SLOTS],
         helpers: AtomicUsize::new(0),
-        posted: AtomicU32::new(0),
+        posted: AtomicU64::new(0),
         looking: AtomicUsize::new(0),
         gate: Gate::new(),
     };
+}
+
+/// What the pool does at this moment.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolUse {
+    /// Helper threads that were started.
+    pub threads: usize,
+    /// Those of them that are awake and look for work.
+    pub looking: usize,
+    /// Those that work at somebody's job.
+    pub working: usize,
+    /// Jobs that are open to helpers or wait for them.
+    pub jobs: usize,
+    /// Jobs shared so far.
+    pub posted: u64,
+}
+
+/// How the process's pool is used.
+pub fn pool_use() -> PoolUse {
+    let states = || POOL.slots.iter().map(|slot| slot.state.load(Relaxed));
+    PoolUse {
+        threads: POOL.helpers.load(Relaxed),
+        looking: POOL.looking.load(Relaxed),
+        working: states().map(|state| (state & JOINED) as usize).sum(),
+        jobs: states().filter(|state| state & TAKEN != 0).count(),
+        posted: POOL.posted.load(Relaxed),
+    }
 }
 
 impl Pool {
@@ -194,7 +221,6 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicU64;
 
     #[test]
     fn every_tile_runs_once_from_many_owners() {

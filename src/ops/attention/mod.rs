@@ -162,4 +162,8 @@ impl Op for Attention {
     fn cpu(&self, cpu: &Cpu) -> Result<()> {
         cpu::run(self, cpu)
     }
+
+    fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
+        write!(out, "q {} k {} v {}", self.q, self.k, self.v)
+    }
 }

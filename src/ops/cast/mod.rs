@@ -80,4 +80,8 @@ impl Op for Cast {
         }
         first("cast", cpu::CHOICES, self, cpu)
     }
+
+    fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
+        write!(out, "{} to {}", self.x, self.y)
+    }
 }

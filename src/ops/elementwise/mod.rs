@@ -143,4 +143,8 @@ impl Op for Elementwise {
     fn cpu(&self, cpu: &Cpu) -> Result<()> {
         crate::op::first("elementwise", cpu::CHOICES, self, cpu)
     }
+
+    fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
+        write!(out, "{} {}", self.function.name, self.y)
+    }
 }

@@ -101,6 +101,10 @@ impl Op for Matmul {
     fn cpu(&self, cpu: &Cpu) -> Result<()> {
         cpu::run(self, cpu)
     }
+
+    fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
+        write!(out, "{} x {}", self.a, self.b)
+    }
 }
 
 /// Checks a descriptor.

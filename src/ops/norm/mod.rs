@@ -176,4 +176,8 @@ impl Op for Norm {
     fn cpu(&self, cpu: &Cpu) -> Result<()> {
         crate::op::first("norm", cpu::CHOICES, self, cpu)
     }
+
+    fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
+        write!(out, "{} axes {}", self.x, self.axes)
+    }
 }

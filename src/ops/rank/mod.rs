@@ -190,10 +190,18 @@ impl Op for TopK {
     fn cpu(&self, cpu: &Cpu) -> Result<()> {
         if self.0.is_empty() { Ok(()) } else { first("top_k", cpu::TOP_K, &self.0, cpu) }
     }
+
+    fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
+        write!(out, "{} k {}", self.0.x, self.0.k)
+    }
 }
 
 impl Op for ArgReduce {
     fn cpu(&self, cpu: &Cpu) -> Result<()> {
         if self.0.is_empty() { Ok(()) } else { first("arg_reduce", cpu::ARG_REDUCE, &self.0, cpu) }
+    }
+
+    fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
+        write!(out, "{}", self.0.x)
     }
 }

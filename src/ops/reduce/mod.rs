@@ -120,4 +120,8 @@ impl Op for Reduce {
     fn cpu(&self, cpu: &Cpu) -> Result<()> {
         if self.plan.outputs() == 0 { Ok(()) } else { first("reduce", cpu::CHOICES, self, cpu) }
     }
+
+    fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
+        write!(out, "{} to {}", self.x, self.y)
+    }
 }

@@ -204,4 +204,8 @@ impl Op for Rope {
     fn cpu(&self, cpu: &Cpu) -> Result<()> {
         crate::op::first("rope", cpu::CHOICES, self, cpu)
     }
+
+    fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
+        write!(out, "{}", self.x)
+    }
 }

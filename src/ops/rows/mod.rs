@@ -86,6 +86,10 @@ pub fn scatter(desc: &weft_rows_desc, bind: &Bind) -> Result<Box<dyn Op>> {
 }
 
 impl Rows {
+    fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
+        write!(out, "table {} indices {}", self.table, self.indices)
+    }
+
     fn new(op: &'static str, flags: u32, table: Operand, indices: Operand, rows: Operand) -> Result<Self> {
         let both = WEFT_ROWS_FROM_END | WEFT_ROWS_SKIP_NEGATIVE;
         ensure!(
@@ -140,10 +144,18 @@ impl Op for Gather {
     fn cpu(&self, cpu: &Cpu) -> Result<()> {
         if self.0.count() == 0 { Ok(()) } else { first("gather_rows", cpu::GATHER, &self.0, cpu) }
     }
+
+    fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
+        self.0.shape(out)
+    }
 }
 
 impl Op for Scatter {
     fn cpu(&self, cpu: &Cpu) -> Result<()> {
         if self.0.count() == 0 { Ok(()) } else { first("scatter_rows", cpu::SCATTER, &self.0, cpu) }
+    }
+
+    fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
+        self.0.shape(out)
     }
 }

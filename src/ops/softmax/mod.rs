@@ -79,4 +79,8 @@ impl Op for Softmax {
     fn cpu(&self, cpu: &Cpu) -> Result<()> {
         crate::op::first("softmax", cpu::CHOICES, self, cpu)
     }
+
+    fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
+        write!(out, "{}", self.x)
+    }
 }

@@ -6,6 +6,7 @@ use crate::device::{Buffer, Cpu};
 use crate::ensure;
 use crate::op::Op;
 use crate::status::{Error, Result};
+use crate::telemetry::Traffic;
 use std::sync::Arc;
 
 /// Bytes a tile of a parallel copy.
@@ -160,6 +161,22 @@ impl Op for Transfer {
             Work::Fill { dst, pattern, period } => fill(cpu, HostPtr(dst.ptr()), dst.size, *pattern, *period),
         }
         Ok(())
+    }
+
+    fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
+        let Traffic { written, read, copied, filled } = self.traffic();
+        write!(out, "{} bytes", written + read + copied + filled)
+    }
+
+    fn traffic(&self) -> Traffic {
+        let mut traffic = Traffic::default();
+        match &self.0 {
+            Work::FromHost { dst, .. } | Work::FromCopy { dst, .. } => traffic.written = dst.size as u64,
+            Work::ToHost { src, .. } => traffic.read = src.size as u64,
+            Work::Between { dst, .. } => traffic.copied = dst.size as u64,
+            Work::Fill { dst, .. } => traffic.filled = dst.size as u64,
+        }
+        traffic
     }
 }
 
