@@ -322,8 +322,7 @@ fn every_accepted_request_completes_exactly_once_with_the_truth() {
             seen: Vec::new(),
             refused: 0,
         };
-        let started: Vec<_> =
-            (0..THREADS).map(|thread| racer(thread)).map(|racer| scope.spawn(|| racer.race())).collect();
+        let started: Vec<_> = (0..THREADS).map(racer).map(|racer| scope.spawn(|| racer.race())).collect();
         started.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     // A drain reports requests without a handle that failed: any status but a time-out.
