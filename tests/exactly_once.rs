@@ -1,11 +1,12 @@
 //! Exactly one completion: eight threads submit, cancel, release, wait and poll against each other, with deadlines, wait
-//! lists, priorities, several queues and ports. Every accepted request's record arrives once and is true; a refused one's
-//! never does.
+//! lists, finalizers, priorities, several queues and ports, one with a thread. Every accepted request's record arrives
+//! once and is true, and its finalizer is called once; a refused one's never.
 
 mod support;
 
 use std::cell::RefCell;
 use std::ptr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 use support::*;
@@ -14,6 +15,7 @@ use weft::api::queue::*;
 use weft::api::request::*;
 use weft::api::submit::*;
 use weft::device::Cpu;
+use weft::device::gate::Wake;
 use weft::op::Op;
 use weft::queue::weft_completion;
 use weft::status::*;
@@ -26,6 +28,12 @@ const ATTEMPTS: usize = 2 * SHARE;
 const UNSEEN: i32 = i32::MIN;
 /// What lost places look like: no room anywhere for this long.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often each attempt was finalized.
+static FINALIZED: [AtomicU8; THREADS * ATTEMPTS] = [const { AtomicU8::new(0) }; THREADS * ATTEMPTS];
+
+/// Records that the port with a thread delivered.
+static DELIVERED: Mutex<Vec<(u64, i32)>> = Mutex::new(Vec::new());
 
 /// How often each attempt's work ran.
 static RAN: [AtomicU8; THREADS * ATTEMPTS] = [const { AtomicU8::new(0) }; THREADS * ATTEMPTS];
@@ -44,6 +52,7 @@ impl Op for Mark {
 struct Attempt {
     accepted: bool,
     port: bool,
+    finalizer: bool,
     deadline: bool,
     /// What a cancel answered; `UNSEEN` if there was none.
     cancel: i32,
@@ -67,6 +76,16 @@ unsafe extern "C" fn callback(user: u64, completion: *const weft_completion) {
     CALLED.with(|called| called.borrow_mut().push((user, status)));
 }
 
+unsafe extern "C" fn deliver(user: u64, completion: *const weft_completion) {
+    // SAFETY: the library hands over a record that lives as long as this call.
+    let status = unsafe { (*completion).status };
+    DELIVERED.lock().unwrap().push((user, status));
+}
+
+unsafe extern "C" fn finalize(user: u64) {
+    FINALIZED[user as usize].fetch_add(1, SeqCst);
+}
+
 fn queue(context: u64, depth: u32, priority: u32) -> u64 {
     let size = size_of::<weft_queue_desc>() as u32;
     let options = weft_queue_desc { struct_size: size, depth, priority, ..Default::default() };
@@ -76,9 +95,10 @@ fn queue(context: u64, depth: u32, priority: u32) -> u64 {
     queue
 }
 
-fn port(context: u64, capacity: u32) -> u64 {
+fn port(context: u64, capacity: u32, flags: u32) -> u64 {
     let size = size_of::<weft_port_desc>() as u32;
-    let (options, mut port) = (weft_port_desc { struct_size: size, capacity, ..Default::default() }, 0);
+    let (options, mut port) =
+        (weft_port_desc { struct_size: size, capacity, flags, ..Default::default() }, 0);
     // SAFETY: pointers to locals.
     ok(unsafe { weft_port_create(context, &options, &mut port) });
     port
@@ -91,6 +111,7 @@ struct Racer {
     queues: [u64; 3],
     own: u64,
     ports: [u64; 3],
+    threaded: u64,
     attempts: Vec<Attempt>,
     recent: Vec<Recent>,
     /// Number and status of every record that this thread took.
@@ -135,11 +156,25 @@ impl Racer {
             user_data: number as u64,
             ..Default::default()
         };
-        let mut attempt =
-            Attempt { accepted: false, port: false, deadline: false, cancel: UNSEEN, after: [number; 2] };
+        let mut attempt = Attempt {
+            accepted: false,
+            port: false,
+            finalizer: false,
+            deadline: false,
+            cancel: UNSEEN,
+            after: [number; 2],
+        };
         if !self.rng.chance(8) {
             (attempt.port, submit.port) = (true, self.rng.pick(&self.ports));
             submit.callback = Some(callback);
+            if self.rng.chance(8) {
+                submit.port = self.threaded;
+                submit.callback = Some(deliver);
+            }
+        }
+        if self.rng.chance(4) {
+            attempt.finalizer = true;
+            submit.finalizer = Some(finalize);
         }
         if self.rng.chance(6) {
             (attempt.deadline, submit.deadline_ns) = (true, self.rng.next() % 30_000 + 1);
@@ -271,7 +306,8 @@ fn every_accepted_request_completes_exactly_once_with_the_truth() {
         queue(context, 256, WEFT_PRIORITY_HIGH),
         queue(context, 8, WEFT_PRIORITY_LOW),
     ];
-    let ports = [port(context, 512), port(context, 64), port(context, 1)];
+    let ports = [port(context, 512, 0), port(context, 64, 0), port(context, 1, 0)];
+    let threaded = port(context, 128, WEFT_PORT_THREAD);
     let mut racers: Vec<Racer> = std::thread::scope(|scope| {
         let racer = |thread: usize| Racer {
             thread,
@@ -280,6 +316,7 @@ fn every_accepted_request_completes_exactly_once_with_the_truth() {
             queues,
             own: queue(context, 16, thread as u32 % 3),
             ports,
+            threaded,
             attempts: Vec::new(),
             recent: Vec::new(),
             seen: Vec::new(),
@@ -290,19 +327,24 @@ fn every_accepted_request_completes_exactly_once_with_the_truth() {
     });
     // A drain reports requests without a handle that failed: any status but a time-out.
     queues.iter().for_each(|&queue| assert!(weft_queue_drain(queue, FOREVER) <= WEFT_OK));
-    assert_eq!(weft::queue::await_released(None), weft::device::gate::Wake::Ready);
+    assert_eq!(weft::queue::await_released(None), Wake::Ready);
     for &port in &ports {
         while let Some(last) = drain_port(port) {
             racers[0].seen.extend(last);
         }
         ok(weft_port_release(port));
     }
+    ok(weft_port_release(threaded));
+    assert_eq!(weft::queue::callback::await_paid(None), Wake::Ready);
+    racers[0].seen.append(&mut DELIVERED.lock().unwrap());
     queues.iter().for_each(|&queue| ok(weft_queue_release(queue)));
     let statuses = merge(&racers);
     let (mut accepted, mut counts) = (0, std::collections::BTreeMap::new());
     for racer in &racers {
         for (index, attempt) in racer.attempts.iter().enumerate() {
             let number = racer.thread * ATTEMPTS + index;
+            let finalized = FINALIZED[number].load(SeqCst);
+            assert_eq!(finalized, u8::from(attempt.accepted && attempt.finalizer), "finalizers of {number}");
             let told = (statuses[number], RAN[number].load(SeqCst), attempt.cancel, attempt.deadline);
             assert!(is_true(number, attempt, &statuses), "request {number}: {told:?} is not true");
             accepted += usize::from(attempt.accepted);

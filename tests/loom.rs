@@ -338,7 +338,7 @@ fn a_request_is_complete_exactly_when_its_record_can_be_taken() {
                 taken
             })
         };
-        assert_eq!(wait(&[request.clone()], false, None), Wake::Ready);
+        assert_eq!(wait(std::slice::from_ref(&request), false, None), Wake::Ready);
         let taken = take_all(&port).len();
         assert_eq!(taken + taker.join().unwrap(), 1, "who has waited finds the record, unless it was taken");
         assert!(poster.join().unwrap());

@@ -4,7 +4,7 @@
 //! kept as a file in tests/fuzz/seeds, it is run first from then on, here and by the fuzzer.
 
 #[path = "stateful/mod.rs"]
-mod model;
+mod interpreter;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -30,7 +30,7 @@ fn every_answer_is_the_models() {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, b"weft: thirty-two bytes of a seed");
     let mut runner = TestRunner::new_with_rng(config, rng);
     let found = runner.run(&vec(any::<u8>(), 0..160), |bytes| {
-        calls.set(calls.get() + model::run(&bytes, false));
+        calls.set(calls.get() + interpreter::run(&bytes, false));
         Ok(())
     });
     if let Err(TestError::Fail(reason, bytes)) = found {
@@ -47,7 +47,7 @@ fn every_answer_is_the_models() {
 /// Prints the calls of a failing input, and fails.
 fn report(reason: &str, bytes: &[u8]) {
     println!("the calls of the shortest input that fails:");
-    let _ = std::panic::catch_unwind(|| model::run(bytes, true));
+    let _ = std::panic::catch_unwind(|| interpreter::run(bytes, true));
     panic!("{reason}\nbytes: {bytes:?}\nas a file: printf '{}' > tests/fuzz/seeds/NAME", escaped(bytes));
 }
 
@@ -60,7 +60,7 @@ fn replay_seeds() -> usize {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds");
     let files: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
     files.iter().for_each(|file| {
-        model::run(&std::fs::read(file).unwrap(), false);
+        interpreter::run(&std::fs::read(file).unwrap(), false);
     });
     files.len()
 }

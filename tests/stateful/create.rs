@@ -1,6 +1,7 @@
 //! Creating and releasing, with right and hostile options.
 
 use super::bytes::Bytes;
+use super::called::{finalize, number_of_port};
 use super::model::{Buffer, Port, Queue};
 use super::world::{World, name};
 use weft::api::buffer::*;
@@ -138,9 +139,18 @@ impl World {
     pub fn create_port(&mut self, bytes: &mut Bytes) {
         let context = self.handle(bytes, Kind::Context);
         let found = self.model.find(Kind::Context, context);
-        let capacity = if bytes.chance(16) { bytes.around(1 << 20) } else { bytes.below(5) as u64 };
-        let capacity = capacity.min(u64::from(u32::MAX)) as u32;
-        let (mut options, size, fine) = padded(bytes, weft_port_desc { capacity, ..Default::default() });
+        let wide = bytes.chance(16);
+        let choice = if wide { bytes.around(1 << 20) } else { u64::from(bytes.byte()) };
+        let capacity = if wide { choice.min(u64::from(u32::MAX)) } else { choice % 5 } as u32;
+        let threaded = !wide && choice >= 192;
+        let head = weft_port_desc {
+            capacity,
+            flags: if threaded { WEFT_PORT_THREAD } else { 0 },
+            user_data: number_of_port(self.model.ports.len()),
+            finalizer: Some(finalize),
+            ..Default::default()
+        };
+        let (mut options, size, fine) = padded(bytes, head);
         options.head.struct_size = size;
         let mut bad: Vec<i32> = found.err().into_iter().collect();
         bad.extend((!fine || capacity > 1 << 20).then_some(WEFT_ERROR_INVALID_ARGUMENT));
@@ -153,6 +163,7 @@ impl World {
             self.model.ports.push(Port {
                 live: true,
                 capacity: if capacity == 0 { 4096 } else { u64::from(capacity) },
+                threaded,
                 reserved: 0,
                 waiting: Vec::new(),
                 event: None,

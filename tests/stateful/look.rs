@@ -1,10 +1,11 @@
 //! Looking: polls, waits, records, ports, cancels, infos, each answer compared with the model's.
 
 use super::bytes::Bytes;
+use super::called::CALLED;
 use super::model::{Model, Request, Work};
-use super::submit::CALLED;
 use super::world::{World, name};
 use std::ptr;
+use std::result::Result;
 use std::sync::atomic::Ordering::SeqCst;
 use weft::api::buffer::*;
 use weft::api::context::*;
@@ -39,6 +40,23 @@ impl World {
             assert_eq!(needed > 1, status < 0, "a sentence of {needed} bytes for {}", name(status));
             assert!(room == 0 || text[(needed - 1).min(room - 1)] == 0, "the sentence has no end");
             assert!(text[room..].iter().all(|&byte| byte == 1), "bytes past the capacity were written");
+        }
+        self.explain(handle, status);
+    }
+
+    /// The numbers behind a request's status.
+    fn explain(&mut self, handle: u64, status: i32) {
+        let found = self.model.find(Kind::Request, handle);
+        let size = size_of::<weft_error_info>() as u32;
+        let mut info = weft_error_info { struct_size: size, ..Default::default() };
+        // SAFETY: a local with its size set.
+        let told = unsafe { weft_request_error_info_get(handle, &mut info) };
+        let good = if status == WEFT_NOT_READY { WEFT_NOT_READY } else { WEFT_OK };
+        if self.check("weft_request_error_info_get", told, found.err().as_slice(), good) && told == WEFT_OK {
+            let id = found.unwrap();
+            assert_eq!((name(info.status), info.op), (name(status), self.model.requests[id].op));
+            let root = (info.root_request, info.root_op, info.root_status);
+            assert_eq!(root, self.model.root(id).unwrap_or_default(), "the root cause of request {id}");
         }
     }
 
@@ -89,7 +107,7 @@ impl World {
         let capacity = bytes.around(4).min(u64::from(u32::MAX)) as u32;
         let null = bytes.chance(8);
         let (mut records, mut count) = (vec![weft_completion::default(); 64], 77);
-        let mut bad: Vec<i32> = found.err().into_iter().collect();
+        let mut bad = self.untakeable(found);
         bad.extend((null && capacity > 0).then_some(WEFT_ERROR_INVALID_ARGUMENT));
         let room = if null { ptr::null_mut() } else { records.as_mut_ptr() };
         let capacity = if null { capacity } else { capacity.min(64) };
@@ -117,7 +135,13 @@ impl World {
         self.taken(found.unwrap(), &records[..count]);
     }
 
-    fn taken(&mut self, port: usize, records: &[weft_completion]) {
+    /// Why a call that takes completions of a port must be refused: nobody takes those of a port with a thread.
+    fn untakeable(&self, port: Result<usize, i32>) -> Vec<i32> {
+        let threaded = port.is_ok_and(|id| self.model.ports[id].threaded);
+        port.err().into_iter().chain(threaded.then_some(WEFT_ERROR_INVALID_ARGUMENT)).collect()
+    }
+
+    pub fn taken(&mut self, port: usize, records: &[weft_completion]) {
         let model = &mut self.model;
         for record in records {
             let mut own = model.ports[port].waiting.iter();
@@ -132,7 +156,7 @@ impl World {
     pub fn dispatch(&mut self, bytes: &mut Bytes) {
         let handle = self.handle(bytes, Kind::Port);
         let found = self.model.find(Kind::Port, handle);
-        let bad: Vec<i32> = found.err().into_iter().collect();
+        let bad = self.untakeable(found);
         let (least, all) = found.map_or((0, 0), |id| self.model.ports[id].takeable());
         let plain = found.is_ok_and(|id| {
             self.model.ports[id].waiting.iter().any(|record| self.model.requests[record.request].plain)
@@ -155,6 +179,7 @@ impl World {
         let port = found.unwrap();
         let silent = if plain { self.take_plain(port) } else { 0 };
         self.taken(port, &called);
+        self.check_dispatched(&called);
         assert_eq!(called.len() + silent, count, "records with and without a callback");
     }
 
@@ -178,6 +203,7 @@ impl World {
                 self.note(|| format!("weft_port_event_handle({handle:#x}, &fd)"));
                 // SAFETY: a local.
                 let status = unsafe { weft_port_event_handle(handle, &mut fd) };
+                let bad = self.untakeable(found);
                 if self.check("weft_port_event_handle", status, &bad, WEFT_OK) {
                     let port = &mut self.model.ports[found.unwrap()];
                     // Wakes before there was a handle left no mark.

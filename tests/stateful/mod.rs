@@ -2,6 +2,7 @@
 //! fuzzer, in a replay.
 
 mod bytes;
+mod called;
 mod create;
 mod look;
 mod model;
@@ -23,6 +24,7 @@ pub fn run(input: &[u8], log: bool) -> usize {
         step(&mut world, &mut bytes);
         world.settle();
         world.check_events();
+        world.check_finals();
     }
     world.model.calls += 1;
     world.end();

@@ -80,6 +80,7 @@ pub struct Request {
     pub after: Vec<usize>,
     pub port: Option<usize>,
     pub plain: bool,
+    pub finalizer: bool,
     pub work: Work,
     pub status: Option<i32>,
     /// It was its queue's first while its lane was free.
@@ -103,6 +104,8 @@ pub struct Record {
 pub struct Port {
     pub live: bool,
     pub capacity: u64,
+    /// A thread of the library takes its records.
+    pub threaded: bool,
     /// Places taken: by pending requests and waiting records.
     pub reserved: u64,
     pub waiting: Vec<Record>,
@@ -212,6 +215,7 @@ impl Model {
             after: Vec::new(),
             port: None,
             plain: false,
+            finalizer: false,
             work,
             status: None,
             passed: false,
@@ -289,6 +293,18 @@ impl Model {
         let status = self.run(id);
         self.end(id, status);
         true
+    }
+
+    /// Handle, operation and status of the request whose own failure was the first cause of this one's.
+    pub fn root(&self, id: usize) -> Option<(u64, u32, i32)> {
+        let request = &self.requests[id];
+        if request.status != Some(WEFT_ERROR_DEPENDENCY_FAILED) {
+            return None;
+        }
+        let failed = |&&other: &&usize| self.requests[other].status != Some(WEFT_OK);
+        let &first = request.after.iter().find(failed).expect("one that failed");
+        let own = &self.requests[first];
+        self.root(first).or(own.status.map(|status| (own.handle, own.op, status)))
     }
 
     fn end(&mut self, id: usize, status: i32) {

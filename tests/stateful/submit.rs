@@ -1,10 +1,10 @@
 //! Submitting: transfers, barriers, and work that holds or fails, with every option.
 
 use super::bytes::Bytes;
+use super::called::{callback, deliver, finalize};
 use super::create::padded;
 use super::model::{Hold, Model, Part, Request, Work};
 use super::world::World;
-use std::cell::RefCell;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -13,25 +13,13 @@ use weft::api::transfer::*;
 use weft::device::Cpu;
 use weft::handle::Kind;
 use weft::op::{Op, code::*};
-use weft::queue::weft_completion;
+use weft::queue::weft_complete_fn;
 use weft::status::*;
 
 const SENTINEL: u64 = 0x5e5e_5e5e;
 /// What the work of the tests' own reports as its operation.
 const OWN_OP: u32 = 1000;
 const POISON: u8 = 0xDB;
-
-thread_local! {
-    /// Records that callbacks were given.
-    pub static CALLED: RefCell<Vec<weft_completion>> = const { RefCell::new(Vec::new()) };
-}
-
-unsafe extern "C" fn callback(user: u64, completion: *const weft_completion) {
-    // SAFETY: the library hands over a record that lives as long as this call.
-    let record = unsafe { *completion };
-    assert_eq!(user, record.user_data);
-    CALLED.with(|called| called.borrow_mut().push(record));
-}
 
 /// The work of a [`Hold`].
 struct Holding(Arc<Hold>);
@@ -123,6 +111,7 @@ impl World {
         request.live = request.handle != 0;
         request.user_data = options.submit.user_data;
         request.plain = options.submit.callback.is_none();
+        request.finalizer = options.submit.finalizer.is_some();
         if request.live {
             self.model.add(Kind::Request, request.handle, self.model.requests.len());
         }
@@ -252,10 +241,11 @@ impl World {
         }
         if full & 2 != 0 {
             submit.port = self.handle(bytes, Kind::Port);
-            submit.callback = (!bytes.chance(64)).then_some(callback);
+            submit.callback = if bytes.chance(64) { None } else { self.callback_for(submit.port) };
         } else if full & 124 == 124 {
             submit.callback = Some(callback);
         }
+        submit.finalizer = if full & 64 != 0 { Some(finalize) } else { None };
         let copied = matches!(plan.work, Work::Write { .. }) && full & 4 != 0;
         submit.flags = if full & 248 == 248 { bytes.hostile() as u32 } else { u32::from(copied) };
         let wants_handle = full & 24 != 24;
@@ -283,6 +273,12 @@ impl World {
         (Options { submit, after, size, hasty, wants_handle }, tail)
     }
 
+    /// A callback that notes on which thread it is to come.
+    fn callback_for(&self, port: u64) -> weft_complete_fn {
+        let port = self.model.find(Kind::Port, port).map(|id| &self.model.ports[id]);
+        Some(if port.is_ok_and(|port| port.threaded) { deliver } else { callback })
+    }
+
     /// The port and the requests that the options name.
     fn links(&self, options: &Options, bad: &mut Vec<i32>) -> (Option<usize>, Vec<usize>) {
         let mut after = Vec::new();
@@ -296,7 +292,11 @@ impl World {
             return (None, after);
         }
         let port = self.model.find(Kind::Port, options.submit.port);
-        (port.map_err(|status| bad.push(status)).ok(), after)
+        bad.extend(port.err());
+        let threaded = port.is_ok_and(|id| self.model.ports[id].threaded);
+        let left_out = threaded && options.submit.callback.is_none();
+        bad.extend(left_out.then_some(WEFT_ERROR_INVALID_ARGUMENT));
+        (port.ok(), after)
     }
 }
 
@@ -355,10 +355,11 @@ impl Plan {
         let Options { submit: s, after, size, wants_handle, .. } = options;
         let place = if *wants_handle { "&request" } else { "NULL" };
         let callback = if s.callback.is_some() { "callback" } else { "NULL" };
+        let finalizer = if s.finalizer.is_some() { "finalize" } else { "NULL" };
         format!(
             "{call}, &(weft_submit){{.struct_size = {size}, .flags = {:#x}, .user_data = {}, .timeout_ns = {}, .after = \
-             (weft_request[]){after:#x?}, .after_count = {}, .port = {:#x}, .callback = {callback}, .deadline_ns = {}}}, \
-             {place})",
+             (weft_request[]){after:#x?}, .after_count = {}, .port = {:#x}, .callback = {callback}, .deadline_ns = {}, \
+             .finalizer = {finalizer}}}, {place})",
             s.flags, s.user_data, s.timeout_ns, s.after_count, s.port, s.deadline_ns
         )
     }

@@ -26,6 +26,7 @@ pub struct World {
 
 impl World {
     pub fn new(log: bool) -> Self {
+        super::called::forget();
         Self { model: Model::default(), holds: Vec::new(), log: log.then(Vec::new) }
     }
 
@@ -73,6 +74,7 @@ impl World {
         for id in std::mem::take(&mut self.model.finished) {
             self.settle_request(id);
         }
+        self.settle_deliveries();
         for hold in 0..self.model.queues.len() {
             let first = self.model.queues[hold].pending.front().map(|&id| &self.model.requests[id]);
             if let Some(Work::Hold(hold)) = first.filter(|first| first.running).map(|first| &first.work) {
@@ -110,7 +112,8 @@ impl World {
                 self.release_checked(kind, handle);
             }
         }
-        assert!(released_queues_end(), "a released queue never ended");
+        assert!(all_ended(), "a released queue never ended");
+        self.end_finals();
     }
 
     pub fn open_all(&mut self) {
@@ -125,15 +128,18 @@ impl Drop for World {
         for (&handle, &(kind, _)) in &self.model.handles {
             super::create::release(kind, handle);
         }
-        if !released_queues_end() {
+        if !all_ended() {
             // Work in flight may still reach this memory.
             std::mem::forget(std::mem::take(&mut self.model.requests));
         }
     }
 }
 
-fn released_queues_end() -> bool {
-    weft::queue::await_released(Some(Instant::now() + PATIENCE)) == Wake::Ready
+/// Waits for released queues, and for calls of the caller's functions.
+fn all_ended() -> bool {
+    let patience = Some(Instant::now() + PATIENCE);
+    let ends = [weft::queue::await_released(patience), weft::queue::callback::await_paid(patience)];
+    ends == [Wake::Ready; 2]
 }
 
 /// One bit or one step away from a handle.
@@ -150,7 +156,7 @@ fn damaged(handle: u64, how: u8) -> u64 {
     }
 }
 
-fn patiently(what: &str, done: impl Fn() -> bool) {
+pub fn patiently(what: &str, done: impl Fn() -> bool) {
     let mut start = None;
     while !done() {
         let start = *start.get_or_insert_with(Instant::now);
