@@ -70,7 +70,7 @@ impl Model {
         if user >= PORTS {
             let port = (user - PORTS) as usize;
             let mut own = self.requests.iter().filter(|request| request.port == Some(port));
-            return self.ports.get(port).is_some_and(|port| !port.live)
+            return self.ports.get(port).is_some_and(|port| port.finalizer && !port.live)
                 && own.all(|own| own.status.is_some());
         }
         let request = self.submitted(user);
@@ -118,14 +118,15 @@ impl World {
     /// Everything was released: no finalizer is left out, and those of ports came last.
     pub fn end_finals(&self) {
         let requests = self.model.requests.iter().filter(|request| request.finalizer);
-        let expected = requests.count() + self.model.ports.len();
+        let ports = self.model.ports.iter().filter(|port| port.finalizer);
+        let expected = requests.count() + ports.count();
         patiently("a finalizer was lost", || finals().len() >= expected);
         self.check_finals();
         let finals = finals();
         assert_eq!(finals.len(), expected, "finalizers");
         let place = |user: u64| finals.iter().position(|&other| other == user);
         for request in self.model.requests.iter().filter(|request| request.finalizer) {
-            let port = request.port.map(|port| place(number_of_port(port)));
+            let port = request.port.and_then(|port| place(number_of_port(port))).map(Some);
             let own = place(request.user_data);
             assert!(port.is_none_or(|port| own < port), "the finalizer of a port before one of its requests");
         }

@@ -147,7 +147,7 @@ impl World {
             capacity,
             flags: if threaded { WEFT_PORT_THREAD } else { 0 },
             user_data: number_of_port(self.model.ports.len()),
-            finalizer: Some(finalize),
+            finalizer: if choice % 2 == 1 { Some(finalize) } else { None },
             ..Default::default()
         };
         let (mut options, size, fine) = padded(bytes, head);
@@ -164,6 +164,7 @@ impl World {
                 live: true,
                 capacity: if capacity == 0 { 4096 } else { u64::from(capacity) },
                 threaded,
+                finalizer: options.head.finalizer.is_some(),
                 reserved: 0,
                 waiting: Vec::new(),
                 event: None,

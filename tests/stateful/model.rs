@@ -106,6 +106,7 @@ pub struct Port {
     pub capacity: u64,
     /// A thread of the library takes its records.
     pub threaded: bool,
+    pub finalizer: bool,
     /// Places taken: by pending requests and waiting records.
     pub reserved: u64,
     pub waiting: Vec<Record>,
