@@ -1118,9 +1118,10 @@ typedef struct weft_submit {
   /**
    * Called with user_data exactly once if the request is accepted, never if it is refused: after its callback returned
    * and on the same thread; or, on a thread of the library's, when no callback will ever be called: there is no port and
-   * the request is complete, its record was taken by weft_port_poll or weft_port_wait, or the port was released. Never
-   * inside a submission, a cancel or a release. It must be brief, for all others wait for it, and may call what a
-   * callback may. NULL for none.
+   * the request is complete, its record was taken by weft_port_poll or weft_port_wait, or the port was released. In any
+   * case the device is done with the request, and so with the host's memory that it names: when a deadline passed while
+   * it ran, a thread of the library's calls the finalizer later. Never inside a submission, a cancel or a release. It
+   * must be brief, for all others wait for it, and may call what a callback may. NULL for none.
    */
   weft_finalize_fn finalizer;
 } weft_submit;

@@ -9,6 +9,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 use support::*;
+use weft::api::buffer::weft_buffer_release;
 use weft::api::port::*;
 use weft::api::queue::*;
 use weft::api::request::*;
@@ -425,4 +426,33 @@ fn every_accepted_request_is_finalized_once_under_races() {
     );
     assert!(tallies[1].calls.load(SeqCst) <= others);
     assert_eq!((tallies[0].wrong.load(SeqCst), tallies[1].wrong.load(SeqCst)), (0, 0));
+}
+
+#[test]
+fn a_finalizer_waits_for_the_device_when_the_deadline_does_not() {
+    let (session, tally) = (Session::new(1), Tally::new());
+    let (port, size) = (port(&session, 0, 0, tally), 1 << 28);
+    let buffer = session.buffer(size as usize);
+    for (round, port) in [0, port].into_iter().enumerate() {
+        let mut submit = options(port, if port == 0 { None } else { Some(count) }, tally);
+        submit.deadline_ns = 3_000_000;
+        let mut request = 0;
+        // SAFETY: pointers to locals.
+        ok(unsafe { weft_fill(session.queue, buffer, 0, size, 1, 1, &submit, &mut request) });
+        // SAFETY: pointers to locals.
+        let status = unsafe { weft_request_wait(&request, 1, 0, FOREVER, ptr::null_mut()) };
+        if port != 0 {
+            ok(dispatch(port));
+            assert_eq!(tally.calls.load(SeqCst), 1, "the callback comes at once");
+        }
+        let finals = tally.finals.load(SeqCst);
+        if status == WEFT_ERROR_DEADLINE_EXCEEDED && weft_queue_drain(session.queue, 0) == WEFT_TIMEOUT {
+            assert_eq!(finals, round as u64, "the device was still at work");
+        }
+        ok(weft_queue_drain(session.queue, FOREVER));
+        until("the finalizer", || tally.finals.load(SeqCst) == round as u64 + 1);
+        ok(weft_request_release(request));
+    }
+    ok(weft_port_release(port));
+    ok(weft_buffer_release(buffer));
 }

@@ -315,3 +315,22 @@ fn the_library_needs_the_c_library_alone() {
         assert!(known.iter().any(|prefix| name.starts_with(prefix)), "libweft.so needs {name}");
     }
 }
+
+#[test]
+fn the_library_is_hardened() {
+    let library = library();
+    let Some(output) = run("readelf", &["-lWd", library.to_str().unwrap()], Path::new(".")) else { return };
+    let text = succeeded("readelf", &output);
+    let segment = |name: &str| text.lines().find(|line| line.trim_start().starts_with(name));
+    let flags = |line: &str| line.split_whitespace().rev().nth(1).unwrap().to_owned();
+    assert!(segment("GNU_RELRO").is_some(), "no RELRO:\n{text}");
+    assert_eq!(segment("GNU_STACK").map(flags).as_deref(), Some("RW"), "the stack must not be executable");
+    assert!(
+        text.contains("BIND_NOW") || text.contains("Flags: NOW"),
+        "symbols must be bound at load:\n{text}"
+    );
+    assert!(text.contains("NODELETE"), "its threads may outlive a dlclose:\n{text}");
+    assert!(!text.contains("TEXTREL"), "text relocations");
+    let loads = text.lines().filter(|line| line.trim_start().starts_with("LOAD"));
+    assert!(!loads.clone().any(|line| line.contains("RWE")) && loads.count() > 1, "writable code:\n{text}");
+}

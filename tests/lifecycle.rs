@@ -1,4 +1,4 @@
-//! The process's life: a fork's child is refused, a shutdown ends in order. One test: a shutdown is for the whole process.
+//! A shutdown ends in order. One test: it is for the whole process.
 
 mod support;
 
@@ -15,21 +15,6 @@ use weft::api::submit::*;
 use weft::api::transfer::*;
 use weft::queue::weft_completion;
 use weft::status::*;
-
-/// The status of `call` in a forked child.
-fn in_child(call: impl FnOnce() -> i32) -> i32 {
-    // SAFETY: the child calls the library, which refuses before it takes a lock, and leaves by `_exit`.
-    unsafe {
-        let child = libc::fork();
-        if child == 0 {
-            libc::_exit(-call());
-        }
-        let mut status = 0;
-        assert_eq!(libc::waitpid(child, &mut status, 0), child);
-        assert!(libc::WIFEXITED(status), "the child ended by signal {}", libc::WTERMSIG(status));
-        -libc::WEXITSTATUS(status)
-    }
-}
 
 fn fill(queue: u64, buffer: u64, size: u64, out: *mut u64) -> i32 {
     // SAFETY: `out` is null or a local of the caller's.
@@ -73,17 +58,12 @@ fn call_back_slowly(session: &Session) -> i32 {
 }
 
 #[test]
-fn forks_are_refused_and_a_shutdown_waits_for_what_was_accepted() {
+fn a_shutdown_waits_for_what_was_accepted() {
     let session = Session::new(2);
     let (queue, size) = (session.queue, 1 << 28);
     let buffer = session.buffer(size as usize);
     let mut request = 0;
     ok(fill(queue, buffer, size, &mut request));
-    for _ in 0..20 {
-        assert_eq!(in_child(|| fill(queue, buffer, 64, ptr::null_mut())), WEFT_ERROR_FORKED);
-        assert_eq!(in_child(|| weft_queue_drain(queue, FOREVER)), WEFT_ERROR_FORKED);
-        assert_eq!(in_child(|| weft_buffer_release(buffer)), WEFT_ERROR_FORKED);
-    }
     ok(fill(queue, buffer, size, ptr::null_mut()));
     (0..5).for_each(|_| ok(call_back_slowly(&session)));
     assert_eq!(weft_shutdown(0), WEFT_TIMEOUT);

@@ -9,7 +9,7 @@ use weft::layout::{Layout, weft_tensor};
 use weft::ops::matmul::*;
 use weft::status::*;
 
-const CHOICES: [&str; 4] = ["gemv", "packed", "gemm", "naive"];
+const CHOICES: [&str; 5] = ["gemv", "direct", "packed", "gemm", "naive"];
 
 /// Types of a, b, d.
 const TYPES: [[Dtype; 3]; 8] = [

@@ -49,9 +49,10 @@ pub fn outcome_of(wake: Wake) -> weft_status {
     }
 }
 
-fn forked() -> Error {
+/// The answer to whatever a fork's child asks.
+pub(super) fn forked() -> Error {
     let message =
-        "this process was forked after weft had started threads; use weft in the parent, or after exec";
+        "this process was forked after weft had opened a context; use weft in the parent, or after exec";
     Error::new(WEFT_ERROR_FORKED, message)
 }
 

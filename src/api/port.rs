@@ -1,8 +1,9 @@
 //! Ports: completions for event loops.
 
-use super::border::{Sized32, call, check, outcome_of, read_struct, require_out, write};
+use super::border::{Sized32, call, check, forked, outcome_of, read_struct, require_out, write};
 use super::{CONTEXTS, PORTS, weft_context, weft_port};
 use crate::device::gate::deadline;
+use crate::device::thread;
 use crate::handle::own_slot;
 use crate::queue::callback::inside;
 use crate::queue::{Finalizer, Port, weft_completion, weft_finalize_fn};
@@ -216,7 +217,14 @@ pub unsafe extern "C" fn weft_port_dispatch(port: weft_port, most: u32, count: *
         let port = takeable("weft_port_dispatch", port)?;
         let limit = if most == 0 { port.waiting() } else { most as usize };
         // One at a time: a callback runs with no lock held, and may release the port.
-        let done = (0..limit).take_while(|_| port.dispatch()).count();
+        let mut done = 0;
+        while done < limit && port.dispatch() {
+            // A callback may fork: its child must not come back to locks that nobody will open.
+            if thread::forked() {
+                return Err(forked());
+            }
+            done += 1;
+        }
         // SAFETY: this function's contract.
         if count.is_null() { Ok(()) } else { unsafe { write("count", count, done as u32) } }
     })

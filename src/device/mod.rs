@@ -47,6 +47,7 @@ impl Context {
             threads <= MAX_THREADS,
             "threads is {threads}; expected 0 (one a physical core) to {MAX_THREADS}"
         );
+        thread::mark_forks()?;
         let device = match name {
             "auto" | "cpu" => Device::Cpu(Cpu::new(threads as usize)),
             _ => return Err(cuda_index(name)?),

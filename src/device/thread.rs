@@ -1,10 +1,10 @@
-//! Threads of the library: detached, named, with every signal blocked, so that the host's handlers never run on them.
+//! Threads of the library: detached, named, with every signal blocked, so that the host's handlers never run on them, and
+//! computing as a new process does, whatever rounding or traps the thread that started them had chosen.
 //!
 //! `pthread_create` and not `std::thread`: the latter aborts the process when memory runs out behind it.
 
 use crate::fail;
 use crate::status::Result;
-use once_cell::sync::Lazy;
 use std::cell::Cell;
 use std::ffi::{CStr, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,16 +13,28 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 static FORKED: AtomicBool = AtomicBool::new(false);
 
-/// Registers the mark that a fork's child finds. Evaluated before the first thread starts.
-static FORK_MARK: Lazy<()> = Lazy::new(|| {
+/// Marks the children of all later forks. To be called before the library first takes a lock: a child finds it taken for
+/// ever. It takes none itself, and registering twice does no harm.
+pub fn mark_forks() -> Result<()> {
+    static MARKED: AtomicBool = AtomicBool::new(false);
     extern "C" fn child() {
         FORKED.store(true, SeqCst);
     }
-    // SAFETY: `child` is async-signal-safe (one atomic store) and never unloaded: the library is linked nodelete.
-    unsafe { libc::pthread_atfork(None, None, Some(child)) };
-});
+    if !MARKED.load(SeqCst) {
+        // SAFETY: `child` is async-signal-safe (one atomic store) and never unloaded: the library is linked nodelete.
+        let code = unsafe { libc::pthread_atfork(None, None, Some(child)) };
+        if code != 0 {
+            fail!(
+                WEFT_ERROR_OUT_OF_MEMORY,
+                "the system refused a fork handler (pthread_atfork: error {code})"
+            );
+        }
+        MARKED.store(true, SeqCst);
+    }
+    Ok(())
+}
 
-/// Whether this process is the child of a fork that happened after the library had started a thread.
+/// Whether this process is the child of a fork that happened after the library had opened a context.
 pub fn forked() -> bool {
     FORKED.load(SeqCst)
 }
@@ -58,29 +70,28 @@ fn silence_panics() {
     });
 }
 
-/// Runs `body` on a new detached thread of this name (15 bytes at most).
-pub fn spawn(name: &'static CStr, body: impl FnOnce() + Send + 'static) -> Result<()> {
-    Lazy::force(&FORK_MARK);
-    let body: Box<Box<dyn FnOnce() + Send>> = Box::new(Box::new(body));
-    let argument = Box::into_raw(body).cast::<c_void>();
-    let code = with_signals_blocked(|| create(argument));
-    match code {
-        Ok(thread) => {
-            // SAFETY: `thread` was just created detached; a name it may no longer need is refused, not misread.
-            unsafe { libc::pthread_setname_np(thread, name.as_ptr()) };
-            Ok(())
-        }
-        Err(code) => {
-            // SAFETY: no thread was created, so the box is still ours, and of the type put in above.
-            drop(unsafe { Box::from_raw(argument.cast::<Box<dyn FnOnce() + Send>>()) });
-            fail!(WEFT_ERROR_OUT_OF_MEMORY, "the system refused a thread (pthread_create: error {code})")
-        }
-    }
+/// What a new thread is to be called and to do.
+struct Start {
+    name: &'static CStr,
+    body: Box<dyn FnOnce() + Send>,
 }
 
-fn create(argument: *mut c_void) -> std::result::Result<libc::pthread_t, i32> {
-    // SAFETY: an all-zero `pthread_attr_t` is only a place for `pthread_attr_init` to fill; `thread` is written on
-    // success; `enter` takes exactly this argument and frees it.
+/// Runs `body` on a new detached thread of this name (15 bytes at most).
+pub fn spawn(name: &'static CStr, body: impl FnOnce() + Send + 'static) -> Result<()> {
+    let argument = Box::into_raw(Box::new(Start { name, body: Box::new(body) }));
+    let code = with_signals_blocked(|| create(argument.cast()));
+    if code != 0 {
+        // SAFETY: no thread was created, so the box is still ours.
+        drop(unsafe { Box::from_raw(argument) });
+        fail!(WEFT_ERROR_OUT_OF_MEMORY, "the system refused a thread (pthread_create: error {code})");
+    }
+    Ok(())
+}
+
+/// Starts a thread in [`enter`]. 0, or the system's reason why not.
+fn create(argument: *mut c_void) -> i32 {
+    // SAFETY: an all-zero `pthread_attr_t` is only a place for `pthread_attr_init` to fill; `enter` takes
+    // exactly this argument and frees it.
     unsafe {
         let mut attributes: libc::pthread_attr_t = std::mem::zeroed();
         libc::pthread_attr_init(&mut attributes);
@@ -89,16 +100,34 @@ fn create(argument: *mut c_void) -> std::result::Result<libc::pthread_t, i32> {
         let mut thread: libc::pthread_t = std::mem::zeroed();
         let code = libc::pthread_create(&mut thread, &attributes, enter, argument);
         libc::pthread_attr_destroy(&mut attributes);
-        if code == 0 { Ok(thread) } else { Err(code) }
+        code
     }
 }
 
 extern "C" fn enter(argument: *mut c_void) -> *mut c_void {
     // SAFETY: `spawn` made this box, and gave it to this thread alone.
-    let body = unsafe { Box::from_raw(argument.cast::<Box<dyn FnOnce() + Send>>()) };
+    let Start { name, body } = *unsafe { Box::from_raw(argument.cast::<Start>()) };
+    // SAFETY: this thread names itself; a name that is too long is refused, not misread.
+    unsafe { libc::pthread_setname_np(libc::pthread_self(), name.as_ptr()) };
+    forget_inherited_mode();
     // A panic must not unwind into the C caller of this function; its payload is dropped under guard too.
     let _ = catch_unwind(AssertUnwindSafe(|| inside(|| drop(catch_unwind(AssertUnwindSafe(body))))));
     std::ptr::null_mut()
+}
+
+/// A new thread inherits rounding, flushing of denormals and traps from its creator: results must not depend on them, and a
+/// trap would end the process.
+fn forget_inherited_mode() {
+    #[cfg(target_os = "linux")]
+    {
+        unsafe extern "C" {
+            fn fesetenv(environment: *const c_void) -> i32;
+        }
+        /// FE_DFL_ENV of glibc and musl.
+        const DEFAULT: *const c_void = std::ptr::without_provenance(usize::MAX);
+        // SAFETY: this constant is no address, but names the default environment.
+        unsafe { fesetenv(DEFAULT) };
+    }
 }
 
 /// A new thread inherits the mask of its creator: block all, create, restore.

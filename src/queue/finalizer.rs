@@ -1,9 +1,10 @@
 //! Finalizers: functions of the caller's that are called exactly once, when what they belong to is done with.
 //!
 //! A [`Finalizer`] may come to nothing: a submission that is refused drops it. Once it is [`Due`], it is the promise to
-//! call: whoever owns it either calls it or drops it, and one that is dropped is called by a thread of the library's, in
-//! the order of dropping. So nothing that happens to an accepted request or to a port can lose it. The thread is there
-//! before, and the finalizer is its own place in the thread's list: nothing can fail later.
+//! call, which may have two owners: the completion, and the device while it is at work. The last of them calls it, or
+//! drops it; one that is dropped is called by a thread of the library's, in the order of dropping. So nothing that
+//! happens to an accepted request or to a port can lose it. The thread is there before, and the finalizer is its own
+//! place in the thread's list: nothing can fail later.
 
 use super::callback::{calling, owe, paid};
 use crate::device::gate::Gate;
@@ -11,6 +12,8 @@ use crate::device::thread;
 use crate::status::Result;
 use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 /// A function of the caller's, to be called once with its own number when the library is done with what it was given
@@ -18,10 +21,15 @@ use std::time::Duration;
 pub type weft_finalize_fn = Option<unsafe extern "C" fn(user_data: u64)>;
 
 /// A function to call later, and its number.
-pub struct Finalizer(Box<Call>);
+pub struct Finalizer(Arc<Promise>);
 
-/// The promise to call a finalizer.
-pub struct Due(Option<Box<Call>>);
+/// An owner of the promise to call a finalizer.
+pub struct Due(Arc<Promise>);
+
+struct Promise {
+    call: Option<Box<Call>>,
+    due: AtomicBool,
+}
 
 struct Call {
     function: unsafe extern "C" fn(user_data: u64),
@@ -39,27 +47,29 @@ impl Finalizer {
     pub fn new(function: weft_finalize_fn, user_data: u64) -> Result<Option<Self>> {
         let Some(function) = function else { return Ok(None) };
         STARTED.get_or_try_init(|| thread::spawn(c"weft-finalizer", serve))?;
-        Ok(Some(Self(Box::new(Call { function, user_data, next: None }))))
+        let call = Some(Box::new(Call { function, user_data, next: None }));
+        Ok(Some(Self(Arc::new(Promise { call, due: AtomicBool::new(false) }))))
     }
 
-    /// From here on it will be called.
-    pub(super) fn due(self) -> Due {
-        Due(Some(self.0))
+    /// From here on it will be called, when all owners of the promise are gone.
+    pub(super) fn due(&self) -> Due {
+        self.0.due.store(true, Relaxed);
+        Due(self.0.clone())
     }
 }
 
 impl Due {
-    /// Calls it on this thread.
-    pub(super) fn call(mut self) {
-        if let Some(call) = self.0.take() {
+    /// Calls it on this thread, unless there is another owner.
+    pub(super) fn call(self) {
+        if let Some(call) = Arc::into_inner(self.0).and_then(|mut promise| promise.call.take()) {
             call.make();
         }
     }
 }
 
-impl Drop for Due {
+impl Drop for Promise {
     fn drop(&mut self) {
-        if let Some(mut call) = self.0.take() {
+        if let (true, Some(mut call)) = (*self.due.get_mut(), self.call.take()) {
             owe();
             let mut calls = CALLS.lock();
             call.next = calls.take();

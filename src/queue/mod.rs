@@ -292,17 +292,25 @@ impl Core {
     fn finish(&self, request: &Arc<Request>) {
         let blocked = self.await_others(request);
         self.context.lanes.give_way(self.priority);
-        let outcome = request.begin().map(|op| self.run(op, blocked));
+        let outcome = request.begin().map(|(op, _held)| self.run(op, blocked));
         let done = &self.done.0;
         let finished = done.completed.load(Relaxed) + 1;
         done.freed.store(finished, Release);
-        if !outcome.is_some_and(|outcome| request.post(outcome)) {
-            // Whoever dropped the work, or ended the request while it ran, posts the completion.
-            request.await_settled();
-        }
-        self.note_unseen(request);
+        self.post(request, outcome);
         done.completed.store(finished, Release);
         self.emptied.open();
+    }
+
+    /// Posts the completion, unless somebody else does: who dropped the work, or ended the request while it ran.
+    fn post(&self, request: &Request, outcome: Option<Outcome>) {
+        let fine = outcome.as_ref().is_some_and(|outcome| outcome.failure.is_none());
+        let posted = outcome.is_some_and(|outcome| request.post(outcome));
+        if !posted {
+            request.await_settled();
+        }
+        if !(posted && fine) {
+            self.note_unseen(request);
+        }
     }
 
     /// Runs the work, unless it is blocked. What it owned is released before anyone learns that it is done.

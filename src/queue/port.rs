@@ -153,7 +153,7 @@ impl Port {
     /// Released, and nothing will come any more: nobody gets here twice, for a released port keeps no new place.
     fn end(&self) {
         let finalizer = self.finalizer.lock().take();
-        drop(finalizer.map(Finalizer::due));
+        drop(finalizer.as_ref().map(Finalizer::due));
         self.gate.open();
     }
 

@@ -61,7 +61,7 @@ pub enum Cancel {
     Complete,
 }
 
-/// How far posting has got: not begun or not there yet, visible to everyone, everyone told.
+/// How far posting has got: not there yet, the port has the record, everyone was told.
 const PENDING: u8 = 0;
 const POSTED: u8 = 1;
 const SETTLED: u8 = 2;
@@ -74,9 +74,9 @@ pub struct Request {
     pub handle: AtomicU64,
     /// Whether a queue took it: only then may its deadline end it.
     accepted: AtomicBool,
-    /// Whether the worker has the work, set with `op` locked.
-    begun: AtomicBool,
-    /// `PENDING`, `POSTED` or `SETTLED`.
+    /// Whether the work was dropped before it began, set with `op` locked.
+    withdrawn: AtomicBool,
+    /// `PENDING`, `POSTED` (at a port) or `SETTLED`.
     posted: AtomicU8,
     rare: Option<Box<Rare>>,
     /// Where its completion goes; it holds a place there.
@@ -94,7 +94,7 @@ impl Request {
             tag,
             handle: AtomicU64::new(0),
             accepted: AtomicBool::new(false),
-            begun: AtomicBool::new(false),
+            withdrawn: AtomicBool::new(false),
             posted: AtomicU8::new(PENDING),
             rare,
             port,
@@ -104,16 +104,25 @@ impl Request {
         }
     }
 
-    /// The work, for the worker; `None` if it was dropped before.
-    pub fn begin(&self) -> Option<Box<dyn Op>> {
-        let mut op = self.op.lock();
-        self.begun.store(op.is_some(), Relaxed);
-        op.take()
+    /// The work, for the worker; `None` if it was dropped before. With it goes a hold on the finalizer, which waits for
+    /// the device even when an overdue request completes before.
+    pub(super) fn begin(&self) -> Option<(Box<dyn Op>, Option<Due>)> {
+        let mut work = self.op.lock();
+        let op = work.take()?;
+        Some((op, self.hold_finalizer()))
+    }
+
+    fn hold_finalizer(&self) -> Option<Due> {
+        self.rare.as_ref()?.finalizer.lock().as_ref().map(Finalizer::due)
     }
 
     /// The work, for whoever drops it; `None` if it has begun or was dropped before.
     fn withdraw(&self) -> Option<Box<dyn Op>> {
-        self.op.lock().take()
+        let mut op = self.op.lock();
+        if op.is_some() {
+            self.withdrawn.store(true, Relaxed);
+        }
+        op.take()
     }
 
     /// The requests that it waits for, for whoever runs it.
@@ -123,12 +132,15 @@ impl Request {
 
     /// Its finalizer, due now, for whoever posts the completion.
     pub(super) fn take_finalizer(&self) -> Option<Due> {
-        self.rare.as_ref()?.finalizer.lock().take().map(Finalizer::due)
+        self.rare.as_ref()?.finalizer.lock().take().map(|finalizer| finalizer.due())
     }
 
-    /// What became of it; `None` until it is complete.
+    /// What became of it; `None` until it is complete: without a port as soon as the record is set.
     pub fn outcome(&self) -> Option<&Outcome> {
-        if self.posted.load(Acquire) == PENDING { None } else { self.outcome.get() }
+        // The record first: who spins here touches no other cache line while the worker writes to them.
+        let outcome = self.outcome.get()?;
+        let posted = self.port.is_none() || self.posted.load(Acquire) != PENDING;
+        posted.then_some(outcome)
     }
 
     /// The status, `WEFT_NOT_READY` while it is pending.
@@ -141,9 +153,8 @@ impl Request {
         if self.outcome.set(outcome).is_err() {
             return false;
         }
-        match &self.port {
-            Some(port) => port.post(self),
-            None => self.publish(),
+        if let Some(port) = &self.port {
+            port.post(self);
         }
         // A watch registered after this line sees that it is complete: `watch` looks under the same lock.
         let watches = std::mem::take(&mut *self.watches.lock());
@@ -154,7 +165,7 @@ impl Request {
         true
     }
 
-    /// The record is where it belongs: from here on the request is complete.
+    /// The port has the record: from here on the request is complete.
     pub(super) fn publish(&self) {
         self.posted.store(POSTED, Release);
     }
@@ -184,12 +195,11 @@ impl Request {
             let error = Error::new(WEFT_ERROR_CANCELLED, "the request was cancelled before it ran");
             return if self.post(Outcome::failed(error)) { Cancel::Done } else { Cancel::Complete };
         }
-        if self.begun.load(Relaxed) {
-            return if self.outcome().is_some() { Cancel::Complete } else { Cancel::Begun };
+        if self.withdrawn.load(Relaxed) {
+            // Whoever dropped the work before is about to post the completion.
+            self.await_settled();
         }
-        // Whoever dropped the work before is about to post the completion.
-        self.await_settled();
-        Cancel::Complete
+        if self.outcome().is_some() { Cancel::Complete } else { Cancel::Begun }
     }
 
     /// The completion as C sees it.

@@ -2,9 +2,10 @@
 
     python tests/bench/matmul.py [--threads 1,2] [--seconds 0.6] [--only TEXT]
 
-Peers that are not installed are left out. Time goes through the C API: submit and wait for every call; rows marked
-"batch" submit 64 and wait once. The ratio is the median over pairs; on a busy machine the ratio of the least times
-says more.
+Peers that are not installed are left out. Weft, OpenBLAS and MKL are called from C loops (calls.c), PyTorch from Python.
+Weft's time is that of submit, wait and release for every call; rows marked "batch" submit 64 and wait once. The ratio
+is the median over pairs; on a busy machine the ratio of the least times says more. Before each turn everybody's threads
+get the time to fall asleep, and each contender some calls to wake its own.
 """
 import argparse
 import ctypes
@@ -12,7 +13,9 @@ import ctypes.util
 import glob
 import os
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 
 if "avx512f" in open("/proc/cpuinfo").read():
@@ -30,6 +33,19 @@ CODE = {"f32": weft.C["WEFT_F32"], "f64": weft.C["WEFT_F64"], "bf16": weft.C["WE
 SIZE = {"f32": 4, "f64": 8, "bf16": 2, "f16": 2}
 
 
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def compiled():
+    """calls.c, compiled; it finds Weft's functions in the library that the binding has open."""
+    root = os.path.join(HERE, "..", "..")
+    ctypes.CDLL(os.environ.get("WEFT_LIB", os.path.join(root, "target", "release", "libweft.so")), ctypes.RTLD_GLOBAL)
+    out = os.path.join(tempfile.mkdtemp(), "calls.so")
+    include = "-I" + os.path.join(root, "include")
+    subprocess.run(["cc", "-O2", "-shared", "-fPIC", include, "-o", out, os.path.join(HERE, "calls.c")], check=True)
+    return out
+
+
 def load(names):
     for name in names:
         for path in glob.glob(name) or [name]:
@@ -45,10 +61,12 @@ OPENBLAS = load(["libopenblas.so.0", "/usr/lib/x86_64-linux-gnu/openblas-pthread
 MKL = load([os.path.join(venv, "lib", "libmkl_rt.so*")])
 
 
+CALLS = ctypes.CDLL(compiled())
+
+
 class Weft:
     def __init__(self, threads):
         self.session = weft.Session("cpu", threads)
-        self.request = weft.ffi.new("uint64_t *")
 
     def tensor(self, t):
         """A weft_tensor of a torch tensor's values and strides."""
@@ -66,23 +84,16 @@ class Weft:
     def matmul(self, a, b, d):
         desc = self.session.desc("weft_matmul_desc")
         desc.a, desc.b, desc.d = self.tensor(a), self.tensor(b), self.tensor(d)
-        lib, queue, null, request = weft.lib, self.session.queue, weft.ffi.NULL, self.request
-        many = weft.ffi.new("uint64_t[64]")
-        slots = [many + i for i in range(64)]
-
-        def once():
-            weft.check(lib.weft_matmul(queue, desc, null, request))
-            weft.check(lib.weft_request_wait(request, 1, 0, weft.FOREVER, null))
-            lib.weft_request_release(request[0])
-
-        def batch():
-            for slot in slots:
-                weft.check(lib.weft_matmul(queue, desc, null, slot))
-            weft.check(lib.weft_request_wait(many, 64, 0, weft.FOREVER, null))
-            for i in range(64):
-                lib.weft_request_release(many[i])
-
+        at = ctypes.c_void_p(int(weft.ffi.cast("uintptr_t", desc)))
+        queue = ctypes.c_uint64(self.session.queue)
+        once = lambda count: weft.check(CALLS.weft_calls(queue, at, count, 1))
+        batch = lambda count: weft.check(CALLS.weft_calls(queue, at, count, 64))
         return once, batch, desc
+
+
+class Gemm(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_int) for name in "layout ta tb m n k lda ldb ldc".split()]
+    _fields_ += [(name, ctypes.c_void_p) for name in "abc"]
 
 
 def blas(lib, kind, a, b, d):
@@ -93,17 +104,23 @@ def blas(lib, kind, a, b, d):
     if lib is None or kind not in names:
         return None
     name, real = names[kind]
-    f = getattr(lib, name)
-    i = ctypes.c_int
-    f.argtypes = [i, i, i, i, i, i, real, ctypes.c_void_p, i, ctypes.c_void_p, i, real, ctypes.c_void_p, i]
-    f.restype = None
     trans = lambda t: (111, t.stride(0)) if t.stride(1) == 1 else (112, t.stride(1))
     (ta, lda), (tb, ldb) = trans(a), trans(b)
     m, k, n = a.shape[0], a.shape[1], b.shape[1]
     out = torch.empty(m, n, dtype=torch.float32 if kind == "bf16" else d.dtype)
-    args = (101, ta, tb, m, n, k, 1.0, a.data_ptr(), max(lda, 1), b.data_ptr(), max(ldb, 1), 0.0, out.data_ptr(), n)
-    run = lambda: f(*args)
+    args = Gemm(101, ta, tb, m, n, k, max(lda, 1), max(ldb, 1), n, a.data_ptr(), b.data_ptr(), out.data_ptr())
+    f = ctypes.cast(getattr(lib, name), ctypes.c_void_p)
+    loop = CALLS.blas_calls_f64 if real == ctypes.c_double else CALLS.blas_calls_f32
+    run = lambda count: loop(f, ctypes.byref(args), count)
     run.keep = (a, b, out)
+    return run
+
+
+def repeat(f):
+    """A function of Python's, called in a loop."""
+    def run(count):
+        for _ in range(count):
+            f()
     return run
 
 
@@ -116,24 +133,29 @@ def threads(count):
 
 
 def clock(f, calls):
+    """Seconds a call, after some to warm up."""
+    f(calls // 4 + 1)
     start = time.perf_counter()
-    for _ in range(calls):
-        f()
+    f(calls)
     return (time.perf_counter() - start) / calls
+
+
+def rest():
+    """Until the contenders' threads sleep: MKL's and PyTorch's spin for up to 200 ms."""
+    if torch.get_num_threads() > 1:
+        time.sleep(0.25)
 
 
 def compare(ours, peers, seconds, scale=1):
     """Median and least seconds of each, and the median of peer / ours over the rounds."""
-    calls = max(1, int(0.001 / max(clock(ours, 1), 1e-7)))
+    calls = max(1, int(0.002 / max(clock(ours, 1), 1e-7)))
     times = {name: [] for name in ["weft", *peers]}
     end = time.perf_counter() + seconds * (1 + len(peers))
-    rounds = 0
-    while time.perf_counter() < end or rounds < 5:
-        rounds += 1
-        if torch.get_num_threads() > 1:
-            time.sleep(0.03)  # until the peers' threads stop spinning
+    while time.perf_counter() < end or len(times["weft"]) < 7:
+        rest()
         times["weft"].append(clock(ours, calls) / scale)
         for name, f in peers.items():
+            rest()
             times[name].append(clock(f, max(1, calls * scale)))
     ratios = {name: statistics.median(p / w for p, w in zip(times[name], times["weft"])) for name in peers}
     medians = {name: statistics.median(t) for name, t in times.items()}
@@ -162,15 +184,16 @@ def run(case, count, seconds):
     once, batch, desc = device.matmul(a, b, d)
     peers = {}
     if ta == tb:
-        peers["torch"] = lambda: torch.matmul(a, b, out=d)
+        peers["torch"] = repeat(lambda: torch.matmul(a, b, out=d))
         if ta == "f16":
-            peers["torch bf16"] = lambda a=a.bfloat16(), b=b.bfloat16(), d=d.bfloat16(): torch.matmul(a, b, out=d)
+            halves = a.bfloat16(), b.bfloat16(), d.bfloat16()
+            peers["torch bf16"] = repeat(lambda: torch.matmul(halves[0], halves[1], out=halves[2]))
     else:
         same = a.to(TORCH[tb])
         half = torch.empty(m, n, dtype=TORCH[tb])
-        peers[f"torch {tb} x {tb}"] = lambda: torch.matmul(same, b, out=half)
+        peers[f"torch {tb} x {tb}"] = repeat(lambda: torch.matmul(same, b, out=half))
         wide = b.T.contiguous().to(TORCH[ta]).T
-        peers["torch f32 x f32"] = lambda: torch.matmul(a, wide, out=d)
+        peers["torch f32 x f32"] = repeat(lambda: torch.matmul(a, wide, out=d))
     for name, lib in (("OpenBLAS", OPENBLAS), ("MKL", MKL)):
         call = blas(lib, ta, a, b, d) if ta == tb else None
         if call:

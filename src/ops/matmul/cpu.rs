@@ -1,7 +1,7 @@
 //! The choices on the CPU, best first, and how batches and tiles spread over threads.
 
 use super::problem::Problem;
-use super::{Matmul, gemm, gemv, naive, packed};
+use super::{Matmul, direct, gemm, gemv, naive, packed};
 use crate::device::Cpu;
 use crate::op::{Choice, first};
 use crate::status::{Error, Result};
@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 const CHOICES: &[Choice<Problem>] = &[
     Choice { name: "gemv", accepts: gemv::accepts, run: |p, cpu| each(p, cpu, gemv::run) },
+    Choice { name: "direct", accepts: direct::accepts, run: |p, cpu| each(p, cpu, direct::run) },
     Choice { name: "packed", accepts: packed::accepts, run: |p, cpu| each(p, cpu, packed::run) },
     Choice { name: "gemm", accepts: gemm::accepts, run: |p, cpu| each(p, cpu, gemm::run) },
     Choice { name: "naive", accepts: |_, _| true, run: |p, cpu| each(p, cpu, naive::run) },
@@ -29,7 +30,7 @@ pub fn run(op: &Matmul, cpu: &Cpu) -> Result<()> {
 fn each(p: &Problem, cpu: &Cpu, run: fn(&Problem, &Cpu) -> Result<()>) -> Result<()> {
     let batches = p.batches();
     if batches == 1 {
-        return run(&p.matrix(0), cpu);
+        return if p.is_single() { run(p, cpu) } else { run(&p.matrix(0), cpu) };
     }
     if p.work() > SMALL && batches < 4 * cpu.threads() {
         return (0..batches).try_for_each(|number| run(&p.matrix(number), cpu));

@@ -5,6 +5,7 @@
 
 mod activation;
 mod cpu;
+mod direct;
 mod element;
 mod finish;
 mod gemm;

@@ -113,6 +113,11 @@ impl Problem {
         self.batch.axes[..self.batch.rank].iter().map(|axis| axis.0).product()
     }
 
+    /// Whether there are no batch axes: it is its own only matrix.
+    pub fn is_single(&self) -> bool {
+        self.batch.rank == 0
+    }
+
     /// The matrix with this number.
     pub fn matrix(&self, number: usize) -> Self {
         let mut at = [0isize; 5];

@@ -95,7 +95,7 @@ unsafe fn tile<K: Multiply, const R: usize>(run: Run) {
     let lanes = K::Sums::LANES;
     let mut sums = [[K::Sums::zero(); 2]; R];
     let at = |base: *const f32, stride: isize, i: usize, half: usize| {
-        base.wrapping_offset(i as isize * stride).wrapping_add(half * lanes)
+        base.wrapping_offset((i as isize).wrapping_mul(stride)).wrapping_add(half * lanes)
     };
     if !run.from.is_null() {
         for (i, row) in sums.iter_mut().enumerate() {
