@@ -6,7 +6,7 @@
 
 use crate::fail;
 use crate::status::Result;
-use parking_lot::RwLock;
+use crate::sync::{RwLock, constructor};
 use std::collections::VecDeque;
 use std::fmt::Display;
 use std::sync::Arc;
@@ -64,15 +64,19 @@ struct Entry<T> {
 }
 
 impl<T> Registry<T> {
-    /// An empty table with room for as many objects as handles can name.
-    pub const fn new(kind: Kind) -> Self {
-        Self::with_limits(kind, 1 << INDEX_BITS, LAST_GENERATION)
+    constructor! {
+        /// An empty table with room for as many objects as handles can name.
+        pub fn new(kind: Kind) -> Self {
+            Self::with_limits(kind, 1 << INDEX_BITS, LAST_GENERATION)
+        }
     }
 
-    /// An empty table for at most `capacity` objects, whose slots retire after `last_generation`.
-    pub const fn with_limits(kind: Kind, capacity: usize, last_generation: u32) -> Self {
-        let slots = RwLock::new(Slots { entries: Vec::new(), free: VecDeque::new() });
-        Self { kind, capacity, last_generation, slots }
+    constructor! {
+        /// An empty table for at most `capacity` objects, whose slots retire after `last_generation`.
+        pub fn with_limits(kind: Kind, capacity: usize, last_generation: u32) -> Self {
+            let slots = RwLock::new(Slots { entries: Vec::new(), free: VecDeque::new() });
+            Self { kind, capacity, last_generation, slots }
+        }
     }
 
     /// Stores `value`, which belongs to context slot `context`, and returns its handle.

@@ -8,7 +8,7 @@
 //!
 //! | layer | module | may import | must not know |
 //! |---|---|---|---|
-//! | 0 | [`status`], [`dtype`], [`layout`]; `reserve` (the allocator) | each other, in this order | anything else |
+//! | 0 | [`status`], [`dtype`], [`layout`]; `reserve` (the allocator), `sync` (locks and atomics) | each other, in this order | anything else |
 //! | 1 | [`handle`] | layer 0 | what its tables store |
 //! | 2 | [`device`] with `cpu/` and `cuda/` | 0-1 | ops, queues, handles |
 //! | 3 | [`kernels`] (mathematics of two or more families), [`op`] (trait Op, Choice, Operand) | 0-2 | families |
@@ -27,15 +27,21 @@
 //! * No panic crosses the border; nothing is printed; no thread of the library takes a signal.
 
 #![allow(non_camel_case_types)]
+// Models reach only a part of it.
+#![cfg_attr(loom, allow(dead_code, unused_imports))]
 
+#[cfg(not(loom))]
 pub mod api;
 pub mod device;
 pub mod dtype;
 pub mod handle;
+#[cfg(not(loom))]
 pub mod kernels;
 pub mod layout;
 pub mod op;
+#[cfg(not(loom))]
 pub mod ops;
 pub mod queue;
 mod reserve;
 pub mod status;
+mod sync;

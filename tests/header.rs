@@ -1,6 +1,7 @@
-//! include/weft.h is what C gets: it is the generated one, compiles everywhere, lays structs out as Rust does, and
-//! says of every function what a caller must know; the shared library exports those functions and nothing else.
+//! include/weft.h is what C gets: it is the generated one, compiles everywhere and lays structs out as Rust does; the
+//! shared library exports its functions and nothing else. include/weft_api.json says the same as data.
 
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::fmt::Write;
@@ -19,37 +20,41 @@ use weft::ops::{
 use weft::queue::weft_completion;
 
 const GENERATED: &str = include_str!(concat!(env!("OUT_DIR"), "/weft.h"));
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/include/weft.h");
+const DESCRIPTION: &str = include_str!(concat!(env!("OUT_DIR"), "/weft_api.json"));
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/include");
 
 #[test]
-fn the_header_is_the_generated_one() {
-    if env::var_os("WEFT_BLESS").is_some() {
-        fs::write(FILE, GENERATED).unwrap();
+fn the_header_and_its_description_are_the_generated_ones() {
+    for (name, generated) in [("weft.h", GENERATED), ("weft_api.json", DESCRIPTION)] {
+        let file = Path::new(FOLDER).join(name);
+        if env::var_os("WEFT_BLESS").is_some() {
+            fs::write(&file, generated).unwrap();
+        }
+        let same = fs::read_to_string(file).is_ok_and(|text| text == generated);
+        assert!(
+            same,
+            "include/{name} is not what build.rs generates; refresh: WEFT_BLESS=1 cargo test --release --test header"
+        );
     }
-    let same = fs::read_to_string(FILE).unwrap() == GENERATED;
-    assert!(
-        same,
-        "include/weft.h is not what build.rs generates; refresh: WEFT_BLESS=1 cargo test --test header"
-    );
 }
 
-/// A function of the header: its name and its comment without line ends.
-struct Function {
-    name: String,
-    comment: String,
-}
-
-fn functions() -> Vec<Function> {
+/// The names of the header's functions.
+fn functions() -> BTreeSet<&'static str> {
     let (_, functions) = GENERATED.split_once("extern \"C\" {").unwrap();
-    functions.split("/**").skip(1).map(function).collect()
+    functions.split("*/").skip(1).filter_map(name).collect()
 }
 
-fn function(text: &str) -> Function {
-    let (comment, rest) = text.split_once("*/").unwrap();
-    let (declaration, _) = rest.split_once('(').unwrap();
-    let name = declaration.rsplit([' ', '*']).next().unwrap().to_owned();
-    let comment = comment.split_whitespace().filter(|&word| word != "*").collect::<Vec<_>>().join(" ");
-    Function { name, comment }
+fn name(declaration: &str) -> Option<&str> {
+    declaration.split_once('(')?.0.rsplit([' ', '*', '\n']).next()
+}
+
+fn description() -> Value {
+    serde_json::from_str(DESCRIPTION).unwrap()
+}
+
+/// The objects of one list of the description.
+fn rows<'a>(description: &'a Value, list: &str) -> impl Iterator<Item = &'a Value> {
+    description[list].as_array().unwrap().iter()
 }
 
 /// (name, value) of every #define that has a value.
@@ -60,16 +65,6 @@ fn defines() -> Vec<(&'static str, &'static str)> {
 /// Every WEFT_ word of a text.
 fn names(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| word.starts_with("WEFT_"))
-}
-
-#[test]
-fn every_function_says_what_a_caller_must_know() {
-    for Function { name, comment } in functions() {
-        for word in ["Thread safety:", "Blocks:", "Returns:", "Since:"] {
-            assert!(comment.contains(word), "{name}: its comment lacks {word:?}");
-        }
-        assert!(!comment.contains('#'), "{name}: a heading of Rust's documentation leaked into the comment");
-    }
 }
 
 #[test]
@@ -231,6 +226,21 @@ fn layout_program() -> String {
     text + "return 0;\n}\n"
 }
 
+/// The same lines from the description.
+fn described_layouts() -> BTreeSet<String> {
+    let description = description();
+    let mut lines = BTreeSet::new();
+    for row in rows(&description, "types").filter(|row| row["kind"] == "struct") {
+        let name = row["name"].as_str().unwrap();
+        lines.insert(format!("{name} {}", row["size"]));
+        let fields = row["fields"].as_array().unwrap().iter();
+        lines.extend(
+            fields.map(|field| format!("{name}.{} {}", field["name"].as_str().unwrap(), field["offset"])),
+        );
+    }
+    lines
+}
+
 /// The same lines from Rust, for structs and fields written out.
 macro_rules! layouts {
     ($($name:ident { $($field:ident)* })*) => {
@@ -280,6 +290,9 @@ fn structs_lie_in_c_as_in_rust() {
         weft_reduce_desc { struct_size flags function axes x y }
         weft_cast_desc { struct_size flags x y }
     };
+    let described = described_layouts();
+    let apart: Vec<_> = described.symmetric_difference(&rust).collect();
+    assert!(apart.is_empty(), "in weft_api.json or in this test's list, but not in both: {apart:#?}");
     let program = layout_program();
     for compiler in ["gcc", "clang"] {
         let Some(printed) = build_and_run(compiler, "-std=c11", &[("layout.c", &program)]) else { continue };
@@ -297,11 +310,62 @@ fn the_library_exports_the_functions_of_the_header_alone() {
     };
     let text = succeeded("nm", &output);
     let exported: BTreeSet<_> = text.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
-    let functions = functions();
-    let declared: BTreeSet<_> = functions.iter().map(|function| function.name.as_str()).collect();
+    let declared = functions();
     assert!(declared.iter().all(|name| name.starts_with("weft_")));
     let apart: Vec<_> = exported.symmetric_difference(&declared).collect();
     assert!(apart.is_empty(), "exported by the library or declared in the header, but not both: {apart:?}");
+    // What is promised, and nothing more, until the promise is extended.
+    let abi = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/abi/abi.txt")).unwrap();
+    let allowed = abi.lines().filter_map(|line| line.strip_prefix("function ")?.split('(').next());
+    let allowed: BTreeSet<_> = allowed.collect();
+    let apart: Vec<_> = allowed.symmetric_difference(&declared).collect();
+    assert!(
+        apart.is_empty(),
+        "in tests/abi/abi.txt or declared, but not both: {apart:?}; refresh: WEFT_BLESS=1 cargo test --release --test abi"
+    );
+}
+
+#[test]
+fn the_description_has_all_that_the_header_has() {
+    let description = description();
+    let names =
+        |list: &str| rows(&description, list).map(|row| row["name"].as_str().unwrap().to_owned()).collect();
+    let (told, constants): (BTreeSet<String>, BTreeSet<String>) = (names("functions"), names("constants"));
+    assert_eq!(told, functions().into_iter().map(str::to_owned).collect());
+    assert_eq!(constants, defines().into_iter().map(|row| row.0.to_owned()).collect());
+    let types: BTreeSet<String> = names("types");
+    let typedefs = GENERATED.lines().filter(|line| line.starts_with("typedef ")).count();
+    assert!(typedefs > 20 && types.len() == typedefs, "{} types told of {typedefs}", types.len());
+    let mut values = BTreeSet::new();
+    for row in rows(&description, "constants") {
+        assert!(
+            values.insert((row["group"].to_string(), row["value"].to_string())),
+            "{row}: not alone in its group"
+        );
+    }
+}
+
+#[test]
+fn a_binding_made_of_the_description_alone_computes() {
+    let (library, file) = (library(), Path::new(FOLDER).join("weft_api.json"));
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/binding.py");
+    let arguments = [program, file.to_str().unwrap(), library.to_str().unwrap()];
+    let Some(output) = run("python3", &arguments, Path::new(FOLDER)) else { return };
+    let printed = succeeded("binding.py", &output);
+    let told = format!("{} functions", functions().len());
+    assert!(printed.starts_with(&told), "{printed}");
+}
+
+/// The soname is the ABI's major version, which is the crate's; their minor versions are the same too.
+#[test]
+fn the_versions_agree() {
+    let version = weft::api::library::WEFT_ABI_VERSION;
+    let (major, minor) = (env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR"));
+    assert_eq!([major, minor].map(|part| part.parse::<u32>().unwrap()), [version >> 16, version & 0xffff]);
+    let library = library();
+    let Some(output) = run("readelf", &["-d", library.to_str().unwrap()], Path::new(".")) else { return };
+    let soname = format!("Library soname: [libweft.so.{major}]");
+    assert!(succeeded("readelf", &output).contains(&soname), "not {soname}");
 }
 
 #[test]

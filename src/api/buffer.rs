@@ -51,9 +51,14 @@ unsafe impl Sized32 for weft_buffer_info {
 
 /// Allocates `size` bytes of the context's device, all zero, aligned to 64. `options` may be NULL; size may be 0.
 ///
-/// Thread safety: any thread. Blocks: no. Ownership: release the buffer with weft_buffer_release. Returns: WEFT_OK;
-/// WEFT_ERROR_INVALID_ARGUMENT (options, buffer is NULL); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
-/// WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_OUT_OF_DEVICE_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: release the buffer with weft_buffer_release.
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (options, buffer is NULL); WEFT_ERROR_STALE_HANDLE;
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_OUT_OF_DEVICE_MEMORY; WEFT_ERROR_DEVICE_LOST;
+/// WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -80,8 +85,13 @@ pub unsafe extern "C" fn weft_buffer_create(
 
 /// Tells about a buffer. The caller sets info->struct_size.
 ///
-/// Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED;
+/// WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -108,8 +118,12 @@ pub unsafe extern "C" fn weft_buffer_info_get(
 
 /// Gives up a buffer. The handle dies at once, the memory when the last request that names it completes. 0 is allowed.
 ///
-/// Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
-/// WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_buffer_release(buffer: weft_buffer) -> weft_status {
     check(|| if buffer == 0 { Ok(()) } else { BUFFERS.remove("buffer", buffer).map(drop) })

@@ -80,8 +80,12 @@ unsafe impl Sized32 for weft_context_info {
 
 /// How many devices there are. The CPU is always one of them, and the last.
 ///
-/// Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (count is NULL);
-/// WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (count is NULL); WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -94,8 +98,13 @@ pub unsafe extern "C" fn weft_device_count(count: *mut u32) -> weft_status {
 
 /// Describes device `index`, counted from 0. The caller sets info->struct_size.
 ///
-/// Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (no such device, info is NULL,
-/// struct_size); WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (no such device, info is NULL, struct_size); WEFT_ERROR_FORKED;
+/// WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -134,10 +143,14 @@ fn put_text<const N: usize>(out: &mut [c_char; N], text: &str) {
 
 /// Opens a device: "auto" (the best there is), "cpu" or "cuda:N". `options` may be NULL.
 ///
-/// Thread safety: any thread. Blocks: briefly, while the device is opened. Ownership: release the context with
-/// weft_context_release. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (device, options, context is NULL);
-/// WEFT_ERROR_UNAVAILABLE (the sentence says why and what to do); WEFT_ERROR_OUT_OF_MEMORY (also: 256 contexts are
-/// open); WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: briefly, while the device is opened.
+/// Callable from callback: yes.
+/// Ownership: release the context with weft_context_release.
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (device, options, context is NULL); WEFT_ERROR_UNAVAILABLE (the
+/// sentence says why and what to do); WEFT_ERROR_OUT_OF_MEMORY (also: 256 contexts are open); WEFT_ERROR_FORKED;
+/// WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -161,8 +174,13 @@ pub unsafe extern "C" fn weft_context_create(
 
 /// Tells about a context. The caller sets info->struct_size.
 ///
-/// Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED;
+/// WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -190,8 +208,12 @@ pub unsafe extern "C" fn weft_context_info_get(
 /// Gives up a context. Its buffers, queues and requests stay valid until they are released themselves, and work in
 /// flight completes; the device is closed after the last of them. 0 is allowed.
 ///
-/// Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
-/// WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_context_release(context: weft_context) -> weft_status {
     check(|| if context == 0 { Ok(()) } else { CONTEXTS.remove("context", context).map(drop) })

@@ -16,7 +16,12 @@ pub const WEFT_ABI_VERSION: u32 = 0x0001_0000;
 
 /// The version of the C ABI that the library implements: major in the upper 16 bits, minor in the lower.
 ///
-/// Thread safety: any thread. Blocks: no. Returns: the version. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: the version.
+/// Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_abi_version() -> u32 {
     WEFT_ABI_VERSION
@@ -24,8 +29,13 @@ pub extern "C" fn weft_abi_version() -> u32 {
 
 /// Checks that a program compiled with this header works with the library: weft_abi_check(WEFT_ABI_VERSION).
 ///
-/// Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_ABI_MISMATCH when the major versions differ or
-/// the library's minor version is the older one. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: WEFT_OK; WEFT_ERROR_ABI_MISMATCH when the major versions differ or the library's minor version is the older
+/// one; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_abi_check(header_version: u32) -> weft_status {
     check(|| {
@@ -42,9 +52,14 @@ pub extern "C" fn weft_abi_check(header_version: u32) -> weft_status {
     })
 }
 
-/// The library's version, such as "0.1.0".
+/// The library's version, such as "1.0.0".
 ///
-/// Thread safety: any thread. Blocks: no. Ownership: a constant. Returns: the text, never NULL. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: a constant.
+/// Returns: the text, never NULL.
+/// Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_version() -> *const c_char {
     const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
@@ -53,7 +68,12 @@ pub extern "C" fn weft_version() -> *const c_char {
 
 /// The name of a status, such as "WEFT_ERROR_STALE_HANDLE"; "WEFT_STATUS_UNKNOWN" for a number that is none.
 ///
-/// Thread safety: any thread. Blocks: no. Ownership: a constant. Returns: the text, never NULL. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: a constant.
+/// Returns: the text, never NULL.
+/// Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_status_name(status: weft_status) -> *const c_char {
     name(status).as_ptr()
@@ -62,8 +82,12 @@ pub extern "C" fn weft_status_name(status: weft_status) -> *const c_char {
 /// The sentence that explains the calling thread's last call that returned an error: the argument, its value, what was
 /// expected. Calls that succeed leave it alone. Empty before the first error.
 ///
-/// Thread safety: any thread; each has its own. Blocks: no. Ownership: valid until the thread's next call that fails.
-/// Returns: UTF-8 text of at most 1023 bytes, never NULL. Since: 1.0.
+/// Thread safety: any thread; each has its own.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: valid until the thread's next call that fails.
+/// Returns: UTF-8 text of at most 1023 bytes, never NULL.
+/// Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_last_error() -> *const c_char {
     last_error()
@@ -82,9 +106,13 @@ pub(super) fn check_running() -> Result<()> {
 /// have to make. For the end of a program or before it unloads what its callbacks use; releases and weft_port_dispatch go
 /// on working, and it may be called again.
 ///
-/// Thread safety: any thread. Blocks: yes. Returns: WEFT_OK; WEFT_TIMEOUT: work is still in flight; WEFT_INTERRUPTED: a
-/// signal handler ran, and work is still in flight; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_OUT_OF_MEMORY;
-/// WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: yes.
+/// Callable from callback: no (WEFT_ERROR_IN_CALLBACK).
+/// Ownership: none.
+/// Returns: WEFT_OK; WEFT_TIMEOUT: work is still in flight; WEFT_INTERRUPTED: a signal handler ran, and work is still in
+/// flight; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_shutdown(timeout_ns: u64) -> weft_status {
     call(|| {

@@ -48,14 +48,18 @@ unsafe impl Sized32 for cast::weft_cast_desc {
     const NAME: &'static str = "weft_cast_desc";
 }
 
-/// D = act(alpha A B + beta C + bias): see weft_matmul_desc. A [..., M, K], B [..., K, N], D [..., M, N]; any strides, batch axes
-/// broadcast; f32, f64, f16, bf16.
-/// The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+/// D = act(alpha A B + beta C + bias): see weft_matmul_desc. A [..., M, K], B [..., K, N], D [..., M, N]; any strides,
+/// batch axes broadcast; f32, f64, f16, bf16. The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch
+/// memory.
 ///
-/// Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
-/// with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
-/// WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
-/// WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no (up to options->timeout_ns when the queue is full).
+/// Callable from callback: yes.
+/// Ownership: release *out with weft_request_release; options and out may be NULL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -71,15 +75,18 @@ pub unsafe extern "C" fn weft_matmul(
     unsafe { operation("matmul", Target { queue, op: WEFT_OP_MATMUL, options, out }, desc, matmul::new) }
 }
 
-/// O = softmax(scale Q K^T + bias, masked) V: see weft_attention_desc. f32, f16, bf16; any strides; grouped heads, masks,
-/// packed and paged sequences.
-/// The request ends with WEFT_ERROR_OUT_OF_RANGE when a length, start or page read from a buffer is out of range, and
-/// with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+/// O = softmax(scale Q K^T + bias, masked) V: see weft_attention_desc. f32, f16, bf16; any strides; grouped heads,
+/// masks, packed and paged sequences. The request ends with WEFT_ERROR_OUT_OF_RANGE when a length, start or page read
+/// from a buffer is out of range, and with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
 ///
-/// Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
-/// with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
-/// WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
-/// WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no (up to options->timeout_ns when the queue is full).
+/// Callable from callback: yes.
+/// Ownership: release *out with weft_request_release; options and out may be NULL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -100,10 +107,14 @@ pub unsafe extern "C" fn weft_attention(
 /// y = x / sqrt(mean(x^2) + epsilon) * weight + bias over the trailing axes, of x + residual if there is one: see
 /// weft_norm_desc. f32, f64, f16, bf16.
 ///
-/// Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
-/// with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
-/// WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
-/// WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no (up to options->timeout_ns when the queue is full).
+/// Callable from callback: yes.
+/// Ownership: release *out with weft_request_release; options and out may be NULL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -119,13 +130,17 @@ pub unsafe extern "C" fn weft_rms_norm(
     unsafe { operation("rms_norm", Target { queue, op: WEFT_OP_RMS_NORM, options, out }, desc, norm::rms) }
 }
 
-/// y = (x - mean) / sqrt(variance + epsilon) * weight + bias over the trailing axes, of x + residual if there is one: see
-/// weft_norm_desc. f32, f64, f16, bf16.
+/// y = (x - mean) / sqrt(variance + epsilon) * weight + bias over the trailing axes, of x + residual if there is one:
+/// see weft_norm_desc. f32, f64, f16, bf16.
 ///
-/// Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
-/// with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
-/// WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
-/// WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no (up to options->timeout_ns when the queue is full).
+/// Callable from callback: yes.
+/// Ownership: release *out with weft_request_release; options and out may be NULL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -146,10 +161,14 @@ pub unsafe extern "C" fn weft_layer_norm(
 /// Rotary position embedding of x [B, H, S, D]: see weft_rope_desc. f32, f64, f16, bf16.
 /// The request ends with WEFT_ERROR_OUT_OF_RANGE when a position is outside given cos and sin tables.
 ///
-/// Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
-/// with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
-/// WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
-/// WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no (up to options->timeout_ns when the queue is full).
+/// Callable from callback: yes.
+/// Ownership: release *out with weft_request_release; options and out may be NULL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -167,10 +186,14 @@ pub unsafe extern "C" fn weft_rope(
 
 /// y = f(a, b, c), each operand broadcast to y: see weft_elementwise_desc and the WEFT_EW constants.
 ///
-/// Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
-/// with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
-/// WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
-/// WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no (up to options->timeout_ns when the queue is full).
+/// Callable from callback: yes.
+/// Ownership: release *out with weft_request_release; options and out may be NULL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -195,10 +218,14 @@ pub unsafe extern "C" fn weft_elementwise(
 
 /// Softmax or log-softmax along one axis: see weft_softmax_desc. f32, f64, f16, bf16.
 ///
-/// Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
-/// with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
-/// WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
-/// WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no (up to options->timeout_ns when the queue is full).
+/// Callable from callback: yes.
+/// Ownership: release *out with weft_request_release; options and out may be NULL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -217,10 +244,14 @@ pub unsafe extern "C" fn weft_softmax(
 /// rows[i..., r...] = table[indices[i...], r...] (embedding): see weft_rows_desc. Any dtype.
 /// The request ends with WEFT_ERROR_OUT_OF_RANGE when an index is outside the table; the other rows are written.
 ///
-/// Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
-/// with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
-/// WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
-/// WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no (up to options->timeout_ns when the queue is full).
+/// Callable from callback: yes.
+/// Ownership: release *out with weft_request_release; options and out may be NULL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -238,14 +269,18 @@ pub unsafe extern "C" fn weft_gather_rows(
     }
 }
 
-/// table[indices[i...], r...] = rows[i..., r...] (cache append): see weft_rows_desc. Any dtype; adding needs a float of 16 bits or
-/// more or an integer.
-/// The request ends with WEFT_ERROR_OUT_OF_RANGE when an index is outside the table; the other rows are written.
+/// table[indices[i...], r...] = rows[i..., r...] (cache append): see weft_rows_desc. Any dtype; adding needs a float of
+/// 16 bits or more or an integer. The request ends with WEFT_ERROR_OUT_OF_RANGE when an index is outside the table; the
+/// other rows are written.
 ///
-/// Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
-/// with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
-/// WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
-/// WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no (up to options->timeout_ns when the queue is full).
+/// Callable from callback: yes.
+/// Ownership: release *out with weft_request_release; options and out may be NULL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -270,10 +305,14 @@ pub unsafe extern "C" fn weft_scatter_rows(
 
 /// The k largest elements along an axis and where they are: see weft_rank_desc.
 ///
-/// Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
-/// with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
-/// WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
-/// WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no (up to options->timeout_ns when the queue is full).
+/// Callable from callback: yes.
+/// Ownership: release *out with weft_request_release; options and out may be NULL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -291,10 +330,14 @@ pub unsafe extern "C" fn weft_top_k(
 
 /// Where the largest (or smallest) element along an axis is: see weft_rank_desc.
 ///
-/// Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
-/// with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
-/// WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
-/// WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no (up to options->timeout_ns when the queue is full).
+/// Callable from callback: yes.
+/// Ownership: release *out with weft_request_release; options and out may be NULL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -319,10 +362,14 @@ pub unsafe extern "C" fn weft_arg_reduce(
 
 /// Sum, mean, max, min and others over a set of axes: see weft_reduce_desc.
 ///
-/// Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
-/// with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
-/// WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
-/// WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no (up to options->timeout_ns when the queue is full).
+/// Callable from callback: yes.
+/// Ownership: release *out with weft_request_release; options and out may be NULL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -340,10 +387,14 @@ pub unsafe extern "C" fn weft_reduce(
 
 /// y = x, converted to y's dtype and layout, broadcast: see weft_cast_desc.
 ///
-/// Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
-/// with weft_request_release; options and out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
-/// WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT;
-/// WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no (up to options->timeout_ns when the queue is full).
+/// Callable from callback: yes.
+/// Ownership: release *out with weft_request_release; options and out may be NULL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///

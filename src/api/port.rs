@@ -69,9 +69,13 @@ fn takeable(name: &str, handle: weft_port) -> Result<Arc<Port>> {
 /// Creates a port. Requests of any queue of any context whose weft_submit names it post their completions there;
 /// `context` is the one that the port belongs to. `options` may be NULL.
 ///
-/// Thread safety: any thread. Blocks: no. Ownership: release the port with weft_port_release; a call that fails does not
-/// call the finalizer. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (options, port is NULL); WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY (also: no more threads); WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: release the port with weft_port_release; a call that fails does not call the finalizer.
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (options, port is NULL); WEFT_ERROR_STALE_HANDLE;
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY (also: no more threads); WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -119,8 +123,13 @@ fn register(context: weft_context, port: &Arc<Port>, options: &weft_port_desc) -
 /// Takes up to `capacity` completions that wait, oldest first, into `completions`; `*count` becomes how many. Their
 /// callbacks are not called; finalizers of theirs are, by a thread of the library's, perhaps before this call returns.
 ///
-/// Thread safety: any thread, several at once. Blocks: no. Returns: WEFT_OK (also when there are none);
-/// WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread, several at once.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: WEFT_OK (also when there are none); WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD);
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -167,10 +176,15 @@ unsafe fn take(port: &Port, completions: *mut weft_completion, capacity: u32, co
 
 /// As weft_port_poll, but waits up to `timeout_ns` for the first completion. weft_port_wake ends the wait early.
 ///
-/// Thread safety: any thread, several at once. Blocks: yes. Returns: WEFT_OK (*count may be 0: after a wake or a release of
-/// the port, or when another thread took what came); WEFT_TIMEOUT; WEFT_INTERRUPTED: a signal handler ran first (wait
-/// again); WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread, several at once.
+/// Blocks: yes.
+/// Callable from callback: no (WEFT_ERROR_IN_CALLBACK).
+/// Ownership: none.
+/// Returns: WEFT_OK (*count may be 0: after a wake or a release of the port, or when another thread took what came);
+/// WEFT_TIMEOUT; WEFT_INTERRUPTED: a signal handler ran first (wait again); WEFT_ERROR_INVALID_ARGUMENT (also: a port
+/// with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED;
+/// WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -203,9 +217,13 @@ pub unsafe extern "C" fn weft_port_wait(
 /// could wait for it (weft_request_wait, weft_port_wait, weft_queue_drain, weft_port_dispatch, weft_shutdown) answers
 /// WEFT_ERROR_IN_CALLBACK there, and a submission answers WEFT_WOULD_BLOCK at once whatever its timeout_ns.
 ///
-/// Thread safety: any thread, several at once. Blocks: as long as the callbacks do. Returns: WEFT_OK;
-/// WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
-/// WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread, several at once.
+/// Blocks: as long as the callbacks do.
+/// Callable from callback: no (WEFT_ERROR_IN_CALLBACK).
+/// Ownership: none.
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE;
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -215,7 +233,8 @@ pub unsafe extern "C" fn weft_port_dispatch(port: weft_port, most: u32, count: *
     check(|| {
         check_no_callback("weft_port_dispatch")?;
         let port = takeable("weft_port_dispatch", port)?;
-        let limit = if most == 0 { port.waiting() } else { most as usize };
+        // At least one look, which clears the event handle after a wake.
+        let limit = if most == 0 { port.waiting().max(1) } else { most as usize };
         // One at a time: a callback runs with no lock held, and may release the port.
         let mut done = 0;
         while done < limit && port.dispatch() {
@@ -233,9 +252,13 @@ pub unsafe extern "C" fn weft_port_dispatch(port: weft_port, most: u32, count: *
 /// Gives an eventfd that is readable while completions wait, for poll, epoll, libuv, asyncio and the like. Do not read
 /// or close it: taking the last completion clears it. weft_port_release closes it.
 ///
-/// Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (also: a port with
-/// WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY (no more descriptors);
-/// WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (also: a port with WEFT_PORT_THREAD); WEFT_ERROR_STALE_HANDLE;
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY (no more descriptors); WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -252,8 +275,13 @@ pub unsafe extern "C" fn weft_port_event_handle(port: weft_port, fd: *mut i64) -
 
 /// For loops that are told of edges alone (EPOLLET): makes the event handle readable anew if completions wait.
 ///
-/// Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED;
+/// WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_port_arm(port: weft_port) -> weft_status {
     check(|| PORTS.get("port", port).map(|port| port.arm()))
@@ -261,8 +289,13 @@ pub extern "C" fn weft_port_arm(port: weft_port) -> weft_status {
 
 /// Ends every weft_port_wait on this port, and makes the event handle readable once.
 ///
-/// Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED;
+/// WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_port_wake(port: weft_port) -> weft_status {
     check(|| PORTS.get("port", port).map(|port| port.wake()))
@@ -272,8 +305,12 @@ pub extern "C" fn weft_port_wake(port: weft_port) -> weft_status {
 /// it: their callbacks are never called, their finalizers are. A port with WEFT_PORT_THREAD first delivers all that it
 /// accepted. Waits on it end. Allowed everywhere, in a callback of its own too. 0 is allowed.
 ///
-/// Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
-/// WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_port_release(port: weft_port) -> weft_status {
     check(|| if port == 0 { Ok(()) } else { PORTS.remove("port", port).map(|port| port.release()) })

@@ -62,9 +62,14 @@ unsafe impl Sized32 for weft_queue_info {
 /// Creates a queue. Its requests run one after another in the order of submission; requests of different queues run
 /// side by side, and see each other's results only after a wait. `options` may be NULL.
 ///
-/// Thread safety: any thread. Blocks: no. Ownership: release the queue with weft_queue_release. Returns: WEFT_OK;
-/// WEFT_ERROR_INVALID_ARGUMENT (options, queue is NULL); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
-/// WEFT_ERROR_OUT_OF_MEMORY (also: no more threads); WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: release the queue with weft_queue_release.
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (options, queue is NULL); WEFT_ERROR_STALE_HANDLE;
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY (also: no more threads); WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED;
+/// WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -104,8 +109,13 @@ pub unsafe extern "C" fn weft_queue_create(
 
 /// Tells about a queue. The caller sets info->struct_size.
 ///
-/// Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED;
+/// WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -123,10 +133,15 @@ pub unsafe extern "C" fn weft_queue_info_get(queue: weft_queue, info: *mut weft_
 
 /// Waits until every request that the queue accepted before this call is complete, `timeout_ns` at the most.
 ///
-/// Thread safety: any thread. Blocks: yes; with 0 it only looks. Returns: WEFT_OK; WEFT_TIMEOUT; WEFT_INTERRUPTED: a
-/// signal handler ran first (wait again); or the status of the first request that failed since the last drain and was
-/// submitted without a place for its handle (weft_last_error has its sentence); WEFT_ERROR_INVALID_ARGUMENT;
-/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: yes; with 0 it only looks.
+/// Callable from callback: no (WEFT_ERROR_IN_CALLBACK).
+/// Ownership: none.
+/// Returns: WEFT_OK; WEFT_TIMEOUT; WEFT_INTERRUPTED: a signal handler ran first (wait again); or the status of the first
+/// request that failed since the last drain and was submitted without a place for its handle (weft_last_error has its
+/// sentence); WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK;
+/// WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_queue_drain(queue: weft_queue, timeout_ns: u64) -> weft_status {
     call(|| {
@@ -142,8 +157,12 @@ pub extern "C" fn weft_queue_drain(queue: weft_queue, timeout_ns: u64) -> weft_s
 
 /// Gives up a queue. What it accepted still runs and completes. 0 is allowed.
 ///
-/// Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
-/// WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_queue_release(queue: weft_queue) -> weft_status {
     check(|| {

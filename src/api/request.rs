@@ -49,10 +49,15 @@ unsafe impl Sized32 for weft_error_info {
 /// SA_RESTART does not end a wait without a time-out. `*index`, unless NULL, becomes the place in the array of the
 /// request that the status speaks of: the first failed one, else (ANY) the first complete one, else 0.
 ///
-/// Thread safety: any thread, several at once. Blocks: yes. Returns: WEFT_OK when the condition holds and no complete
-/// request that it looked at failed (no requests: at once); WEFT_TIMEOUT; WEFT_INTERRUPTED (wait again); the status of the
-/// request that failed, with its sentence in weft_last_error; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread, several at once.
+/// Blocks: yes.
+/// Callable from callback: no (WEFT_ERROR_IN_CALLBACK).
+/// Ownership: none.
+/// Returns: WEFT_OK when the condition holds and no complete request that it looked at failed (no requests: at once);
+/// WEFT_TIMEOUT; WEFT_INTERRUPTED (wait again); the status of the request that failed, with its sentence in
+/// weft_last_error; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_IN_CALLBACK;
+/// WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -131,8 +136,14 @@ pub(super) unsafe fn resolve(
 
 /// Asks whether a request is complete.
 ///
-/// Thread safety: any thread. Blocks: no. Returns: WEFT_NOT_READY while it is pending; then WEFT_OK or the status with
-/// which it failed; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: WEFT_NOT_READY while it is pending; then WEFT_OK or the status with which it failed:
+/// WEFT_ERROR_OUT_OF_RANGE, WEFT_ERROR_OUT_OF_MEMORY, WEFT_ERROR_OUT_OF_DEVICE_MEMORY, WEFT_ERROR_CANCELLED,
+/// WEFT_ERROR_DEADLINE_EXCEEDED, WEFT_ERROR_DEPENDENCY_FAILED, WEFT_ERROR_DEVICE_LOST, WEFT_ERROR_INTERNAL;
+/// WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED.
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_request_poll(request: weft_request) -> weft_status {
@@ -141,8 +152,13 @@ pub extern "C" fn weft_request_poll(request: weft_request) -> weft_status {
 
 /// Fills in the completion record of a request.
 ///
-/// Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_NOT_READY while it is pending (*completion is left
-/// alone); WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: WEFT_OK; WEFT_NOT_READY while it is pending (*completion is left alone); WEFT_ERROR_INVALID_ARGUMENT;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -166,8 +182,13 @@ pub unsafe extern "C" fn weft_request_completion(
 /// Copies the sentence that explains why a request failed to `buffer`, zero-terminated and cut to `capacity` bytes;
 /// empty if it did not fail or is pending. `*needed`, unless NULL, becomes the bytes that all of it takes.
 ///
-/// Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED;
+/// WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -189,9 +210,14 @@ pub unsafe extern "C" fn weft_request_error(
 
 /// Tells why a request failed, in numbers. The caller sets info->struct_size.
 ///
-/// Thread safety: any thread. Blocks: no. Returns: WEFT_OK (also when it did not fail: info->status is WEFT_OK then);
-/// WEFT_NOT_READY while it is pending (*info is left alone); WEFT_ERROR_INVALID_ARGUMENT (info is NULL, struct_size);
-/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: WEFT_OK (also when it did not fail: info->status is WEFT_OK then); WEFT_NOT_READY while it is pending (*info
+/// is left alone); WEFT_ERROR_INVALID_ARGUMENT (info is NULL, struct_size); WEFT_ERROR_STALE_HANDLE;
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -225,11 +251,16 @@ fn explain(request: &Request, outcome: &Outcome) -> weft_error_info {
     }
 }
 
-/// Cancels a request that has not begun. Its completion still comes, once, and says what happened.
+/// Cancels a request that has not begun: it will not run and ends with WEFT_ERROR_CANCELLED. Its completion still comes,
+/// once, and says what happened.
 ///
-/// Thread safety: any thread. Blocks: no. Returns: WEFT_OK: it will not run and ends with WEFT_ERROR_CANCELLED;
-/// WEFT_TOO_LATE: it has begun, and goes on; WEFT_NOT_FOUND: it was complete; WEFT_ERROR_INVALID_ARGUMENT;
-/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: WEFT_OK; WEFT_TOO_LATE: it has begun, and goes on; WEFT_NOT_FOUND: it was complete;
+/// WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_request_cancel(request: weft_request) -> weft_status {
     call(|| {
@@ -243,8 +274,12 @@ pub extern "C" fn weft_request_cancel(request: weft_request) -> weft_status {
 
 /// Gives up a request's handle. The request itself still runs and completes. 0 is allowed.
 ///
-/// Thread safety: any thread. Blocks: no. Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
-/// WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no.
+/// Callable from callback: yes.
+/// Ownership: none.
+/// Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn weft_request_release(request: weft_request) -> weft_status {
     check(|| if request == 0 { Ok(()) } else { REQUESTS.remove("request", request).map(drop) })

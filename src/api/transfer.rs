@@ -15,10 +15,14 @@ fn boxed(transfer: Result<Transfer>) -> Result<Box<dyn Op>> {
 /// Copies `size` bytes from host memory at `src` into `buffer` at byte `offset`. The host memory must stay valid and
 /// unchanged until the request completes, unless options->flags has WEFT_SUBMIT_COPY_HOST.
 ///
-/// Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
-/// with weft_request_release; out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
-/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
-/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no (up to options->timeout_ns when the queue is full).
+/// Callable from callback: yes.
+/// Ownership: release *out with weft_request_release; options and out may be NULL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+/// WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED;
+/// WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -52,10 +56,14 @@ pub unsafe extern "C" fn weft_write(
 /// Copies `size` bytes of `buffer` from byte `offset` to host memory at `dst`, which must stay valid until the request
 /// completes and is undefined before.
 ///
-/// Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
-/// with weft_request_release; out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
-/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
-/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no (up to options->timeout_ns when the queue is full).
+/// Callable from callback: yes.
+/// Ownership: release *out with weft_request_release; options and out may be NULL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+/// WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED;
+/// WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -81,13 +89,17 @@ pub unsafe extern "C" fn weft_read(
     }
 }
 
-/// Copies `size` bytes from `src` at byte `src_offset` to `dst` at byte `dst_offset`. The two may lie in one buffer, but
-/// must not overlap.
+/// Copies `size` bytes from `src` at byte `src_offset` to `dst` at byte `dst_offset`. The two may lie in one buffer,
+/// but must not overlap.
 ///
-/// Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
-/// with weft_request_release; out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
-/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
-/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no (up to options->timeout_ns when the queue is full).
+/// Callable from callback: yes.
+/// Ownership: release *out with weft_request_release; options and out may be NULL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+/// WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED;
+/// WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -115,13 +127,17 @@ pub unsafe extern "C" fn weft_copy(
     }
 }
 
-/// Fills `size` bytes of `buffer` from byte `offset` with the low `pattern_size` (1, 2, 4 or 8) bytes of `pattern`, least
-/// significant first, over and over. offset and size are multiples of pattern_size.
+/// Fills `size` bytes of `buffer` from byte `offset` with the low `pattern_size` (1, 2, 4 or 8) bytes of `pattern`,
+/// least significant first, over and over. offset and size are multiples of pattern_size.
 ///
-/// Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
-/// with weft_request_release; out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
-/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
-/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no (up to options->timeout_ns when the queue is full).
+/// Callable from callback: yes.
+/// Ownership: release *out with weft_request_release; options and out may be NULL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+/// WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED;
+/// WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///
@@ -149,10 +165,13 @@ pub unsafe extern "C" fn weft_fill(
 
 /// Submits no work: the request completes when everything before it in the queue has.
 ///
-/// Thread safety: any thread. Blocks: no (up to options->timeout_ns when the queue is full). Ownership: release *out
-/// with weft_request_release; out may be NULL. Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT;
-/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_FORKED. Since: 1.0.
+/// Thread safety: any thread.
+/// Blocks: no (up to options->timeout_ns when the queue is full).
+/// Callable from callback: yes.
+/// Ownership: release *out with weft_request_release; options and out may be NULL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+/// WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
 ///
 /// # Safety
 ///

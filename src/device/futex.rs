@@ -1,7 +1,7 @@
 //! A word that threads sleep on: futex(2), whose sleep ends when a signal handler ran in the sleeping thread. Elsewhere a
 //! lock and a condition variable, which signals do not end.
 
-use std::sync::atomic::AtomicU32;
+use crate::sync::{atomic::AtomicU32, constructor};
 use std::time::Duration;
 
 /// Why a sleep ended. Like every sleep on a condition, it may end for no reason: as `Woken`.
@@ -23,9 +23,11 @@ pub struct Futex {
 }
 
 impl Futex {
-    /// A word of this value that nobody sleeps on.
-    pub const fn new(value: u32) -> Self {
-        Self { word: AtomicU32::new(value), sleep: Sleep::new() }
+    constructor! {
+        /// A word of this value that nobody sleeps on.
+        pub fn new(value: u32) -> Self {
+            Self { word: AtomicU32::new(value), sleep: Sleep::new() }
+        }
     }
 
     /// Sleeps while the word is `expected`, for `timeout` at the most.
@@ -39,7 +41,7 @@ impl Futex {
     }
 }
 
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[cfg(all(target_os = "linux", target_pointer_width = "64", not(loom)))]
 mod system {
     use super::*;
 
@@ -74,11 +76,10 @@ mod system {
     }
 }
 
-#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64", not(loom))))]
 mod system {
     use super::*;
-    use parking_lot::{Condvar, Mutex};
-    use std::sync::atomic::Ordering::SeqCst;
+    use crate::sync::{Condvar, Mutex, atomic::Ordering::SeqCst};
 
     pub struct Sleep {
         lock: Mutex<()>,
@@ -86,8 +87,10 @@ mod system {
     }
 
     impl Sleep {
-        pub const fn new() -> Self {
-            Self { lock: Mutex::new(()), woken: Condvar::new() }
+        constructor! {
+            pub fn new() -> Self {
+                Self { lock: Mutex::new(()), woken: Condvar::new() }
+            }
         }
 
         pub fn wait(&self, word: &AtomicU32, expected: u32, timeout: Option<Duration>) -> End {

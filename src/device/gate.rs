@@ -6,7 +6,8 @@
 //! an opening that came between its look at the condition and its sleep.
 
 use super::futex::{End, Futex};
-use std::sync::atomic::{Ordering::SeqCst, fence};
+use crate::sync::atomic::{Ordering::SeqCst, fence};
+use crate::sync::{SPINS, constructor, yield_now};
 use std::time::{Duration, Instant};
 
 /// The bit of the word that says that somebody sleeps.
@@ -36,9 +37,11 @@ impl Default for Gate {
 }
 
 impl Gate {
-    /// A gate with nobody at it.
-    pub const fn new() -> Self {
-        Self { futex: Futex::new(0) }
+    constructor! {
+        /// A gate with nobody at it.
+        pub fn new() -> Self {
+            Self { futex: Futex::new(0) }
+        }
     }
 
     /// Wakes everyone, to look at the condition again. Call it after the change.
@@ -100,14 +103,14 @@ pub fn spin_until(spin: Duration, ready: impl Fn() -> bool) -> bool {
         return true;
     }
     let start = Instant::now();
-    while start.elapsed() < spin {
+    while SPINS && start.elapsed() < spin {
         for _ in 0..32 {
             if ready() {
                 return true;
             }
             std::hint::spin_loop();
         }
-        std::thread::yield_now();
+        yield_now();
     }
     false
 }

@@ -3,7 +3,7 @@
 //! its lane, so that a low queue that a high one depends on always gets on.
 
 use super::gate::Gate;
-use std::sync::atomic::{AtomicUsize, Ordering::*};
+use crate::sync::atomic::{AtomicUsize, Ordering::*};
 use std::time::Duration;
 
 /// How many priorities there are, 0 the lowest.

@@ -70,6 +70,9 @@ fn silence_panics() {
     });
 }
 
+#[cfg(loom)]
+pub use crate::sync::{join, spawn};
+
 /// What a new thread is to be called and to do.
 struct Start {
     name: &'static CStr,
@@ -77,6 +80,7 @@ struct Start {
 }
 
 /// Runs `body` on a new detached thread of this name (15 bytes at most).
+#[cfg(not(loom))]
 pub fn spawn(name: &'static CStr, body: impl FnOnce() + Send + 'static) -> Result<()> {
     let argument = Box::into_raw(Box::new(Start { name, body: Box::new(body) }));
     let code = with_signals_blocked(|| create(argument.cast()));

@@ -3,17 +3,23 @@
 
 use super::request::{weft_complete_fn, weft_completion};
 use crate::device::gate::{Gate, Wake};
+use crate::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use crate::sync::shared;
 use std::cell::Cell;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Calls that threads of the library have still to make or are making, and where to wait for them.
-static OWED: AtomicUsize = AtomicUsize::new(0);
-static PAID: Gate = Gate::new();
+shared! {
+    /// Calls that threads of the library have still to make or are making.
+    static OWED: AtomicUsize = AtomicUsize::new(0);
+}
+shared! {
+    /// Where to wait for them.
+    static PAID: Gate = Gate::new();
+}
 
 /// Whether this thread is inside a function of the caller's.
 pub fn inside() -> bool {

@@ -10,10 +10,9 @@ use super::callback::{calling, owe, paid};
 use crate::device::gate::Gate;
 use crate::device::thread;
 use crate::status::Result;
-use once_cell::sync::OnceCell;
-use parking_lot::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use crate::sync::{Mutex, OnceCell, shared};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 /// A function of the caller's, to be called once with its own number when the library is done with what it was given
@@ -37,10 +36,16 @@ struct Call {
     next: Option<Box<Call>>,
 }
 
-/// Calls that the thread has to make, the latest first.
-static CALLS: Mutex<Option<Box<Call>>> = Mutex::new(None);
-static ARRIVED: Gate = Gate::new();
-static STARTED: OnceCell<()> = OnceCell::new();
+shared! {
+    /// Calls that the thread has to make, the latest first.
+    static CALLS: Mutex<Option<Box<Call>>> = Mutex::new(None);
+}
+shared! {
+    static ARRIVED: Gate = Gate::new();
+}
+shared! {
+    static STARTED: OnceCell<()> = OnceCell::new();
+}
 
 impl Finalizer {
     /// `function` with `user_data`, if there is one.

@@ -22,24 +22,31 @@ use crate::device::gate::{Gate, Wake, deadline};
 use crate::device::{Context, Device, thread};
 use crate::op::Op;
 use crate::status::{Error, Result};
-use parking_lot::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
+use crate::sync::{Mutex, shared};
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use std::time::{Duration, Instant};
 use wait::await_either;
 
 /// How long an idle worker spins before it sleeps.
 const SPIN: Duration = Duration::from_micros(50);
 
-/// Released queues whose worker has not ended yet, and where to wait for them.
-static ENDING: AtomicUsize = AtomicUsize::new(0);
-static ENDED: Gate = Gate::new();
+shared! {
+    /// Released queues whose worker has not ended yet.
+    static ENDING: AtomicUsize = AtomicUsize::new(0);
+}
+shared! {
+    /// Where to wait for them.
+    static ENDED: Gate = Gate::new();
+}
 
-/// Whether queues accept no more.
-static SHUT_DOWN: AtomicBool = AtomicBool::new(false);
+shared! {
+    /// Whether queues accept no more.
+    static SHUT_DOWN: AtomicBool = AtomicBool::new(false);
+}
 
 /// From here on no queue accepts anything.
 pub fn shut_down() {

@@ -15,11 +15,11 @@ use crate::device::gate::{Gate, Wake};
 use crate::device::thread;
 use crate::fail;
 use crate::status::{Error, Result};
-use parking_lot::Mutex;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering::*};
 use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::time::{Duration, Instant};
 
 /// How long a waiting thread spins before it sleeps.

@@ -9,10 +9,9 @@ pub use super::outcome::{Outcome, weft_complete_fn, weft_completion};
 use super::port::Port;
 use crate::op::Op;
 use crate::status::{Error, WEFT_ERROR_CANCELLED, WEFT_ERROR_DEADLINE_EXCEEDED, WEFT_NOT_READY, weft_status};
-use once_cell::sync::OnceCell;
-use parking_lot::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::*};
+use crate::sync::{Mutex, OnceCell, yield_now};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::*};
 use std::time::Instant;
 
 /// What the submitter said about a request.
@@ -218,7 +217,7 @@ impl Request {
     /// Waits for whoever dropped the work or ran it to have told everyone: a matter of moments.
     pub fn await_settled(&self) {
         while self.posted.load(Acquire) != SETTLED {
-            std::thread::yield_now();
+            yield_now();
         }
     }
 

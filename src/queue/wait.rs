@@ -2,8 +2,8 @@
 
 use super::request::{Request, Watch};
 use crate::device::gate::{Gate, Wake, spin_until};
+use crate::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 /// How long a waiting thread spins before it sleeps.

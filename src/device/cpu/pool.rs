@@ -7,6 +7,7 @@
 
 use crate::device::gate::{Gate, spin_until};
 use crate::device::thread;
+use crate::sync::shared;
 use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::*};
@@ -112,14 +113,16 @@ pub struct Pool {
     gate: Gate,
 }
 
-/// The one pool.
-pub static POOL: Pool = Pool {
-    slots: [const { Slot::new() }; SLOTS],
-    helpers: AtomicUsize::new(0),
-    posted: AtomicU32::new(0),
-    looking: AtomicUsize::new(0),
-    gate: Gate::new(),
-};
+shared! {
+    /// The one pool.
+    pub static POOL: Pool = Pool {
+        slots: [const { Slot::new() }; SLOTS],
+        helpers: AtomicUsize::new(0),
+        posted: AtomicU32::new(0),
+        looking: AtomicUsize::new(0),
+        gate: Gate::new(),
+    };
+}
 
 impl Pool {
     /// Whether a helper would join at once, without being woken.

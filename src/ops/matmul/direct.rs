@@ -133,9 +133,9 @@ mod x86 {
                         unsafe { $store(to.wrapping_add(half * $lanes), masks[half], sums) };
                     }
                 }
-}
+            }
 
-            pub static $table: [[Tile<$T>; ROWS]; 2] = [kernels!($name 1), kernels!($name 2)];
+pub static $table: [[Tile<$T>; ROWS]; 2] = [kernels!($name 1), kernels!($name 2)];
         };
         ($name:ident $W:literal) => {
             [
