@@ -272,6 +272,72 @@ inline std::vector<weft_device_info> devices() {
 inline weft_status try_shutdown(nanoseconds timeout = forever) noexcept { return weft_shutdown(detail::ns(timeout)); }
 inline bool shutdown(nanoseconds timeout = forever) { return detail::patiently(timeout, try_shutdown) == WEFT_OK; }
 
+/* ---- Looking inside ---- */
+
+/* What a context's queues did, and what lives. */
+inline result<weft_stats_info> try_stats(const context &of) noexcept {
+    return detail::told<weft_stats_info>([&](weft_stats_info *out) { return weft_stats(of.get(), out); });
+}
+inline weft_stats_info stats(const context &of) { return try_stats(of).value(); }
+/* The same of the whole process. */
+inline result<weft_stats_info> try_stats() noexcept { return try_stats(context(weft_context{0})); }
+inline weft_stats_info stats() { return try_stats().value(); }
+
+/* Every live handle of a context, what each queue runs, and which request waits for which: text for people. */
+inline std::string debug_report(const context &of) {
+    std::string text;
+    for (std::size_t needed = 1; needed > text.size();) {
+        text.resize(needed + needed / 8);
+        check(weft_debug_report(of.get(), text.data(), text.size(), &needed));
+    }
+    text.resize(std::strlen(text.c_str()));
+    return text;
+}
+/* The same of the whole process. */
+inline std::string debug_report() { return debug_report(context(weft_context{0})); }
+
+/* While it lives, sentences of the library's log up to `level` (WEFT_LOG_ERROR to WEFT_LOG_DEBUG) go to
+ * function(level, text), on any thread and on several at once: keep it short. What it throws is dropped. The process has
+ * one: a newer one takes the place of an older one, and ends it. */
+class log {
+public:
+    template <class Function> log(uint32_t level, Function function) {
+        auto kept = std::make_unique<sink<Function>>(std::move(function));
+        const auto user = static_cast<uint64_t>(reinterpret_cast<uintptr_t>(static_cast<sink_base *>(kept.get())));
+        check(weft_log_hook(call, user, level));
+        function_ = std::move(kept);
+    }
+    log(const log &) = delete;
+    log &operator=(const log &) = delete;
+    ~log() { (void)weft_log_hook(nullptr, 0, 0); }
+
+private:
+    struct sink_base {
+        sink_base() = default;
+        sink_base(const sink_base &) = delete;
+        sink_base &operator=(const sink_base &) = delete;
+        virtual ~sink_base() = default;
+        virtual void take(uint32_t level, const char *text) = 0;
+    };
+    template <class Function> struct sink final : sink_base {
+        explicit sink(Function given) : function(std::move(given)) {}
+        void take(uint32_t level, const char *text) override { function(level, text); }
+        Function function;
+    };
+    static void call(uint64_t user, uint32_t level, const char *text) noexcept {
+        auto *one = reinterpret_cast<sink_base *>(static_cast<uintptr_t>(user));
+#if WEFT_HAS_EXCEPTIONS
+        try {
+            one->take(level, text);
+        } catch (...) {
+        }
+#else
+        one->take(level, text);
+#endif
+    }
+    std::unique_ptr<sink_base> function_;
+};
+
 /* ---- Tensors ---- */
 
 /* The dtype of a C++ type: dtype_of<float>() is WEFT_F32. */

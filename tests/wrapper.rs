@@ -19,7 +19,7 @@ const WARNINGS: &[&str] = &[
     "-Werror",
 ];
 const SANITIZERS: &[&str] = &["-fsanitize=address", "-g1"];
-const PARTS: &[&str] = &["main", "owners", "tensors", "operations", "completions", "coroutines"];
+const PARTS: &[&str] = &["main", "owners", "tensors", "operations", "completions", "coroutines", "looking"];
 
 /// An empty folder of this name, with a link to the library by its soname.
 fn folder(name: &str) -> PathBuf {
@@ -74,7 +74,7 @@ fn program(compiler: &str, parts: &[&str], options: &[&str]) -> Option<String> {
     Some(String::from_utf8(output.stdout).unwrap())
 }
 
-const ALL: &str = "owners\ntensors\noperations\ncallbacks\nfutures\ncoroutines\n";
+const ALL: &str = "owners\ntensors\noperations\ncallbacks\nfutures\ncoroutines\nlooking\n";
 
 #[test]
 fn the_wrapper_does_what_it_says() {

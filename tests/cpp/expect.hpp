@@ -38,5 +38,6 @@ void operations();
 void callbacks();
 void futures();
 void coroutines();
+void looking();
 
 #endif

@@ -7,7 +7,8 @@ int main() {
         void (*run)();
     };
     const part parts[] = {{"owners", owners},       {"tensors", tensors}, {"operations", operations},
-                          {"callbacks", callbacks}, {"futures", futures}, {"coroutines", coroutines}};
+                          {"callbacks", callbacks}, {"futures", futures}, {"coroutines", coroutines},
+                          {"looking", looking}};
     for (const part &one : parts) {
         one.run();
         std::printf("%s\n", one.name);
