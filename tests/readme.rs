@@ -1,4 +1,5 @@
-//! The README's C program compiles as it stands there, with the flags that it names, and prints what it should.
+//! The README's C program compiles as it stands there, with the flags that it names, and prints what it should; the tests
+//! that it names beside its promises exist.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -42,4 +43,31 @@ fn the_readme_program_runs() {
         .arg(libraries.join("libweft.a"))
         .args(["-lpthread", "-ldl", "-lm"]));
     assert_eq!(run(&mut Command::new(&fixed)), "1 1 1 1\n");
+}
+
+/// What stands between backquotes in a line.
+fn quoted(line: &str) -> impl Iterator<Item = &str> {
+    line.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn every_promise_names_tests_that_exist() {
+    let readme = std::fs::read_to_string("README.md").unwrap();
+    let (mut files, mut functions) = (0, 0);
+    for row in readme.lines().filter_map(|line| line.strip_suffix(" |")?.rsplit_once(" | ")) {
+        let mut text = String::new();
+        for name in quoted(row.1).filter(|_| row.1.contains("`tests/")) {
+            if name.starts_with("tests/") {
+                let path = std::path::Path::new(name);
+                assert!(path.exists(), "README.md names {name}, which is not there");
+                text = std::fs::read_to_string(path).unwrap_or_default();
+                files += 1;
+            } else if name.contains('_') && !name.starts_with("weft_") {
+                assert!(text.contains(&format!("fn {name}(")), "README.md: no test {name} in the file before it");
+                functions += 1;
+            }
+        }
+    }
+    println!("{files} files and {functions} tests named beside promises");
+    assert!(files > 30 && functions > 30);
 }
