@@ -63,7 +63,10 @@ fn every_promise_names_tests_that_exist() {
                 text = std::fs::read_to_string(path).unwrap_or_default();
                 files += 1;
             } else if name.contains('_') && !name.starts_with("weft_") {
-                assert!(text.contains(&format!("fn {name}(")), "README.md: no test {name} in the file before it");
+                assert!(
+                    text.contains(&format!("fn {name}(")),
+                    "README.md: no test {name} in the file before it"
+                );
                 functions += 1;
             }
         }

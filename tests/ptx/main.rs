@@ -3,6 +3,7 @@
 
 mod assembler;
 mod chapters;
+mod gpu;
 mod kernels;
 
 use assembler::Assembler;

@@ -2,12 +2,14 @@
 
 mod driver;
 mod gpu;
+mod kernel;
 mod library;
 mod module;
 mod stream;
 
 pub use driver::{Driver, driver};
 pub use gpu::{Description, Gpu, count, describe};
+pub use kernel::Loaded;
 pub use module::{Function, Module, Shape};
 pub use stream::{Memory, Stream};
 
