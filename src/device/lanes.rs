@@ -9,8 +9,9 @@ use std::time::Duration;
 /// How many priorities there are, 0 the lowest.
 const LEVELS: usize = 3;
 
-/// Who is running, by priority.
+/// Who is running, by priority. On cache lines of its own: workers write it while submitters read what is beside it.
 #[derive(Default)]
+#[repr(align(128))]
 pub struct Lanes {
     active: [AtomicUsize; LEVELS],
     gate: Gate,

@@ -89,7 +89,7 @@ struct Core {
     context: Arc<Context>,
     depth: u64,
     priority: usize,
-    ring: Mutex<Ring>,
+    ring: Line<Mutex<Ring>>,
     /// What is counted, among it how many requests were accepted: the queue's timeline.
     ledger: &'static Ledger,
     /// The same for models, which must see every access, and whose atomics no ledger could keep from one to the next.
@@ -150,7 +150,7 @@ impl Queue {
             context,
             depth: u64::from(depth),
             priority,
-            ring: Mutex::new(ring),
+            ring: Line(Mutex::new(ring)),
             ledger,
             #[cfg(loom)]
             timeline: AtomicU64::new(0),
@@ -265,7 +265,7 @@ impl Queue {
     /// for room have been told.
     pub fn settle_submissions(&self) {
         // Submissions look under this lock: who has seen the library running has counted its request by now.
-        drop(self.core.ring.lock());
+        drop(self.core.ring.0.lock());
         self.core.emptied.open();
     }
 
@@ -301,7 +301,7 @@ impl Core {
     /// Takes `request` if there is room. By value: the submitter must not touch it again while the worker runs it, for
     /// its cache line would travel.
     fn push(&self, request: &Cell<Option<Arc<Request>>>) -> Admission {
-        let mut ring = self.ring.lock();
+        let mut ring = self.ring.0.lock();
         let submitted = self.submitted().load(Relaxed);
         if is_shut_down() {
             return Admission::ShutDown;

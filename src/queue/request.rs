@@ -104,6 +104,7 @@ pub struct Request {
 
 impl Request {
     /// Work that nobody has begun, for the queue of `ledger`; its completion goes to `port`, which has kept a place.
+    #[inline]
     pub fn new(
         op: Box<dyn Op>,
         tag: Tag,

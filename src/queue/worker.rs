@@ -67,7 +67,7 @@ impl Core {
     /// Gives back the requests that are done and nobody else holds, as far as there is room; takes those that wait.
     fn exchange(&self, batch: &mut VecDeque<Arc<Request>>) {
         batch.retain(|request| Arc::strong_count(request) == 1);
-        let mut ring = self.ring.lock();
+        let mut ring = self.ring.0.lock();
         let room = ring.spent.capacity() - ring.spent.len();
         ring.spent.extend(batch.drain(..room.min(batch.len())));
         batch.clear();
