@@ -3,10 +3,11 @@
 
 /* Submits, waits and releases `count` times, `batch` requests for each wait. */
 weft_status weft_calls(weft_queue queue, const weft_matmul_desc *desc, int count, int batch) {
+    weft_submit patient = {.struct_size = sizeof patient, .timeout_ns = WEFT_FOREVER}; /* waits for room in the queue */
     for (int i = 0; i < count; i++) {
         weft_request last = 0;
         for (int j = 1; j <= batch; j++) {
-            weft_status status = weft_matmul(queue, desc, 0, j == batch ? &last : 0);
+            weft_status status = weft_matmul(queue, desc, &patient, j == batch ? &last : 0);
             if (status) return status;
         }
         weft_status status = weft_request_wait(&last, 1, WEFT_WAIT_ALL, WEFT_FOREVER, 0);

@@ -3,8 +3,8 @@
     python tests/bench/matmul.py [--threads 1,2] [--seconds 0.6] [--only TEXT]
 
 Peers that are not installed are left out. Weft, OpenBLAS and MKL are called from C loops (calls.c), PyTorch from Python.
-Weft's time is that of submit, wait and release for every call; rows marked "batch" submit 64 and wait once. The ratio
-is the median over pairs; on a busy machine the ratio of the least times says more. Before each turn everybody's threads
+Weft's time is that of submit, wait and release for every call; rows marked "pipelined" submit all calls of a turn (2 ms)
+and wait once, as a program does that has more than one thing to compute. The ratio is the median over pairs; on a busy machine the ratio of the least times says more. Before each turn everybody's threads
 get the time to fall asleep, and each contender some calls to wake its own.
 """
 import argparse
@@ -87,8 +87,8 @@ class Weft:
         at = ctypes.c_void_p(int(weft.ffi.cast("uintptr_t", desc)))
         queue = ctypes.c_uint64(self.session.queue)
         once = lambda count: weft.check(CALLS.weft_calls(queue, at, count, 1))
-        batch = lambda count: weft.check(CALLS.weft_calls(queue, at, count, 64))
-        return once, batch, desc
+        pipelined = lambda count: weft.check(CALLS.weft_calls(queue, at, 1, count))
+        return once, pipelined, desc
 
 
 class Gemm(ctypes.Structure):
@@ -146,17 +146,17 @@ def rest():
         time.sleep(0.25)
 
 
-def compare(ours, peers, seconds, scale=1):
+def compare(ours, peers, seconds):
     """Median and least seconds of each, and the median of peer / ours over the rounds."""
     calls = max(1, int(0.002 / max(clock(ours, 1), 1e-7)))
     times = {name: [] for name in ["weft", *peers]}
     end = time.perf_counter() + seconds * (1 + len(peers))
     while time.perf_counter() < end or len(times["weft"]) < 7:
         rest()
-        times["weft"].append(clock(ours, calls) / scale)
+        times["weft"].append(clock(ours, calls))
         for name, f in peers.items():
             rest()
-            times[name].append(clock(f, max(1, calls * scale)))
+            times[name].append(clock(f, calls))
     ratios = {name: statistics.median(p / w for p, w in zip(times[name], times["weft"])) for name in peers}
     medians = {name: statistics.median(t) for name, t in times.items()}
     return medians, {name: min(t) for name, t in times.items()}, ratios
@@ -181,7 +181,7 @@ def run(case, count, seconds):
     b = torch.randn(n, k).to(TORCH[tb]).T if turned else torch.randn(k, n).to(TORCH[tb])
     d = torch.empty(m, n, dtype=TORCH[td])
     device = Weft(count)
-    once, batch, desc = device.matmul(a, b, d)
+    once, pipelined, desc = device.matmul(a, b, d)
     peers = {}
     if ta == tb:
         peers["torch"] = repeat(lambda: torch.matmul(a, b, out=d))
@@ -204,7 +204,7 @@ def run(case, count, seconds):
     label = f"{m}x{k}x{n}{' B^T' if turned else ''} | {ta}{'' if ta == tb else ' x ' + tb} | {count}"
     report(label, 2 * m * k * n, *compare(once, peers, seconds))
     if m * n * k <= 300**3:
-        report(label + " batch", 2 * m * k * n, *compare(batch, peers, seconds, 64))
+        report(label + " pipelined", 2 * m * k * n, *compare(pipelined, peers, seconds))
     for t in (desc.a, desc.b, desc.d):
         weft.lib.weft_buffer_release(t.buffer)
     device.session.close()
