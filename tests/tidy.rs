@@ -15,7 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("handle", &["status", "reserve", "sync", "dtype", "layout"]),
     ("telemetry", &["status"]),
     ("ptx", &["status", "dtype", "layout"]),
-    ("device", &["status", "sync", "dtype", "layout", "handle", "telemetry"]),
+    ("device", &["status", "sync", "dtype", "layout", "handle", "telemetry", "ptx"]),
     ("kernels", &["status", "dtype", "layout", "handle", "device"]),
     ("op", &["status", "dtype", "layout", "handle", "telemetry", "device", "kernels"]),
     ("ops", &["status", "dtype", "layout", "telemetry", "device", "kernels", "op"]),
