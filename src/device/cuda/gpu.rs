@@ -113,12 +113,6 @@ impl Gpu {
         self.device
     }
 
-    /// The architecture's name in PTX and cubins: sm_80, sm_90, ...
-    pub fn architecture(&self) -> u32 {
-        let (major, minor) = self.description.capability;
-        (major * 10 + minor).cast_unsigned()
-    }
-
     /// Runs `body` with this GPU's context current, and brings the caller's back whatever happens.
     pub fn with<R>(&self, body: impl FnOnce(&'static Driver) -> Result<R>) -> Result<R> {
         struct Pop(&'static Driver);
@@ -133,11 +127,6 @@ impl Gpu {
         unsafe { self.driver.context_push(self.context)? };
         let _pop = Pop(self.driver);
         body(self.driver)
-    }
-
-    /// One number about the device, by its CU_DEVICE_ATTRIBUTE.
-    pub fn attribute(&self, number: i32) -> Result<i32> {
-        attribute(self.driver, self.device, number)
     }
 
     /// An error unless a launch of this shape is within what every CUDA device takes.

@@ -1,6 +1,7 @@
 //! Vendor libraries, opened at run time by exact versioned names and never closed: first in the folders of
 //! `WEFT_LIBRARY_PATH`, then wherever the loader looks. What is absent is an answer with its remedy, not a failure.
 
+use crate::telemetry::environment;
 use std::ffi::{CStr, CString, c_void};
 use std::mem::transmute_copy;
 
@@ -46,9 +47,8 @@ impl Library {
 
 /// The paths to try for a name: a user's folders, if they are absolute and this process is not privileged, then the loader's.
 fn places(name: &str) -> Vec<String> {
-    // SAFETY: no pointers. A process with more rights than its user takes no paths from the environment.
-    let privileged = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
-    let folders = if privileged { None } else { std::env::var("WEFT_LIBRARY_PATH").ok() }.unwrap_or_default();
+    let folders =
+        environment("WEFT_LIBRARY_PATH").and_then(|folders| folders.into_string().ok()).unwrap_or_default();
     let absolute = folders.split(':').filter(|folder| folder.starts_with('/'));
     absolute.map(|folder| format!("{folder}/{name}")).chain([name.to_owned()]).collect()
 }
