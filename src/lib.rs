@@ -10,7 +10,7 @@
 //! |---|---|---|---|
 //! | 0 | [`status`], [`dtype`], [`layout`]; `reserve` (the allocator), `sync` (locks and atomics) | each other, in this order | anything else |
 //! | 1 | [`handle`], [`ptx`] (the PTX writer) | layer 0 | what its tables store |
-//! | 1 | [`telemetry`] (counters, log, trace: below all who have something to tell) | `status` | whose counters they are |
+//! | 1 | [`telemetry`] (counters, log, trace: below all who have something to tell) | `status`, `sync` | whose counters they are |
 //! | 2 | [`device`] with `cpu/` and `cuda/` | 0-1 | ops, queues, handles |
 //! | 3 | [`kernels`] (mathematics of two or more families), [`op`] (trait Op, Choice, Operand) | 0-2 | families |
 //! | 4 | [`ops`] (a folder a family), [`queue`] | 0-3, never each other | other families; handles |
@@ -42,7 +42,6 @@ pub mod layout;
 pub mod op;
 #[cfg(not(loom))]
 pub mod ops;
-#[cfg(not(loom))]
 pub mod ptx;
 pub mod queue;
 mod reserve;

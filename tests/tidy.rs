@@ -13,7 +13,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("dtype", &["status"]),
     ("layout", &["status", "dtype"]),
     ("handle", &["status", "reserve", "sync", "dtype", "layout"]),
-    ("telemetry", &["status"]),
+    ("telemetry", &["status", "sync"]),
     ("ptx", &["status", "dtype", "layout"]),
     ("device", &["status", "sync", "dtype", "layout", "handle", "telemetry", "ptx"]),
     ("kernels", &["status", "dtype", "layout", "handle", "device"]),

@@ -9,9 +9,8 @@ use std::time::Duration;
 /// How many priorities there are, 0 the lowest.
 const LEVELS: usize = 3;
 
-/// Who is running, by priority. On cache lines of its own: workers write it while submitters read what is beside it.
+/// Who is running, by priority.
 #[derive(Default)]
-#[repr(align(128))]
 pub struct Lanes {
     active: [AtomicUsize; LEVELS],
     gate: Gate,

@@ -12,6 +12,7 @@ pub use buffer::Buffer;
 pub use cpu::Cpu;
 
 use crate::status::{Result, WEFT_ERROR_DEVICE_LOST};
+use crate::sync::Line;
 use crate::telemetry::{Account, Memory};
 use crate::{ensure, fail, tell};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -37,8 +38,8 @@ pub struct Context {
     pub memory: Memory,
     /// What its queues count.
     pub account: Account,
-    /// Who runs, by priority.
-    pub lanes: lanes::Lanes,
+    /// Who runs, by priority: workers write it while submitters read the rest.
+    pub lanes: Line<lanes::Lanes>,
     /// The generation of its buffers: raised when the device is lost.
     generation: AtomicU32,
 }
@@ -59,7 +60,7 @@ impl Context {
             device,
             memory: Memory::default(),
             account: Account::default(),
-            lanes: lanes::Lanes::default(),
+            lanes: Line::default(),
             generation: AtomicU32::new(1),
         })
     }

@@ -25,7 +25,7 @@ use crate::device::gate::{Gate, Wake, deadline};
 use crate::device::{Context, thread};
 use crate::status::{Error, Result};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
-use crate::sync::{Mutex, shared};
+use crate::sync::{Line, Mutex, shared};
 use crate::telemetry::Ledger;
 use crate::telemetry::trace::{self, Shape};
 use crate::tell;
@@ -128,10 +128,6 @@ struct Ring {
     /// `freed` as it was last seen: looked at again only when the queue seems full.
     freed: u64,
 }
-
-/// Alone on its cache line: one side writes it while the other writes something else.
-#[repr(align(128))]
-struct Line<T>(T);
 
 fn reserve(depth: u32) -> Result<VecDeque<Arc<Request>>> {
     let mut requests = VecDeque::new();
@@ -312,7 +308,7 @@ impl Core {
         ring.requests.extend(request.take());
         if !ring.busy {
             ring.busy = true;
-            self.context.lanes.enter(self.priority);
+            self.context.lanes.0.enter(self.priority);
         }
         self.submitted().store(submitted + 1, Release);
         let spent = (ring.spent.pop_front(), ring.spent.pop_front());

@@ -74,7 +74,7 @@ impl Core {
         std::mem::swap(&mut ring.requests, batch);
         if batch.is_empty() && ring.busy {
             ring.busy = false;
-            self.context.lanes.leave(self.priority);
+            self.context.lanes.0.leave(self.priority);
         }
     }
 
@@ -85,7 +85,7 @@ impl Core {
     /// Brings one request to its end.
     fn finish(&self, request: &Arc<Request>) {
         let blocked = self.await_others(request);
-        self.context.lanes.give_way(self.priority);
+        self.context.lanes.0.give_way(self.priority);
         let ended = request.begin().map(|(op, _held)| match blocked {
             Some(failure) => turn_away(op, failure),
             None => self.run(request, op),
@@ -132,9 +132,9 @@ impl Core {
     fn await_others(&self, request: &Arc<Request>) -> Option<Failure> {
         request.after(0)?;
         *self.blocked.lock() = Some((request.clone(), clock::now()));
-        self.context.lanes.leave(self.priority);
+        self.context.lanes.0.leave(self.priority);
         (0..).map_while(|index| request.after(index)).for_each(|other| self.await_other(request, &other));
-        self.context.lanes.enter(self.priority);
+        self.context.lanes.0.enter(self.priority);
         *self.blocked.lock() = None;
         let failure = |other: &Arc<Request>| {
             other.outcome()?.failure.as_ref().map(|failure| failure.of_dependent(&other.record()))

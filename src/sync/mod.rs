@@ -21,6 +21,11 @@ pub use {
 #[allow(unused_imports)]
 pub use parking_lot::Condvar;
 
+/// Alone on its cache lines (a processor fetches them in pairs): one side writes it while the other writes what is beside.
+#[derive(Default)]
+#[repr(align(128))]
+pub struct Line<T>(pub T);
+
 /// Whether a thread that waits may look again and again for a while. A model would look for ever: its clock stands still.
 pub const SPINS: bool = cfg!(not(loom));
 

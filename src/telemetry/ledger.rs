@@ -6,6 +6,7 @@
 
 use super::histogram::{BUCKETS, Buckets, Histogram, bump};
 use crate::status::*;
+use crate::sync::Line;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*, fence};
 
@@ -45,10 +46,6 @@ pub struct Traffic {
     /// By weft_fill.
     pub filled: u64,
 }
-
-/// Alone on its cache lines.
-#[repr(align(128))]
-struct Line<T>(T);
 
 /// What the worker counts.
 struct Work {
