@@ -57,7 +57,7 @@ fn probe() {
 fn steps() -> Vec<(&'static str, weft::status::Result<()>)> {
     let mut answers = Vec::new();
     let gpu = match Gpu::open(0) {
-        Ok(gpu) => Arc::new(gpu),
+        Ok(gpu) => gpu,
         Err(error) => return vec![("open", Err(error))],
     };
     let stream = match Stream::new(gpu.clone()) {
@@ -171,7 +171,7 @@ fn memory_streams_and_kernels_of_a_gpu_do_what_they_say() {
     }
     let description = describe(0).unwrap();
     println!("{description:?}, CUDA {}, {}", driver().unwrap().cuda, driver().unwrap().path);
-    let gpu = Arc::new(Gpu::open(0).unwrap());
+    let gpu = Gpu::open(0).unwrap();
     let stream = Stream::new(gpu.clone()).unwrap();
     let x: Vec<f32> = (0..100_003).map(|i| i as f32 * 0.5).collect();
     let bytes = size_of_val(&x[..]);

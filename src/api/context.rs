@@ -3,7 +3,7 @@
 use super::border::{Sized32, check, read_struct, read_text, require_out, write, write_struct};
 use super::{CONTEXTS, telemetry, weft_context};
 use crate::device::cpu::{isa, physical_cores};
-use crate::device::{Context, Device, WEFT_DEVICE_CPU};
+use crate::device::{Context, Device, WEFT_DEVICE_CPU, WEFT_DEVICE_CUDA};
 use crate::status::{WEFT_OK, weft_status};
 use crate::{ensure, tell};
 use std::ffi::c_char;
@@ -168,15 +168,16 @@ pub unsafe extern "C" fn weft_context_create(
         telemetry::start();
         let kernels = isa(); // asked here so that a bad WEFT_ISA is told at once
         let made = Arc::new(Context::open(device, options.threads)?);
-        let Device::Cpu(cpu) = made.device();
-        let threads = cpu.threads();
+        let what = match made.device() {
+            Device::Cpu(cpu) => {
+                format!("\"cpu\", {}, {kernels:?} kernels, {} threads", cpu_model(), cpu.threads())
+            }
+            Device::Cuda(cuda) => {
+                format!("\"cuda:{}\", {}", cuda.gpu().ordinal(), cuda.gpu().description.name)
+            }
+        };
         let handle = CONTEXTS.insert(0, made)?;
-        tell!(
-            WEFT_LOG_INFO,
-            "context {handle:#x} created: device \"cpu\", {}, {:?} kernels, {threads} threads",
-            cpu_model(),
-            kernels
-        );
+        tell!(WEFT_LOG_INFO, "context {handle:#x} created: device {what}");
         // SAFETY: this function's contract.
         unsafe { write("context", context, handle) }
     })
@@ -202,11 +203,14 @@ pub unsafe extern "C" fn weft_context_info_get(
 ) -> weft_status {
     check(|| {
         let context = CONTEXTS.get("context", context)?;
-        let Device::Cpu(cpu) = context.device();
+        let (kind, threads) = match context.device() {
+            Device::Cpu(cpu) => (WEFT_DEVICE_CPU, cpu.threads() as u32),
+            Device::Cuda(_) => (WEFT_DEVICE_CUDA, 0),
+        };
         let value = weft_context_info {
             struct_size: 0,
-            kind: WEFT_DEVICE_CPU,
-            threads: cpu.threads() as u32,
+            kind,
+            threads,
             state: context.check().map_or_else(|error| error.status, |()| WEFT_OK),
             buffer_bytes: context.memory.bytes(),
         };

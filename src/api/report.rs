@@ -270,10 +270,13 @@ impl fmt::Display for Ago {
 }
 
 fn context(out: &mut Text, context: &Context) -> fmt::Result {
-    let Device::Cpu(cpu) = context.device();
+    match context.device() {
+        Device::Cpu(cpu) => write!(out, "cpu, {} threads", cpu.threads())?,
+        Device::Cuda(cuda) => write!(out, "cuda:{}", cuda.gpu().ordinal())?,
+    }
     let (memory, state) = (&context.memory, if context.check().is_ok() { "ready" } else { "lost" });
     let (buffers, bytes, peak) = (memory.buffers(), memory.bytes(), memory.peak());
-    write!(out, "cpu, {} threads, {state}, {buffers} buffers of {bytes} bytes (peak {peak})", cpu.threads())
+    write!(out, ", {state}, {buffers} buffers of {bytes} bytes (peak {peak})")
 }
 
 fn buffer(out: &mut Text, buffer: &Buffer) -> fmt::Result {

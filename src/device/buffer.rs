@@ -1,9 +1,10 @@
 //! Buffers: memory of one device, shared by its handle and by the requests in flight.
 
-use super::Context;
+use super::cuda::Memory;
+use super::{Context, Device};
 use crate::status::{Error, Result};
 use std::alloc::{Layout, alloc_zeroed, dealloc};
-use std::ptr::NonNull;
+use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
 
 const ALIGN: usize = 64;
@@ -11,8 +12,16 @@ const ALIGN: usize = 64;
 /// Memory of a device. Zeroed when created.
 pub struct Buffer {
     context: Arc<Context>,
-    at: NonNull<u8>,
+    place: Place,
     size: usize,
+}
+
+/// Where it lies.
+enum Place {
+    /// In the host's memory, as the CPU device reaches it.
+    Host(NonNull<u8>),
+    /// In a GPU's memory.
+    Cuda(Memory),
 }
 
 // SAFETY: the buffer is raw memory that kernels reach by pointer only; ordering accesses is the queues' business, and
@@ -24,19 +33,30 @@ unsafe impl Sync for Buffer {}
 impl Buffer {
     /// `size` zeroed bytes, aligned to 64.
     pub fn new(context: Arc<Context>, size: u64) -> Result<Self> {
-        let refused = || Error::out_of_memory(usize::try_from(size).unwrap_or(usize::MAX));
-        let layout =
-            usize::try_from(size).ok().and_then(|size| Layout::from_size_align(size.max(1), ALIGN).ok());
-        let layout = layout.ok_or_else(refused)?;
-        // SAFETY: the layout has at least one byte.
-        let at = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(refused)?;
+        let bytes = usize::try_from(size).unwrap_or(usize::MAX);
+        let place = match context.device() {
+            Device::Cpu(_) => Place::Host(allocate(bytes)?),
+            Device::Cuda(cuda) => Place::Cuda(cuda.allocate(bytes)?),
+        };
         context.memory.take(size);
-        Ok(Self { context, at, size: size as usize })
+        Ok(Self { context, place, size: bytes })
     }
 
-    /// The first byte. Valid for [`size`](Self::size) bytes as long as the buffer lives.
+    /// The first byte as the host reaches it: valid for [`size`](Self::size) bytes as long as the buffer lives. Null where
+    /// it lies elsewhere.
     pub fn ptr(&self) -> *mut u8 {
-        self.at.as_ptr()
+        match &self.place {
+            Place::Host(at) => at.as_ptr(),
+            Place::Cuda(_) => null_mut(),
+        }
+    }
+
+    /// The first byte as its device reaches it.
+    pub fn at(&self) -> u64 {
+        match &self.place {
+            Place::Host(at) => at.as_ptr() as u64,
+            Place::Cuda(memory) => memory.at(),
+        }
     }
 
     /// Bytes.
@@ -50,10 +70,19 @@ impl Buffer {
     }
 }
 
+fn allocate(size: usize) -> Result<NonNull<u8>> {
+    let refused = || Error::out_of_memory(size);
+    let layout = Layout::from_size_align(size.max(1), ALIGN).map_err(|_| refused())?;
+    // SAFETY: the layout has at least one byte.
+    NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(refused)
+}
+
 impl Drop for Buffer {
     fn drop(&mut self) {
         self.context.memory.give(self.size as u64);
-        // SAFETY: allocated in `new` with this layout, which was valid there.
-        unsafe { dealloc(self.at.as_ptr(), Layout::from_size_align_unchecked(self.size.max(1), ALIGN)) };
+        if let Place::Host(at) = self.place {
+            // SAFETY: allocated by `allocate` with this layout, which was valid there.
+            unsafe { dealloc(at.as_ptr(), Layout::from_size_align_unchecked(self.size.max(1), ALIGN)) };
+        }
     }
 }

@@ -10,8 +10,9 @@ pub mod thread;
 
 pub use buffer::Buffer;
 pub use cpu::Cpu;
+pub use cuda::Cuda;
 
-use crate::status::{Result, WEFT_ERROR_DEVICE_LOST};
+use crate::status::{Error, Result, WEFT_ERROR_DEVICE_LOST};
 use crate::sync::Line;
 use crate::telemetry::{Account, Memory};
 use crate::{ensure, fail, tell};
@@ -29,6 +30,8 @@ const MAX_THREADS: u32 = 256;
 pub enum Device {
     /// The host's cores.
     Cpu(Cpu),
+    /// An NVIDIA GPU.
+    Cuda(Cuda),
 }
 
 /// One device in use: what `weft_context` names.
@@ -52,9 +55,11 @@ impl Context {
             "threads is {threads}; expected 0 (one a physical core) to {MAX_THREADS}"
         );
         thread::mark_forks()?;
+        let cpu = || Device::Cpu(Cpu::new(threads as usize));
         let device = match name {
-            "auto" | "cpu" => Device::Cpu(Cpu::new(threads as usize)),
-            _ => return Err(cuda_index(name)?),
+            "cpu" => cpu(),
+            "auto" => Cuda::open(0).map_or_else(|_| cpu(), Device::Cuda),
+            _ => Device::Cuda(open_cuda(name)?),
         };
         Ok(Self {
             device,
@@ -94,14 +99,14 @@ impl Context {
     }
 }
 
-/// Why a name that is not the CPU's cannot be opened; an error of its own if it names no device at all.
-fn cuda_index(name: &str) -> Result<crate::status::Error> {
-    let index = name.strip_prefix("cuda:").and_then(|index| index.parse().ok());
-    match index {
-        Some(index) => Ok(cuda::unavailable(index)),
-        None => fail!(
+/// The GPU of a name like "cuda:0".
+fn open_cuda(name: &str) -> Result<Cuda> {
+    let Some(index) = name.strip_prefix("cuda:").and_then(|index| index.parse().ok()) else {
+        fail!(
             WEFT_ERROR_INVALID_ARGUMENT,
             "device is {name:?}; expected \"auto\", \"cpu\" or \"cuda:N\" with N from 0"
-        ),
-    }
+        );
+    };
+    let explain = |error: Error| Error { message: format!("device {name:?}: {}", error.message), ..error };
+    Cuda::open(index).map_err(explain)
 }

@@ -3,6 +3,7 @@
 pub mod angle;
 pub mod block;
 pub mod convert;
+pub mod gpu;
 pub mod math;
 pub mod moves;
 pub mod narrow;

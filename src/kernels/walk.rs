@@ -33,6 +33,15 @@ impl<const N: usize> Walk<N> {
         Self { outer: axes, run, strides }
     }
 
+    /// All axes, the run's last, outermost first.
+    pub fn axes(&self) -> Vec<(usize, [isize; N])> {
+        let mut axes = self.outer.clone();
+        if self.run != 1 {
+            axes.push((self.run, self.strides));
+        }
+        axes
+    }
+
     /// How many runs.
     pub fn runs(&self) -> usize {
         self.outer.iter().map(|axis| axis.0).product()

@@ -1,20 +1,20 @@
 //! Choices: the ways in which an operation can run, best first; the last accepts everything. `WEFT_CHOICE=matmul=naive`
 //! (or several, separated by commas) forces one by name.
 
-use crate::device::Cpu;
 use crate::status::Result;
 use crate::{fail, tell};
 use once_cell::sync::Lazy;
 use parking_lot::RwLock;
 
-/// One way to run `O` on the CPU device. Choosing is a pure function of the request and the machine.
-pub struct Choice<O> {
+/// One way to run `O` on a device `D`: the CPU, or a stream of a GPU. Choosing is a pure function of the request and the
+/// machine.
+pub struct Choice<O, D> {
     /// As written in the log and in `WEFT_CHOICE`.
     pub name: &'static str,
     /// Whether this way can run this request here.
-    pub accepts: fn(&O, &Cpu) -> bool,
+    pub accepts: fn(&O, &D) -> bool,
     /// Runs it.
-    pub run: fn(&O, &Cpu) -> Result<()>,
+    pub run: fn(&O, &D) -> Result<()>,
 }
 
 /// Pairs of family and choice.
@@ -35,13 +35,13 @@ pub fn force(text: &str) {
 }
 
 /// Runs `op` by the forced choice of its family, else by the first that accepts it.
-pub fn first<O>(family: &str, choices: &[Choice<O>], op: &O, cpu: &Cpu) -> Result<()> {
+pub fn first<O, D>(family: &str, choices: &[Choice<O, D>], op: &O, device: &D) -> Result<()> {
     let forced = FORCED.read().iter().find(|row| row.0 == family).map(|row| row.1.clone());
-    let wanted = |choice: &&Choice<O>| forced.as_ref().is_none_or(|name| name == choice.name);
-    match choices.iter().filter(wanted).find(|choice| (choice.accepts)(op, cpu)) {
+    let wanted = |choice: &&Choice<O, D>| forced.as_ref().is_none_or(|name| name == choice.name);
+    match choices.iter().filter(wanted).find(|choice| (choice.accepts)(op, device)) {
         Some(choice) => {
             tell!(WEFT_LOG_DEBUG, "{family} runs by its choice {:?}", choice.name);
-            (choice.run)(op, cpu)
+            (choice.run)(op, device)
         }
         None => fail!(
             WEFT_ERROR_UNSUPPORTED,

@@ -9,6 +9,8 @@ pub use choice::{Choice, first, force};
 pub use operand::Operand;
 
 use crate::device::Cpu;
+use crate::device::cuda::Stream;
+use crate::fail;
 use crate::status::Result;
 use crate::telemetry::Traffic;
 use std::fmt::{self, Write};
@@ -17,6 +19,18 @@ use std::fmt::{self, Write};
 pub trait Op: Send {
     /// Runs to the end on the calling thread and the context's pool.
     fn cpu(&self, cpu: &Cpu) -> Result<()>;
+
+    /// Queues its work on a stream, without waiting for any of it. What it owns lives until the stream is past that work.
+    fn cuda(&self, _: &Stream) -> Result<()> {
+        fail!(WEFT_ERROR_UNSUPPORTED, "this operation does not run on CUDA devices yet")
+    }
+
+    /// What became of its work on a CUDA device, which is done: `verdict` is what its kernels left at
+    /// [`Stream::verdict`], 0 at first.
+    fn conclude(&self, verdict: u32) -> Result<()> {
+        let _ = verdict;
+        Ok(())
+    }
 
     /// What it works on, in few words, for traces and reports: "f32 [64, 128] x [128, 256]".
     fn shape(&self, _: &mut dyn Write) -> fmt::Result {

@@ -87,6 +87,11 @@ impl Operand {
         self.buffer.ptr().wrapping_add(self.place.offset as usize).cast()
     }
 
+    /// The device's address of element (0, ..., 0), on a CUDA device.
+    pub fn at(&self) -> u64 {
+        self.buffer.at().wrapping_add(self.place.offset)
+    }
+
     /// The address of element (0, ..., 0) as bytes; see [`ptr`](Self::ptr).
     pub fn address(&self) -> *mut u8 {
         self.buffer.ptr().wrapping_add(self.place.offset as usize)

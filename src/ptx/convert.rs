@@ -27,6 +27,13 @@ pub trait Converts<U: Ty>: Ty {
 pub trait ToInteger<U: Ty>: Converts<U> {}
 /// An integer converts to the integer `U`, of another range.
 pub trait Saturates<U: Ty>: Converts<U> {}
+impl<'k> Reg<'k, f64> {
+    /// To f32, rounded towards zero.
+    pub fn cut(self) -> Reg<'k, f32> {
+        self.cvt(EVERY, ".rz")
+    }
+}
+
 /// An integer converts to the float `U`.
 pub trait FromInteger<U: Ty>: Converts<U> {}
 /// A float converts to the wider float `U`.

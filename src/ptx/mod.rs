@@ -91,7 +91,7 @@ pub use flow::Exit;
 pub use kernel::{Kernel, Shape};
 pub use matrix::Turn;
 pub use memory::{Load, Policy, Scope, Store, Strength};
-pub use params::{Arguments, Param, Params, TensorMap, params};
+pub use params::{Arguments, Param, Params, TensorMap, WordList, Words, params};
 pub use pointer::{Cluster, Const, Generic, Global, Ptr, Shared};
 pub use table::{Has, Sample};
 pub use target::Target;

@@ -33,7 +33,7 @@ impl Arguments {
     }
 
     fn push(&mut self, bytes: &[u8]) {
-        let start = self.block.len().next_multiple_of(bytes.len().min(64));
+        let start = self.block.len().next_multiple_of(if bytes.len() > 8 { 64 } else { bytes.len() });
         self.block.resize(start, 0);
         self.block.extend_from_slice(bytes);
         self.fields.push(start..start + bytes.len());
@@ -135,6 +135,58 @@ impl<T: Element> Param for Global<T> {
     }
     fn put(host: u64, arguments: &mut Arguments) {
         arguments.push(&host.to_le_bytes());
+    }
+}
+
+/// Several arguments of one type, each a parameter of its own.
+impl<P: Param, const N: usize> Param for [P; N] {
+    type Host = [P::Host; N];
+    type Device<'k> = [P::Device<'k>; N];
+    fn declare<'k>(k: &'k Builder, name: &str) -> [P::Device<'k>; N] {
+        std::array::from_fn(|index| P::declare(k, &format!("{name}_{index}")))
+    }
+    fn put(host: [P::Host; N], arguments: &mut Arguments) {
+        host.into_iter().for_each(|host| P::put(host, arguments));
+    }
+}
+
+/// `N` numbers as one parameter, each loaded where it is asked for: dims and strides, of which a kernel may need few.
+pub struct Words<const N: usize>;
+
+/// [`Words`] as a kernel sees them.
+#[derive(Clone)]
+pub struct WordList<'k> {
+    k: &'k Builder,
+    name: String,
+    count: usize,
+}
+
+impl<'k> WordList<'k> {
+    /// Number `index`.
+    pub fn get(&self, index: usize) -> Reg<'k, u64> {
+        let (k, name, count) = (self.k, &self.name, self.count);
+        k.check(index < count, format_args!("word {index} of the {count} in {name}"));
+        k.value(EVERY, "ld.param.b64", format_args!("[{name}+{}]", index * 8))
+    }
+
+    /// Number `index`, which must be below 2^32.
+    pub fn get32(&self, index: usize) -> Reg<'k, u32> {
+        let (k, name, count) = (self.k, &self.name, self.count);
+        k.check(index < count, format_args!("word {index} of the {count} in {name}"));
+        k.value(EVERY, "ld.param.b32", format_args!("[{name}+{}]", index * 8))
+    }
+}
+
+impl<const N: usize> Param for Words<N> {
+    type Host = [u64; N];
+    type Device<'k> = WordList<'k>;
+    fn declare<'k>(k: &'k Builder, name: &str) -> WordList<'k> {
+        let bytes = N * 8;
+        let name = k.declare(name, |name| format!(".param .align 8 .b8 {name}[{bytes}]"), bytes);
+        WordList { k, name, count: N }
+    }
+    fn put(host: [u64; N], arguments: &mut Arguments) {
+        arguments.push(&host.map(u64::to_le_bytes).concat());
     }
 }
 

@@ -181,6 +181,7 @@ fn run(op: Box<dyn Op>, context: &Context) -> Result<()> {
         context.check()?;
         match context.device() {
             Device::Cpu(cpu) => op.cpu(cpu),
+            Device::Cuda(_) => todo!(),
         }
     };
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {

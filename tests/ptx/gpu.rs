@@ -13,7 +13,7 @@ fn gpu() -> Option<(Arc<Gpu>, Arc<Stream>)> {
         println!("skipped: no GPU: {reason}");
         return None;
     }
-    let gpu = Arc::new(Gpu::open(0).unwrap());
+    let gpu = Gpu::open(0).unwrap();
     Some((gpu.clone(), Stream::new(gpu).unwrap()))
 }
 

@@ -4,6 +4,7 @@
 //! request, `Session::read` checks that nothing outside the tensor's elements changed.
 #![allow(dead_code)]
 
+use std::ffi::CString;
 use std::ptr;
 use weft::api::buffer::*;
 use weft::api::context::*;
@@ -53,7 +54,13 @@ impl Rng {
     }
 }
 
-/// A context and a queue on the CPU device.
+/// The device that the conformance tests run on: WEFT_TEST_DEVICE, else the CPU.
+pub fn device() -> CString {
+    let name = std::env::var("WEFT_TEST_DEVICE").unwrap_or("cpu".into());
+    CString::new(name).unwrap()
+}
+
+/// A context and a queue.
 pub struct Session {
     pub context: u64,
     pub queue: u64,
@@ -109,7 +116,7 @@ impl Session {
         let (mut context, mut queue) = (0, 0);
         // SAFETY: all pointers are to locals.
         unsafe {
-            ok(weft_context_create(c"cpu".as_ptr(), &options, &mut context));
+            ok(weft_context_create(device().as_ptr(), &options, &mut context));
             ok(weft_queue_create(context, ptr::null(), &mut queue));
         }
         Self { context, queue }

@@ -64,8 +64,6 @@ functions! {
     device_attribute = c"cuDeviceGetAttribute"(value: *mut i32, attribute: i32, device: i32);
     /// The context that a device shares with the process's other users of it.
     primary_retain = c"cuDevicePrimaryCtxRetain"(context: *mut CUcontext, device: i32);
-    /// Gives that context up.
-    primary_release = c"cuDevicePrimaryCtxRelease_v2"(device: i32);
     /// Makes a context this thread's current one.
     context_push = c"cuCtxPushCurrent_v2"(context: CUcontext);
     /// Brings the one before back.
@@ -181,7 +179,10 @@ impl Driver {
 
     fn error(&self, function: &CStr, code: i32) -> Error {
         let (function, name) = (function.to_string_lossy(), self.name(code));
-        Error::new(status(code), format!("{function} answered {name} ({code})"))
+        Error {
+            native: i64::from(code),
+            ..Error::new(status(code), format!("{function} answered {name} ({code})"))
+        }
     }
 
     /// The driver's name of a code.

@@ -1,11 +1,18 @@
-//! One GPU: what it is, its shared context, and the guard that makes it current.
+//! One GPU: what it is, its shared context, and the guard that makes it current. A GPU that was opened stays so for the life
+//! of the process, with its kernels: a fault would end it for the whole process, too.
 
 use super::driver::{Driver, driver};
-use crate::ensure;
-use crate::status::{Error, Result, WEFT_ERROR_UNAVAILABLE};
+use super::kernel::Kernels;
+use crate::status::{Error, Result, WEFT_ERROR_DEVICE_LOST, WEFT_ERROR_UNAVAILABLE};
+use crate::{ensure, tell};
 use cudarc::driver::sys::CUcontext;
+use once_cell::sync::OnceCell;
+use parking_lot::Mutex;
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char};
 use std::ptr::null_mut;
+use std::sync::Arc;
 
 /// The least compute capability: 8.0, whose mma.sync, cp.async and bf16 the kernels take for granted.
 const LEAST: (i32, i32) = (8, 0);
@@ -23,11 +30,17 @@ pub struct Description {
     pub capability: (i32, i32),
 }
 
+/// The GPUs that were opened, by number.
+static OPEN: Mutex<BTreeMap<u32, Arc<Gpu>>> = Mutex::new(BTreeMap::new());
+
 /// A GPU in use. Holds the device's primary context, which it shares with all of the process's users of CUDA.
 pub struct Gpu {
     driver: &'static Driver,
     device: i32,
     context: CUcontext,
+    kernels: Kernels,
+    /// The first error that ended the device for this process.
+    lost: OnceCell<Error>,
     /// What it is.
     pub description: Description,
 }
@@ -85,9 +98,28 @@ fn attribute(driver: &Driver, device: i32, number: i32) -> Result<i32> {
     Ok(value)
 }
 
+thread_local! {
+    /// The context that is always current on this thread, 0 on the caller's threads.
+    static HOME: Cell<usize> = const { Cell::new(0) };
+}
+
+fn at_home(context: CUcontext) -> bool {
+    HOME.get() == context as usize
+}
+
 impl Gpu {
-    /// Opens GPU `ordinal`.
-    pub fn open(ordinal: u32) -> Result<Self> {
+    /// GPU `ordinal`, opened if it is not.
+    pub fn open(ordinal: u32) -> Result<Arc<Self>> {
+        let mut open = OPEN.lock();
+        if let Some(gpu) = open.get(&ordinal) {
+            return Ok(gpu.clone());
+        }
+        let gpu = Arc::new(Self::start(ordinal)?);
+        open.insert(ordinal, gpu.clone());
+        Ok(gpu)
+    }
+
+    fn start(ordinal: u32) -> Result<Self> {
         let driver = driver()?;
         let description = describe(ordinal)?;
         if description.capability < LEAST {
@@ -98,9 +130,9 @@ impl Gpu {
             return Err(Error::new(WEFT_ERROR_UNAVAILABLE, message));
         }
         let (device, mut context) = (find(driver, ordinal)?, null_mut());
-        // SAFETY: a device of the driver's, a pointer to a local; released in drop.
+        // SAFETY: a device of the driver's, a pointer to a local. Kept for good.
         unsafe { driver.primary_retain(&mut context, device)? };
-        Ok(Self { driver, device, context, description })
+        Ok(Self { driver, device, context, kernels: Kernels::default(), lost: OnceCell::new(), description })
     }
 
     /// The driver.
@@ -108,13 +140,27 @@ impl Gpu {
         self.driver
     }
 
+    /// Its compiled kernels.
+    pub fn kernels(&self) -> &Kernels {
+        &self.kernels
+    }
+
     /// The device of the driver's.
     pub fn ordinal(&self) -> i32 {
         self.device
     }
 
-    /// Runs `body` with this GPU's context current, and brings the caller's back whatever happens.
+    /// Runs `body` with this GPU's context current, and brings the caller's back whatever happens. Once the device is lost
+    /// the driver is not asked any more: the first error is the answer to everything.
     pub fn with<R>(&self, body: impl FnOnce(&'static Driver) -> Result<R>) -> Result<R> {
+        if let Some(error) = self.lost.get() {
+            return Err(error.clone());
+        }
+        let done = if at_home(self.context) { body(self.driver) } else { self.visit(body) };
+        done.inspect_err(|error| self.note(error))
+    }
+
+    fn visit<R>(&self, body: impl FnOnce(&'static Driver) -> Result<R>) -> Result<R> {
         struct Pop(&'static Driver);
         impl Drop for Pop {
             fn drop(&mut self) {
@@ -129,6 +175,26 @@ impl Gpu {
         body(self.driver)
     }
 
+    /// Makes the GPU's context the current one of this thread, a thread of the library's, for good.
+    pub fn settle(&self) -> Result<()> {
+        // SAFETY: the context lives as long as the process.
+        unsafe { self.driver.context_push(self.context)? };
+        HOME.set(self.context as usize);
+        Ok(())
+    }
+
+    /// Remembers the first error that ended the device.
+    fn note(&self, error: &Error) {
+        if error.status == WEFT_ERROR_DEVICE_LOST && self.lost.set(error.clone()).is_ok() {
+            tell!(WEFT_LOG_ERROR, "device \"cuda:{}\" is lost: {}", self.device, error.message);
+        }
+    }
+
+    /// Why the device is lost, if it is.
+    pub fn lost(&self) -> Option<&Error> {
+        self.lost.get()
+    }
+
     /// An error unless a launch of this shape is within what every CUDA device takes.
     pub fn check_launch(&self, grid: [u32; 3], block: [u32; 3]) -> Result<()> {
         let threads = block.iter().map(|&side| u64::from(side)).product::<u64>();
@@ -139,12 +205,5 @@ impl Gpu {
             && (1..65536).contains(&grid[2]);
         ensure!(fits, "grid is {grid:?}; expected 1 to 2147483647 by 1 to 65535 by 1 to 65535 blocks");
         Ok(())
-    }
-}
-
-impl Drop for Gpu {
-    fn drop(&mut self) {
-        // SAFETY: retained in `open`, and not used any more.
-        let _ = unsafe { self.driver.primary_release(self.device) };
     }
 }

@@ -6,9 +6,44 @@ use super::module::{Function, Module, Shape};
 use super::stream::Stream;
 use crate::ptx::{Kernel, Params, Target};
 use crate::status::{Error, Result, WEFT_ERROR_INTERNAL};
+use parking_lot::RwLock;
+use std::any::Any;
+use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 use std::marker::PhantomData;
 use std::sync::Arc;
+
+/// What tells kernels apart: the family's name for it, and all that it was specialised on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key(pub &'static str, pub [u32; 8]);
+
+/// The kernels of one GPU that were asked for so far.
+#[derive(Default)]
+pub struct Kernels {
+    loaded: RwLock<HashMap<Key, Arc<dyn Any + Send + Sync>>>,
+}
+
+impl Kernels {
+    /// The kernel of `key`, written and compiled when it is first asked for.
+    pub fn get<P: Params + 'static>(
+        &self,
+        gpu: &Arc<Gpu>,
+        key: Key,
+        write: impl FnOnce(Target) -> Result<Kernel<P>>,
+    ) -> Result<Arc<Loaded<P>>> {
+        let known = self.loaded.read().get(&key).cloned();
+        let loaded = match known {
+            Some(loaded) => loaded,
+            None => self.add(key, Arc::new(Loaded::new(gpu.clone(), &write(gpu.target()?)?)?)),
+        };
+        let other = |_| Error::new(WEFT_ERROR_INTERNAL, format!("two kernels share the key {key:?}"));
+        loaded.downcast().map_err(other)
+    }
+
+    fn add(&self, key: Key, loaded: Arc<dyn Any + Send + Sync>) -> Arc<dyn Any + Send + Sync> {
+        self.loaded.write().entry(key).or_insert(loaded).clone()
+    }
+}
 
 /// A compiled kernel, launched with arguments of type `P`.
 pub struct Loaded<P> {

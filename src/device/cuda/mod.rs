@@ -4,31 +4,46 @@ mod driver;
 mod gpu;
 mod kernel;
 mod library;
+mod memory;
 mod module;
 mod stream;
 
 pub use driver::{Driver, driver};
 pub use gpu::{Description, Gpu, count, describe};
-pub use kernel::Loaded;
+pub use kernel::{Key, Loaded};
+pub use memory::{Memory, Pinned};
 pub use module::{Function, Module, Shape};
-pub use stream::{Memory, Stream};
+pub use stream::{IN_FLIGHT, Stream};
 
-use crate::status::{Error, WEFT_ERROR_UNAVAILABLE};
+use crate::status::Result;
+use std::sync::Arc;
 
-/// The answer to a request for `cuda:index`.
-pub fn unavailable(index: u32) -> Error {
-    let reason = match driver() {
-        Err(error) => error.message,
-        Ok(driver) => match describe(index) {
-            Err(error) => error.message,
-            Ok(description) => format!(
-                "{} is there (driver {}, CUDA {}.{}), but this version of weft runs on the CPU device alone; open \"cpu\" or \"auto\"",
-                description.name,
-                driver.path,
-                driver.cuda / 1000,
-                driver.cuda % 1000 / 10
-            ),
-        },
-    };
-    Error::new(WEFT_ERROR_UNAVAILABLE, format!("device \"cuda:{index}\" is unavailable: {reason}"))
+/// A GPU as one context sees it.
+pub struct Cuda {
+    gpu: Arc<Gpu>,
+    /// In whose order memory is taken and given back.
+    store: Arc<Stream>,
+}
+
+impl Cuda {
+    /// GPU `ordinal`.
+    pub fn open(ordinal: u32) -> Result<Self> {
+        let gpu = Gpu::open(ordinal)?;
+        let store = Stream::new(gpu.clone())?;
+        Ok(Self { gpu, store })
+    }
+
+    /// The GPU.
+    pub fn gpu(&self) -> &Arc<Gpu> {
+        &self.gpu
+    }
+
+    /// `bytes` zeroed bytes.
+    pub fn allocate(&self, bytes: usize) -> Result<Memory> {
+        let memory = Memory::new(self.store.clone(), bytes)?;
+        // SAFETY: memory of so many bytes, and a stream that lives.
+        self.gpu.with(|driver| unsafe { driver.fill(memory.at(), 0, bytes, self.store.raw()) })?;
+        self.store.synchronize()?;
+        Ok(memory)
+    }
 }

@@ -7,7 +7,7 @@ use crate::op::{Choice, first};
 use crate::status::Result;
 
 /// Best first; the last takes everything.
-const CHOICES: &[Choice<Attention>] = &[
+const CHOICES: &[Choice<Attention, Cpu>] = &[
     Choice { name: "decode", accepts: decode::accepts, run: decode::run },
     Choice { name: "tiled", accepts: tiled::accepts, run: tiled::run },
     Choice { name: "plain", accepts: |_, _| true, run: plain::run },

@@ -11,7 +11,7 @@ use crate::status::Result;
 use std::mem::MaybeUninit;
 
 /// Best first.
-pub(super) const CHOICES: &[Choice<Cast>] = &[
+pub(super) const CHOICES: &[Choice<Cast, Cpu>] = &[
     Choice { name: "transpose", accepts: |op, _| op.plane().is_some(), run: transpose },
     Choice { name: "runs", accepts: |_, _| true, run: runs },
 ];

@@ -11,7 +11,7 @@ use crate::op::{Choice, Operand};
 use crate::status::Result;
 
 /// Ways to compute.
-pub(super) const CHOICES: &[Choice<Elementwise>] =
+pub(super) const CHOICES: &[Choice<Elementwise, Cpu>] =
     &[Choice { name: "chunks", accepts: |_, _| true, run: chunks }];
 
 fn chunks(op: &Elementwise, cpu: &Cpu) -> Result<()> {

@@ -7,7 +7,7 @@ use crate::op::{Choice, first};
 use crate::status::{Error, Result};
 use parking_lot::Mutex;
 
-const CHOICES: &[Choice<Problem>] = &[
+const CHOICES: &[Choice<Problem, Cpu>] = &[
     Choice { name: "gemv", accepts: gemv::accepts, run: |p, cpu| each(p, cpu, gemv::run) },
     Choice { name: "direct", accepts: direct::accepts, run: |p, cpu| each(p, cpu, direct::run) },
     Choice { name: "packed", accepts: packed::accepts, run: |p, cpu| each(p, cpu, packed::run) },

@@ -13,7 +13,7 @@ use crate::with_float;
 use parking_lot::Mutex;
 
 /// Ways to compute.
-pub(super) const CHOICES: &[Choice<Norm>] = &[Choice { name: "rows", accepts: |_, _| true, run: rows }];
+pub(super) const CHOICES: &[Choice<Norm, Cpu>] = &[Choice { name: "rows", accepts: |_, _| true, run: rows }];
 
 fn rows(norm: &Norm, cpu: &Cpu) -> Result<()> {
     with_float!(norm.x.dtype(), T => run::<T>(norm, cpu), _ => Err(Error::panic()))

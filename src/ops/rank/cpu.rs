@@ -13,9 +13,9 @@ use crate::status::{Error, Result};
 use parking_lot::Mutex;
 
 /// Best first.
-pub(super) const TOP_K: &[Choice<Rank>] = &[Choice { name: "select", accepts: |_, _| true, run: top_k }];
+pub(super) const TOP_K: &[Choice<Rank, Cpu>] = &[Choice { name: "select", accepts: |_, _| true, run: top_k }];
 /// Best first.
-pub(super) const ARG_REDUCE: &[Choice<Rank>] = &[
+pub(super) const ARG_REDUCE: &[Choice<Rank, Cpu>] = &[
     Choice { name: "columns", accepts: columns::accepts, run: columns::run },
     Choice { name: "lines", accepts: |_, _| true, run: arg_reduce },
 ];

@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
 /// Best first.
-pub(super) const CHOICES: &[Choice<Reduce>] = &[Choice { name: "blocks", accepts: |_, _| true, run }];
+pub(super) const CHOICES: &[Choice<Reduce, Cpu>] = &[Choice { name: "blocks", accepts: |_, _| true, run }];
 
 /// Rough nanoseconds an element, and a block.
 const ELEMENT_NS: f64 = 0.2;

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use std::ops::Range;
 
 /// Ways to compute.
-pub(super) const CHOICES: &[Choice<Rope>] = &[Choice { name: "rows", accepts: |_, _| true, run: rows }];
+pub(super) const CHOICES: &[Choice<Rope, Cpu>] = &[Choice { name: "rows", accepts: |_, _| true, run: rows }];
 
 fn rows(rope: &Rope, cpu: &Cpu) -> Result<()> {
     match rope.x.dtype() {

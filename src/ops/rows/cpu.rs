@@ -10,12 +10,13 @@ use crate::op::Choice;
 use crate::status::Result;
 
 /// Best first.
-pub(super) const GATHER: &[Choice<Rows>] = &[
+pub(super) const GATHER: &[Choice<Rows, Cpu>] = &[
     Choice { name: "whole", accepts: |op, _| op.is_whole(), run: gather_whole },
     Choice { name: "strided", accepts: |_, _| true, run: gather_strided },
 ];
 /// Best first.
-pub(super) const SCATTER: &[Choice<Rows>] = &[Choice { name: "rows", accepts: |_, _| true, run: scatter }];
+pub(super) const SCATTER: &[Choice<Rows, Cpu>] =
+    &[Choice { name: "rows", accepts: |_, _| true, run: scatter }];
 
 /// Rough nanoseconds a byte moved, and a row.
 const BYTE_NS: f64 = 0.1;

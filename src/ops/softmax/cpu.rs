@@ -13,7 +13,7 @@ use crate::with_float;
 use parking_lot::Mutex;
 
 /// Ways to compute.
-pub(super) const CHOICES: &[Choice<Softmax>] = &[
+pub(super) const CHOICES: &[Choice<Softmax, Cpu>] = &[
     Choice { name: "columns", accepts: |softmax, _| columns::accepts(softmax), run: columns::run },
     Choice { name: "rows", accepts: |_, _| true, run: rows },
 ];

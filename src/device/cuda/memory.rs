@@ -1,0 +1,148 @@
+//! Memory: of the device, taken and given back in a stream's order from the device's pool, and pinned memory of the host
+//! that the device reaches.
+
+use super::gpu::Gpu;
+use super::stream::Stream;
+use crate::status::{Result, WEFT_ERROR_OUT_OF_DEVICE_MEMORY};
+use cudarc::driver::sys::{CUdeviceptr, CUmemoryPool};
+use std::ffi::c_void;
+use std::ptr::{NonNull, null_mut};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+/// CU_MEMHOSTALLOC_PORTABLE and CU_MEMHOSTALLOC_DEVICEMAP.
+const PORTABLE_MAPPED: u32 = 3;
+
+impl Stream {
+    /// The address of `bytes` bytes of the device, not initialised. One more try after the pool's free memory went back to
+    /// the driver.
+    pub(super) fn take(&self, bytes: usize) -> Result<CUdeviceptr> {
+        self.gpu().with(|driver| {
+            let mut at = 0;
+            // SAFETY: a pointer to a local, a stream that lives.
+            let mut take = || unsafe { driver.allocate(&mut at, bytes.max(1), self.raw()) };
+            match take() {
+                Err(error) if error.status == WEFT_ERROR_OUT_OF_DEVICE_MEMORY => {
+                    self.trim()?;
+                    take()?;
+                }
+                other => other?,
+            }
+            Ok(at)
+        })
+    }
+
+    /// Gives back what `take` took.
+    pub(super) fn give(&self, at: CUdeviceptr) -> Result<()> {
+        // SAFETY: taken from the pool, and owned by nobody else.
+        self.gpu().with(|driver| unsafe { driver.free(at, self.raw()) })
+    }
+
+    /// Gives what the device's pool holds free back to the driver.
+    fn trim(&self) -> Result<()> {
+        self.synchronize()?;
+        self.gpu().with(|driver| {
+            let mut pool: CUmemoryPool = null_mut();
+            // SAFETY: a pointer to a local; the default pool lives as long as the device.
+            unsafe {
+                driver.default_pool(&mut pool, self.gpu().ordinal())?;
+                driver.pool_trim(pool, 0)
+            }
+        })
+    }
+}
+
+/// Device memory, given back in its stream's order.
+pub struct Memory {
+    stream: Arc<Stream>,
+    at: CUdeviceptr,
+    bytes: usize,
+}
+
+impl Memory {
+    /// `bytes` bytes, not initialised.
+    pub fn new(stream: Arc<Stream>, bytes: usize) -> Result<Self> {
+        let at = stream.take(bytes)?;
+        Ok(Self { stream, at, bytes })
+    }
+
+    /// The device's address.
+    pub fn at(&self) -> CUdeviceptr {
+        self.at
+    }
+
+    /// Bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        let _ = self.stream.give(self.at);
+    }
+}
+
+/// Memory of the host that the device reaches. Zero at first.
+pub struct Pinned {
+    gpu: Arc<Gpu>,
+    at: NonNull<u8>,
+    device: CUdeviceptr,
+    bytes: usize,
+}
+
+// SAFETY: raw memory that is reached by pointer or by atomic words only.
+unsafe impl Send for Pinned {}
+// SAFETY: as above.
+unsafe impl Sync for Pinned {}
+
+impl Pinned {
+    /// `bytes` zero bytes.
+    pub fn new(gpu: Arc<Gpu>, bytes: usize) -> Result<Self> {
+        let (at, device) = gpu.with(|driver| {
+            let (mut at, mut device) = (null_mut::<c_void>(), 0);
+            // SAFETY: pointers to locals; the memory has `bytes` bytes once the first call succeeded.
+            unsafe {
+                driver.host_allocate(&mut at, bytes.max(1), PORTABLE_MAPPED)?;
+                let address = driver.host_address(&mut device, at, 0);
+                if let Err(error) = address {
+                    let _ = driver.host_free(at);
+                    return Err(error);
+                }
+                at.cast::<u8>().write_bytes(0, bytes);
+            }
+            Ok((at, device))
+        })?;
+        let at = NonNull::new(at.cast()).unwrap_or(NonNull::dangling());
+        Ok(Self { gpu, at, device, bytes })
+    }
+
+    /// The host's address.
+    pub fn ptr(&self) -> *mut u8 {
+        self.at.as_ptr()
+    }
+
+    /// The device's address.
+    pub fn device(&self) -> CUdeviceptr {
+        self.device
+    }
+
+    /// Bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The word at byte `offset`, a multiple of 4 inside the memory.
+    pub fn word(&self, offset: usize) -> &AtomicU32 {
+        assert!(offset.is_multiple_of(4) && offset + 4 <= self.bytes, "a word outside its memory");
+        // SAFETY: inside, aligned (the driver aligns to pages), and atomic for all on the host.
+        unsafe { AtomicU32::from_ptr(self.at.as_ptr().add(offset).cast()) }
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new`; whoever gave its address to the device waited for it.
+        let _ = self.gpu.with(|driver| unsafe { driver.host_free(self.at.as_ptr().cast()) });
+    }
+}

@@ -1,0 +1,10 @@
+//! What the kernels of several families need on a GPU: arrays of any dtype, strided operands walked together, sums over
+//! a block.
+
+mod array;
+mod block;
+mod space;
+
+pub use array::{Array, Float};
+pub use block::fold_block;
+pub use space::Space;

@@ -1,0 +1,94 @@
+//! Strided operands walked together on a GPU: axes that are contiguous for all of them are merged on the host, and a
+//! thread finds its element of each from a number.
+
+use crate::kernels::walk::Walk;
+use crate::layout::{Layout, WEFT_MAX_RANK};
+use crate::ptx::{Builder, Reg, WordList};
+
+/// The common iteration space of `N` layouts of the same dims: what a kernel is specialised on is the rank.
+#[derive(Clone, Debug)]
+pub struct Space<const N: usize> {
+    /// Outermost first: dim and the stride of each operand, in elements.
+    axes: Vec<(usize, [isize; N])>,
+}
+
+impl<const N: usize> Space<N> {
+    /// Numbers that [`words`](Self::words) gives for a rank.
+    pub const fn word_count(rank: usize) -> usize {
+        rank * (1 + N)
+    }
+
+    /// Of layouts that were all broadcast to the same dims.
+    pub fn new(layouts: [&Layout; N]) -> Self {
+        Self { axes: Walk::new(layouts).axes() }
+    }
+
+    /// Axes that are left after merging, 0 for a single element.
+    pub fn rank(&self) -> usize {
+        self.axes.len()
+    }
+
+    /// Elements.
+    pub fn count(&self) -> u64 {
+        self.axes.iter().map(|axis| axis.0 as u64).product()
+    }
+
+    /// The dims, outermost first.
+    pub fn dims(&self) -> impl DoubleEndedIterator<Item = usize> + '_ {
+        self.axes.iter().map(|axis| axis.0)
+    }
+
+    /// The strides of operand `n`, in elements, outermost first.
+    pub fn strides(&self, n: usize) -> impl DoubleEndedIterator<Item = isize> + '_ {
+        self.axes.iter().map(move |axis| axis.1[n])
+    }
+
+    /// Whether every operand is one run of consecutive elements.
+    pub fn is_dense(&self) -> bool {
+        self.axes.is_empty() || (self.axes.len() == 1 && self.axes[0].1.iter().all(|&stride| stride == 1))
+    }
+
+    /// What a kernel takes of it, as [`Words`](crate::ptx::Words): of each axis, from the innermost, the dim and the strides.
+    pub fn words<const W: usize>(&self) -> [u64; W] {
+        let mut words = [0; W];
+        for (place, (dim, strides)) in words.chunks_mut(1 + N).zip(self.axes.iter().rev()) {
+            place[0] = *dim as u64;
+            place[1..].iter_mut().zip(strides).for_each(|(word, &stride)| *word = stride as u64);
+        }
+        words
+    }
+
+    /// On the device: where element `number` lies of each operand, in elements from its origin (negative ones wrap). All
+    /// numbers are below 2^32 unless `wide`.
+    pub fn locate<'k>(
+        k: &'k Builder,
+        words: &WordList<'k>,
+        rank: usize,
+        wide: bool,
+        number: Reg<'k, u64>,
+    ) -> [Reg<'k, u64>; N] {
+        debug_assert!(rank <= WEFT_MAX_RANK);
+        let at = std::array::from_fn(|_| k.var(0u64));
+        let mut left = number;
+        for axis in 0..rank {
+            let base = axis * (1 + N);
+            let dim = words.get(base);
+            // The outermost index is what is left.
+            let (next, index) = if axis + 1 == rank { (left, left) } else { divide(k, left, dim, wide) };
+            (0..N).for_each(|n| at[n].set(k.mad(index, words.get(base + 1 + n), at[n])));
+            left = next;
+        }
+        at
+    }
+}
+
+/// Quotient and remainder.
+fn divide<'k>(k: &'k Builder, a: Reg<'k, u64>, b: Reg<'k, u64>, wide: bool) -> (Reg<'k, u64>, Reg<'k, u64>) {
+    if wide {
+        let quotient = k.div(a, b);
+        return (quotient, a - quotient * b);
+    }
+    let (a, b) = (a.to::<u32>(), b.to::<u32>());
+    let quotient = k.div(a, b);
+    (quotient.to::<u64>(), (a - quotient * b).to::<u64>())
+}
