@@ -102,6 +102,21 @@ pub struct Kernel<P> {
     params: PhantomData<fn(P)>,
 }
 
+/// A kernel's name and text alone, for whoever assembles it without launching it.
+#[derive(Clone, Debug)]
+pub struct Text {
+    /// The entry point.
+    pub name: String,
+    /// The whole module.
+    pub text: String,
+}
+
+impl<P> From<Kernel<P>> for Text {
+    fn from(kernel: Kernel<P>) -> Self {
+        Self { name: kernel.name, text: kernel.text }
+    }
+}
+
 impl<P: Params> Kernel<P> {
     /// Runs `body` once to write the kernel.
     pub fn build(shape: &Shape, body: impl for<'k> FnOnce(&'k Builder, P::Device<'k>)) -> Result<Self> {

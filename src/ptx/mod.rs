@@ -88,7 +88,7 @@ pub mod wgmma;
 
 pub use builder::Builder;
 pub use flow::Exit;
-pub use kernel::{Kernel, Shape};
+pub use kernel::{Kernel, Shape, Text};
 pub use matrix::Turn;
 pub use memory::{Load, Policy, Scope, Store, Strength};
 pub use params::{Arguments, Param, Params, TensorMap, WordList, Words, params};

@@ -5,6 +5,7 @@ mod assembler;
 mod chapters;
 mod gpu;
 mod kernels;
+mod ops;
 
 use assembler::Assembler;
 use chapters::{Case, cases};
