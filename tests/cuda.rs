@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+
 use weft::device::cuda::{Gpu, Module, Shape, Stream, count, describe, driver};
 use weft::status::*;
 
@@ -118,15 +118,15 @@ fn a_driver_that_fails_at_any_call_answers_and_never_aborts() {
         "cuDevicePrimaryCtxRetain",
         "cuCtxPushCurrent_v2",
         "cuCtxPopCurrent_v2",
-        "cuStreamCreate",
+        "cuStreamCreateWithPriority",
         "cuStreamDestroy_v2",
         "cuStreamSynchronize",
-        "cuDeviceGetDefaultMemPool",
+        "cuMemPoolCreate",
+        "cuMemPoolSetAttribute",
         "cuMemPoolTrimTo",
-        "cuMemAllocAsync",
+        "cuMemAllocFromPoolAsync",
         "cuMemFreeAsync",
         "cuModuleLoadDataEx",
-        "cuDevicePrimaryCtxRelease_v2",
     ];
     let mut runs = 0;
     for function in functions {
@@ -143,9 +143,10 @@ fn a_driver_that_fails_at_any_call_answers_and_never_aborts() {
 #[test]
 fn one_failed_allocation_is_tried_again_after_a_trim() {
     let folder = fake("retry", &[]);
-    let text = probe_with(&folder, &[("FAKE_CUDA_FAIL", "cuMemAllocAsync:1:2")]);
+    let text = probe_with(&folder, &[("FAKE_CUDA_FAIL", "cuMemAllocFromPoolAsync:1:2")]);
     assert!(text.contains("allocate ok"), "{text}");
-    let text = probe_with(&folder, &[("FAKE_CUDA_FAIL", "cuMemAllocAsync:1:2;cuMemAllocAsync:2:2")]);
+    let text =
+        probe_with(&folder, &[("FAKE_CUDA_FAIL", "cuMemAllocFromPoolAsync:1:2;cuMemAllocFromPoolAsync:2:2")]);
     assert!(text.contains(&format!("allocate {WEFT_ERROR_OUT_OF_DEVICE_MEMORY}")), "{text}");
 }
 

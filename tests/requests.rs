@@ -166,7 +166,7 @@ fn children_outlive_their_context_and_free_its_memory() {
     let session = Session::new(1);
     let mut context = 0;
     // SAFETY: pointers to locals.
-    ok(unsafe { weft_context_create(c"cpu".as_ptr(), ptr::null(), &mut context) });
+    ok(unsafe { weft_context_create(device().as_ptr(), ptr::null(), &mut context) });
     let own = queue(context, 0);
     let mut buffer = 0;
     // SAFETY: pointers to locals.

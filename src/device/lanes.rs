@@ -30,12 +30,16 @@ impl Lanes {
         }
     }
 
+    /// Whether no higher lane has work.
+    pub fn is_free(&self, priority: usize) -> bool {
+        self.active[priority + 1..].iter().all(|count| count.load(SeqCst) == 0)
+    }
+
     /// Called in the lane, between requests: lets higher lanes go first.
     pub fn give_way(&self, priority: usize) {
-        let free = || self.active[priority + 1..].iter().all(|count| count.load(SeqCst) == 0);
-        if !free() {
+        if !self.is_free(priority) {
             self.leave(priority);
-            self.gate.wait(Duration::ZERO, None, free);
+            self.gate.wait(Duration::ZERO, None, || self.is_free(priority));
             self.enter(priority);
         }
     }

@@ -15,8 +15,7 @@ pub use cuda::Cuda;
 use crate::status::{Error, Result, WEFT_ERROR_DEVICE_LOST};
 use crate::sync::Line;
 use crate::telemetry::{Account, Memory};
-use crate::{ensure, fail, tell};
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use crate::{ensure, fail};
 
 /// What kind of device it is, as C sees it: the host's cores.
 pub const WEFT_DEVICE_CPU: u32 = 1;
@@ -43,8 +42,6 @@ pub struct Context {
     pub account: Account,
     /// Who runs, by priority: workers write it while submitters read the rest.
     pub lanes: Line<lanes::Lanes>,
-    /// The generation of its buffers: raised when the device is lost.
-    generation: AtomicU32,
 }
 
 impl Context {
@@ -61,13 +58,7 @@ impl Context {
             "auto" => Cuda::open(0).map_or_else(|_| cpu(), Device::Cuda),
             _ => Device::Cuda(open_cuda(name)?),
         };
-        Ok(Self {
-            device,
-            memory: Memory::default(),
-            account: Account::default(),
-            lanes: Line::default(),
-            generation: AtomicU32::new(1),
-        })
+        Ok(Self { device, memory: Memory::default(), account: Account::default(), lanes: Line::default() })
     }
 
     /// The device.
@@ -75,28 +66,32 @@ impl Context {
         &self.device
     }
 
-    /// The generation that its buffers have now; 1 until the device is lost.
+    /// The generation that its buffers have now; 1 until the device is lost, 2 from then on.
     pub fn generation(&self) -> u32 {
-        self.generation.load(SeqCst)
+        1 + u32::from(self.lost().is_some())
     }
 
     /// An error once the device is lost.
     pub fn check(&self) -> Result<()> {
-        match self.generation() {
-            1 => Ok(()),
-            _ => fail!(
-                WEFT_ERROR_DEVICE_LOST,
-                "the context's device was lost; release the context and restart the process"
-            ),
-        }
+        self.lost().map_or(Ok(()), |reason| Err(lost(reason)))
     }
 
-    /// Marks the device as lost: every queued and later request of the context fails. Returns the status to report.
-    pub fn lose(&self) -> i32 {
-        self.generation.store(2, SeqCst);
-        tell!(WEFT_LOG_ERROR, "a context's device was lost: all its requests fail from here on");
-        WEFT_ERROR_DEVICE_LOST
+    /// Why the device is lost, if it is.
+    fn lost(&self) -> Option<&Error> {
+        match &self.device {
+            Device::Cpu(_) => None,
+            Device::Cuda(cuda) => cuda.gpu().lost(),
+        }
     }
+}
+
+/// What every request of a device that was lost for `reason` ends with, and every call that needs the device.
+pub fn lost(reason: &Error) -> Error {
+    let message = format!(
+        "the context's device was lost ({}); release the context and restart the process",
+        reason.message
+    );
+    Error { native: reason.native, ..Error::new(WEFT_ERROR_DEVICE_LOST, message) }
 }
 
 /// The GPU of a name like "cuda:0".

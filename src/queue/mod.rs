@@ -5,6 +5,7 @@
 
 pub mod callback;
 mod finalizer;
+mod flight;
 mod outcome;
 mod port;
 mod request;
@@ -15,6 +16,7 @@ mod worker;
 #[cfg(loom)]
 pub use finalizer::end;
 pub use finalizer::{Finalizer, weft_finalize_fn};
+use flight::Flights;
 pub use outcome::{Failure, Outcome, Root, weft_complete_fn, weft_completion};
 pub use port::{Place, Port};
 pub use request::{Cancel, Rare, Request, Tag, Watch};
@@ -102,6 +104,8 @@ struct Core {
     emptied: Gate,
     /// The first failure that nobody holds a handle for, until a drain reports it.
     unseen: Mutex<Option<Error>>,
+    /// What is on the device, where that is not the worker itself.
+    flights: Option<Flights>,
     /// The head of the queue while it waits for other requests, and since when.
     blocked: Mutex<Option<Blocked>>,
 }
@@ -141,6 +145,7 @@ impl Queue {
     pub fn new(context: Arc<Context>, depth: u32, priority: usize) -> Result<Self> {
         let ring = Ring { requests: reserve(depth)?, spent: reserve(depth)?, busy: false, freed: 0 };
         let batch = reserve(depth)?;
+        let flights = Flights::new(&context, priority)?;
         let ledger = context.account.open()?;
         let core = Arc::new(Core {
             context,
@@ -155,8 +160,10 @@ impl Queue {
             filled: Gate::new(),
             emptied: Gate::new(),
             unseen: Mutex::new(None),
+            flights,
             blocked: Mutex::new(None),
         });
+        core.clone().be_watched();
         let worker = core.clone();
         let started = thread::spawn(c"weft-queue", move || {
             worker.serve(batch);

@@ -1,5 +1,5 @@
 //! The worker of a queue: takes what was accepted, in order, waits for what a request waits for, runs it, and posts its
-//! completion.
+//! completion; or, on a CUDA device, launches it and leaves the rest to its flight.
 
 use super::wait::await_either;
 use super::{Core, Failure, Outcome, Request};
@@ -23,7 +23,7 @@ const STALL: Duration = Duration::from_secs(1);
 
 /// What the trace is still to be told of a request when it ends.
 #[derive(Clone, Copy)]
-enum Untold {
+pub(super) enum Untold {
     /// Nothing.
     Nothing,
     /// That its work ended, at this tick.
@@ -46,21 +46,30 @@ impl Core {
     /// The worker's life, on its thread.
     pub(super) fn serve(&self, batch: VecDeque<Arc<Request>>) {
         self.ledger.set_track(trace::thread());
+        if let Device::Cuda(cuda) = self.context.device() {
+            let _ = cuda.gpu().settle(); // what fails here fails at every launch too, and is told there
+        }
         self.work(batch);
         self.context.account.close(self.ledger);
     }
 
     /// Takes all that waits at once; ends when the queue is closed and empty.
     fn work(&self, mut batch: VecDeque<Arc<Request>>) {
+        let mut taken = 0;
         loop {
             self.exchange(&mut batch);
             if batch.is_empty() {
-                if self.closed.load(SeqCst) && self.is_idle() {
+                let over = || self.closed.load(SeqCst) && self.is_idle();
+                if over() {
                     return;
                 }
-                self.filled.wait(SPIN, None, || !self.is_idle() || self.closed.load(SeqCst));
+                self.filled.wait(SPIN, None, || self.submitted().load(SeqCst) != taken || over());
             }
-            batch.iter().for_each(|request| self.finish(request));
+            match &self.flights {
+                None => batch.iter().for_each(|request| self.finish(request)),
+                Some(flights) => self.launch_all(flights, &batch),
+            }
+            taken += batch.len() as u64;
         }
     }
 
@@ -90,6 +99,11 @@ impl Core {
             Some(failure) => turn_away(op, failure),
             None => self.run(request, op),
         });
+        self.settle(request, ended);
+    }
+
+    /// One more is done: makes room for another and posts the completion. By one thread at a time.
+    pub(super) fn settle(&self, request: &Request, ended: Option<(Outcome, Untold)>) {
         let done = &self.done.0;
         let finished = done.completed.load(Relaxed) + 1;
         done.freed.store(finished, Release);
@@ -129,7 +143,7 @@ impl Core {
 
     /// Waits for the requests of other queues that this one names, or for its own early end. What it ends with if one of
     /// them failed: the first.
-    fn await_others(&self, request: &Arc<Request>) -> Option<Failure> {
+    pub(super) fn await_others(&self, request: &Arc<Request>) -> Option<Failure> {
         request.after(0)?;
         *self.blocked.lock() = Some((request.clone(), clock::now()));
         self.context.lanes.0.leave(self.priority);
@@ -170,20 +184,24 @@ impl Core {
 }
 
 /// Drops work whose wait list failed.
-fn turn_away(op: Box<dyn Op>, failure: Failure) -> (Outcome, Untold) {
+pub(super) fn turn_away(op: Box<dyn Op>, failure: Failure) -> (Outcome, Untold) {
     drop(op);
     (Outcome { failure: Some(Box::new(failure)), device_ns: 0 }, Untold::Drop)
 }
 
-/// The only place that asks which device this is, and the last that a panic reaches.
+/// Runs the work on the calling thread.
 fn run(op: Box<dyn Op>, context: &Context) -> Result<()> {
-    let work = move || {
+    guarded(move || {
         context.check()?;
         match context.device() {
             Device::Cpu(cpu) => op.cpu(cpu),
-            Device::Cuda(_) => todo!(),
+            Device::Cuda(_) => Err(Error::panic()), // their queues have flights
         }
-    };
+    })
+}
+
+/// The last that a panic reaches.
+pub(super) fn guarded(work: impl FnOnce() -> Result<()>) -> Result<()> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
         // Dropping a payload may itself panic; it must not take the worker along.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));

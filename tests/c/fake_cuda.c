@@ -70,14 +70,20 @@ static _Thread_local P current[16];
 static _Thread_local int depth;
 FAKE(cuCtxPushCurrent_v2, (P context), if (depth == 16) return 1; current[depth++] = context)
 FAKE(cuCtxPopCurrent_v2, (P *context), if (!depth) return 201; *context = current[--depth])
-FAKE(cuStreamCreate, (P *stream, unsigned flags), *stream = malloc(1); if (flags != 1) return 1)
+FAKE(cuStreamCreateWithPriority, (P *stream, unsigned flags, int priority), *stream = malloc(1); (void)priority; if (flags != 1) return 1)
+FAKE(cuStreamQuery, (P stream), (void)stream)
+FAKE(cuStreamWaitEvent, (P stream, P event, unsigned flags), (void)stream; (void)event; (void)flags)
+FAKE(cuEventCreate, (P *event, unsigned flags), *event = malloc(1); (void)flags)
+FAKE(cuEventDestroy_v2, (P event), free(event))
+FAKE(cuEventRecord, (P event, P stream), (void)event; (void)stream)
+FAKE(cuPointerGetAttribute, (void *value, int attribute, D at), (void)value; (void)attribute; (void)at; return 1)
 FAKE(cuStreamDestroy_v2, (P stream), free(stream))
 FAKE(cuStreamSynchronize, (P stream), (void)stream)
 FAKE(cuStreamWriteValue32_v2, (P stream, D at, unsigned value, unsigned flags), *(volatile unsigned *)(uintptr_t)at = value; (void)stream; (void)flags)
-FAKE(cuDeviceGetDefaultMemPool, (P *pool, int device), *pool = (P)0x10; (void)device)
+FAKE(cuMemPoolCreate, (P *pool, const void *properties), *pool = (P)0x10; (void)properties)
 FAKE(cuMemPoolSetAttribute, (P pool, unsigned attribute, void *value), (void)pool; (void)attribute; (void)value)
 FAKE(cuMemPoolTrimTo, (P pool, size_t keep), (void)pool; (void)keep)
-FAKE(cuMemAllocAsync, (D *at, size_t bytes, P stream), if (bytes > 1ull << 34) return 2; *at = (D)(uintptr_t)malloc(bytes); (void)stream)
+FAKE(cuMemAllocFromPoolAsync, (D *at, size_t bytes, P pool, P stream), if (bytes > 1ull << 34) return 2; *at = (D)(uintptr_t)malloc(bytes); (void)pool; (void)stream)
 FAKE(cuMemFreeAsync, (D at, P stream), free((void *)(uintptr_t)at); (void)stream)
 FAKE(cuMemHostAlloc, (P *at, size_t bytes, unsigned flags), *at = malloc(bytes); (void)flags)
 FAKE(cuMemFreeHost, (P at), free(at))
@@ -86,6 +92,8 @@ FAKE(cuMemcpyHtoDAsync_v2, (D to, const void *from, size_t bytes, P stream), mem
 FAKE(cuMemcpyDtoHAsync_v2, (void *to, D from, size_t bytes, P stream), memcpy(to, (void *)(uintptr_t)from, bytes); (void)stream)
 FAKE(cuMemcpyDtoDAsync_v2, (D to, D from, size_t bytes, P stream), memmove((void *)(uintptr_t)to, (void *)(uintptr_t)from, bytes); (void)stream)
 FAKE(cuMemsetD8Async, (D at, unsigned char value, size_t count, P stream), memset((void *)(uintptr_t)at, value, count); (void)stream)
+FAKE(cuMemsetD16Async, (D at, unsigned short value, size_t count, P stream), for (size_t i = 0; i < count; i++) ((unsigned short *)(uintptr_t)at)[i] = value; (void)stream)
+FAKE(cuMemsetD32Async, (D at, unsigned value, size_t count, P stream), for (size_t i = 0; i < count; i++) ((unsigned *)(uintptr_t)at)[i] = value; (void)stream)
 FAKE(cuModuleLoadDataEx, (P *module, const void *image, unsigned options, int *keys, void **values),
      if (!strstr(image, ".version")) {
          for (unsigned i = 0; i < options; i++) if (keys[i] == 5) strcpy(values[i], "ptxas fatal: no .version");

@@ -63,7 +63,8 @@ impl World {
         let mut handle = SENTINEL;
         self.note(|| format!("weft_context_create(\"cpu\", {:?}, &context)", options.head));
         // SAFETY: a struct of at least its struct_size where that is accepted, and a local.
-        let status = unsafe { weft_context_create(c"cpu".as_ptr(), &options.head, &mut handle) };
+        let status =
+            unsafe { weft_context_create(crate::support::device().as_ptr(), &options.head, &mut handle) };
         if self.created("weft_context_create", status, &bad, handle) {
             self.model.add(Kind::Context, handle, self.model.contexts);
             self.model.contexts += 1;

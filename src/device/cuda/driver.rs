@@ -5,7 +5,9 @@ use super::library::Library;
 use crate::status::{
     Error, Result, WEFT_ERROR_DEVICE_LOST, WEFT_ERROR_OUT_OF_DEVICE_MEMORY, WEFT_ERROR_UNAVAILABLE,
 };
-use cudarc::driver::sys::{CUcontext, CUdeviceptr, CUfunction, CUmemoryPool, CUmodule, CUstream};
+use cudarc::driver::sys::{
+    CUcontext, CUdeviceptr, CUevent, CUfunction, CUmemPoolProps, CUmemoryPool, CUmodule, CUstream,
+};
 use once_cell::sync::OnceCell;
 use std::ffi::{CStr, c_char, c_void};
 
@@ -69,21 +71,33 @@ functions! {
     /// Brings the one before back.
     context_pop = c"cuCtxPopCurrent_v2"(context: *mut CUcontext);
     /// A new stream.
-    stream_create = c"cuStreamCreate"(stream: *mut CUstream, flags: u32);
+    stream_create = c"cuStreamCreateWithPriority"(stream: *mut CUstream, flags: u32, priority: i32);
     /// Ends a stream.
     stream_destroy = c"cuStreamDestroy_v2"(stream: CUstream);
     /// Waits for a stream.
     stream_synchronize = c"cuStreamSynchronize"(stream: CUstream);
+    /// Whether a stream's work is done.
+    stream_query = c"cuStreamQuery"(stream: CUstream);
+    /// Makes a stream wait for an event.
+    stream_wait = c"cuStreamWaitEvent"(stream: CUstream, event: CUevent, flags: u32);
+    /// A new event.
+    event_create = c"cuEventCreate"(event: *mut CUevent, flags: u32);
+    /// Ends an event.
+    event_destroy = c"cuEventDestroy_v2"(event: CUevent);
+    /// Puts an event behind a stream's work.
+    event_record = c"cuEventRecord"(event: CUevent, stream: CUstream);
+    /// One thing about an address.
+    pointer_attribute = c"cuPointerGetAttribute"(value: *mut c_void, attribute: i32, at: CUdeviceptr);
     /// Writes a number to memory when a stream gets there.
     stream_write32 = c"cuStreamWriteValue32_v2"(stream: CUstream, at: CUdeviceptr, value: u32, flags: u32);
-    /// A device's pool of memory.
-    default_pool = c"cuDeviceGetDefaultMemPool"(pool: *mut CUmemoryPool, device: i32);
+    /// A new pool of memory.
+    pool_create = c"cuMemPoolCreate"(pool: *mut CUmemoryPool, properties: *const CUmemPoolProps);
     /// Sets an attribute of a pool.
     pool_set = c"cuMemPoolSetAttribute"(pool: CUmemoryPool, attribute: u32, value: *mut c_void);
     /// Gives a pool's free memory back.
     pool_trim = c"cuMemPoolTrimTo"(pool: CUmemoryPool, keep: usize);
-    /// Memory from the device's pool, in a stream's order.
-    allocate = c"cuMemAllocAsync"(at: *mut CUdeviceptr, bytes: usize, stream: CUstream);
+    /// Memory from a pool, in a stream's order.
+    allocate = c"cuMemAllocFromPoolAsync"(at: *mut CUdeviceptr, bytes: usize, pool: CUmemoryPool, stream: CUstream);
     /// Gives it back, in a stream's order.
     free = c"cuMemFreeAsync"(at: CUdeviceptr, stream: CUstream);
     /// Host memory that the device reaches.
@@ -100,6 +114,10 @@ functions! {
     copy = c"cuMemcpyDtoDAsync_v2"(to: CUdeviceptr, from: CUdeviceptr, bytes: usize, stream: CUstream);
     /// Fills with bytes.
     fill = c"cuMemsetD8Async"(at: CUdeviceptr, value: u8, count: usize, stream: CUstream);
+    /// Fills with pairs of bytes.
+    fill16 = c"cuMemsetD16Async"(at: CUdeviceptr, value: u16, count: usize, stream: CUstream);
+    /// Fills with fours of bytes.
+    fill32 = c"cuMemsetD32Async"(at: CUdeviceptr, value: u32, count: usize, stream: CUstream);
     /// Compiles and loads PTX, or loads a cubin.
     module_load = c"cuModuleLoadDataEx"(
         module: *mut CUmodule, image: *const c_void, options: u32, keys: *mut i32, values: *mut *mut c_void);

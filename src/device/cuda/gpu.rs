@@ -3,9 +3,10 @@
 
 use super::driver::{Driver, driver};
 use super::kernel::Kernels;
+use super::memory::new_pool;
 use crate::status::{Error, Result, WEFT_ERROR_DEVICE_LOST, WEFT_ERROR_UNAVAILABLE};
 use crate::{ensure, tell};
-use cudarc::driver::sys::CUcontext;
+use cudarc::driver::sys::{CUcontext, CUmemoryPool};
 use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
 use std::cell::Cell;
@@ -38,6 +39,7 @@ pub struct Gpu {
     driver: &'static Driver,
     device: i32,
     context: CUcontext,
+    pool: CUmemoryPool,
     kernels: Kernels,
     /// The first error that ended the device for this process.
     lost: OnceCell<Error>,
@@ -130,14 +132,28 @@ impl Gpu {
             return Err(Error::new(WEFT_ERROR_UNAVAILABLE, message));
         }
         let (device, mut context) = (find(driver, ordinal)?, null_mut());
+        let pool = new_pool(driver, device)?;
         // SAFETY: a device of the driver's, a pointer to a local. Kept for good.
         unsafe { driver.primary_retain(&mut context, device)? };
-        Ok(Self { driver, device, context, kernels: Kernels::default(), lost: OnceCell::new(), description })
+        Ok(Self {
+            driver,
+            device,
+            context,
+            pool,
+            kernels: Kernels::default(),
+            lost: OnceCell::new(),
+            description,
+        })
     }
 
     /// The driver.
     pub fn driver(&self) -> &'static Driver {
         self.driver
+    }
+
+    /// Its memory.
+    pub(super) fn pool(&self) -> CUmemoryPool {
+        self.pool
     }
 
     /// Its compiled kernels.
@@ -156,8 +172,12 @@ impl Gpu {
         if let Some(error) = self.lost.get() {
             return Err(error.clone());
         }
-        let done = if at_home(self.context) { body(self.driver) } else { self.visit(body) };
-        done.inspect_err(|error| self.note(error))
+        self.ask(body).inspect_err(|error| self.note(error))
+    }
+
+    /// As [`with`](Self::with), for questions: an error is an answer and nothing more.
+    pub fn ask<R>(&self, body: impl FnOnce(&'static Driver) -> Result<R>) -> Result<R> {
+        if at_home(self.context) { body(self.driver) } else { self.visit(body) }
     }
 
     fn visit<R>(&self, body: impl FnOnce(&'static Driver) -> Result<R>) -> Result<R> {
@@ -185,7 +205,14 @@ impl Gpu {
 
     /// Remembers the first error that ended the device.
     fn note(&self, error: &Error) {
-        if error.status == WEFT_ERROR_DEVICE_LOST && self.lost.set(error.clone()).is_ok() {
+        if error.status == WEFT_ERROR_DEVICE_LOST {
+            self.lose(error.clone());
+        }
+    }
+
+    /// The device cannot be used any more, for this reason.
+    pub fn lose(&self, error: Error) {
+        if self.lost.set(error.clone()).is_ok() {
             tell!(WEFT_LOG_ERROR, "device \"cuda:{}\" is lost: {}", self.device, error.message);
         }
     }

@@ -1,14 +1,37 @@
 //! Memory: of the device, taken and given back in a stream's order from the device's pool, and pinned memory of the host
 //! that the device reaches.
 
+use super::driver::Driver;
 use super::gpu::Gpu;
 use super::stream::Stream;
 use crate::status::{Result, WEFT_ERROR_OUT_OF_DEVICE_MEMORY};
-use cudarc::driver::sys::{CUdeviceptr, CUmemoryPool};
+use cudarc::driver::sys::{
+    CUdeviceptr, CUmemAllocationType, CUmemLocationType, CUmemPoolProps, CUmemoryPool,
+};
 use std::ffi::c_void;
 use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+
+/// CU_MEMPOOL_ATTR_RELEASE_THRESHOLD: bytes that a pool keeps for itself though they are free.
+const RELEASE_THRESHOLD: u32 = 4;
+const KEPT: u64 = 1 << 30;
+
+/// A pool of a device's memory, apart from the one that other users of CUDA in the process share. For good.
+pub(super) fn new_pool(driver: &Driver, device: i32) -> Result<CUmemoryPool> {
+    // SAFETY: integers, enums and pointers, for all of which zero is a value that the driver takes.
+    let mut properties: CUmemPoolProps = unsafe { std::mem::zeroed() };
+    properties.allocType = CUmemAllocationType::CU_MEM_ALLOCATION_TYPE_PINNED;
+    properties.location.type_ = CUmemLocationType::CU_MEM_LOCATION_TYPE_DEVICE;
+    properties.location.id = device;
+    let (mut pool, mut kept) = (null_mut(), KEPT);
+    // SAFETY: pointers to locals; the attribute is a u64.
+    unsafe {
+        driver.pool_create(&mut pool, &properties)?;
+        driver.pool_set(pool, RELEASE_THRESHOLD, (&raw mut kept).cast())?;
+    }
+    Ok(pool)
+}
 
 /// CU_MEMHOSTALLOC_PORTABLE and CU_MEMHOSTALLOC_DEVICEMAP.
 const PORTABLE_MAPPED: u32 = 3;
@@ -20,7 +43,8 @@ impl Stream {
         self.gpu().with(|driver| {
             let mut at = 0;
             // SAFETY: a pointer to a local, a stream that lives.
-            let mut take = || unsafe { driver.allocate(&mut at, bytes.max(1), self.raw()) };
+            let mut take =
+                || unsafe { driver.allocate(&mut at, bytes.max(1), self.gpu().pool(), self.raw()) };
             match take() {
                 Err(error) if error.status == WEFT_ERROR_OUT_OF_DEVICE_MEMORY => {
                     self.trim()?;
@@ -41,14 +65,8 @@ impl Stream {
     /// Gives what the device's pool holds free back to the driver.
     fn trim(&self) -> Result<()> {
         self.synchronize()?;
-        self.gpu().with(|driver| {
-            let mut pool: CUmemoryPool = null_mut();
-            // SAFETY: a pointer to a local; the default pool lives as long as the device.
-            unsafe {
-                driver.default_pool(&mut pool, self.gpu().ordinal())?;
-                driver.pool_trim(pool, 0)
-            }
-        })
+        // SAFETY: a pool that lives as long as the process.
+        self.gpu().with(|driver| unsafe { driver.pool_trim(self.gpu().pool(), 0) })
     }
 }
 

@@ -6,31 +6,57 @@ mod kernel;
 mod library;
 mod memory;
 mod module;
+mod staging;
 mod stream;
+mod transfer;
+mod watcher;
 
 pub use driver::{Driver, driver};
 pub use gpu::{Description, Gpu, count, describe};
 pub use kernel::{Key, Loaded};
 pub use memory::{Memory, Pinned};
 pub use module::{Function, Module, Shape};
-pub use stream::{IN_FLIGHT, Stream};
+pub use staging::Staging;
+pub(crate) use stream::IN_FLIGHT;
+pub use stream::Stream;
+pub use transfer::Staged;
+pub use watcher::{Sight, Watched, Watcher};
 
 use crate::status::Result;
+use cudarc::driver::sys::CUevent;
+use std::ptr::null_mut;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::*};
+
+/// CU_EVENT_DISABLE_TIMING: an event that only orders.
+const ORDER_ALONE: u32 = 2;
 
 /// A GPU as one context sees it.
 pub struct Cuda {
     gpu: Arc<Gpu>,
-    /// In whose order memory is taken and given back.
+    /// In whose order memory is taken, zeroed and given back.
     store: Arc<Stream>,
+    /// Behind the zeroing of all memory that was taken so far, and how often it was put there.
+    zeroed: CUevent,
+    zeroings: AtomicU64,
+    watcher: Arc<Watcher>,
 }
+
+// SAFETY: the driver's functions take an event from any thread.
+unsafe impl Send for Cuda {}
+// SAFETY: as above.
+unsafe impl Sync for Cuda {}
 
 impl Cuda {
     /// GPU `ordinal`.
     pub fn open(ordinal: u32) -> Result<Self> {
         let gpu = Gpu::open(ordinal)?;
         let store = Stream::new(gpu.clone())?;
-        Ok(Self { gpu, store })
+        let mut zeroed = null_mut();
+        // SAFETY: a pointer to a local.
+        gpu.with(|driver| unsafe { driver.event_create(&mut zeroed, ORDER_ALONE) })?;
+        let watcher = Watcher::start(gpu.clone())?;
+        Ok(Self { gpu, store, zeroed, zeroings: AtomicU64::new(0), watcher })
     }
 
     /// The GPU.
@@ -38,12 +64,52 @@ impl Cuda {
         &self.gpu
     }
 
-    /// `bytes` zeroed bytes.
+    /// Who looks after its queues.
+    pub fn watcher(&self) -> &Watcher {
+        &self.watcher
+    }
+
+    /// A stream for a queue of this priority, 0 the lowest.
+    pub fn stream(&self, priority: usize) -> Result<Arc<Stream>> {
+        Stream::with_priority(self.gpu.clone(), priority)
+    }
+
+    /// `bytes` bytes, zero for every stream that comes behind.
     pub fn allocate(&self, bytes: usize) -> Result<Memory> {
         let memory = Memory::new(self.store.clone(), bytes)?;
-        // SAFETY: memory of so many bytes, and a stream that lives.
-        self.gpu.with(|driver| unsafe { driver.fill(memory.at(), 0, bytes, self.store.raw()) })?;
-        self.store.synchronize()?;
+        let stream = self.store.raw();
+        self.gpu.with(|driver| {
+            // SAFETY: memory of so many bytes; a stream and an event that live.
+            unsafe {
+                driver.fill(memory.at(), 0, bytes, stream)?;
+                driver.event_record(self.zeroed, stream)
+            }
+        })?;
+        self.zeroings.fetch_add(1, Release);
         Ok(memory)
+    }
+
+    /// Orders `stream` behind the zeroing of all memory that [`allocate`](Self::allocate) has returned.
+    pub fn order_behind_memory(&self, stream: &Stream) -> Result<()> {
+        let now = self.zeroings.load(Acquire);
+        if !stream.has_seen(now) {
+            // SAFETY: a stream and an event that live.
+            self.gpu.with(|driver| unsafe { driver.stream_wait(stream.raw(), self.zeroed, 0) })?;
+            stream.sees(now);
+        }
+        Ok(())
+    }
+
+    /// Waits until all memory that was returned is zero, for those who use it by its address.
+    pub fn await_memory(&self) -> Result<()> {
+        self.store.synchronize()
+    }
+}
+
+impl Drop for Cuda {
+    fn drop(&mut self) {
+        self.watcher.end();
+        // SAFETY: created in `open`, and used by nobody any more.
+        let _ = self.gpu.with(|driver| unsafe { driver.event_destroy(self.zeroed) });
     }
 }

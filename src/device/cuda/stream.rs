@@ -4,6 +4,8 @@
 use super::gpu::Gpu;
 use super::kernel::{Key, Loaded};
 use super::memory::{Memory, Pinned};
+use super::staging::Staging;
+use crate::device::gate::spin_until;
 use crate::ptx::{Kernel, Params, Target};
 use crate::status::{Error, Result};
 use cudarc::driver::sys::{CUdeviceptr, CUstream};
@@ -11,12 +13,13 @@ use parking_lot::Mutex;
 use std::ffi::c_void;
 use std::ptr::null_mut;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::*};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
+use std::time::{Duration, Instant};
 
 /// CU_STREAM_NON_BLOCKING: never waits for the default stream.
 const NON_BLOCKING: u32 = 1;
 /// How many requests can be in flight on a stream: so many verdicts are kept apart.
-pub const IN_FLIGHT: u32 = 1024;
+pub(crate) const IN_FLIGHT: u32 = 1024;
 /// Bytes from the start of the host's page to the verdicts: the timeline has a cache line of its own.
 const VERDICTS: usize = 128;
 /// Scratch memory that a stream keeps for its next request.
@@ -30,9 +33,13 @@ pub struct Stream {
     owned: bool,
     /// The timeline's word, then the verdicts.
     page: Pinned,
+    /// How many zeroings of memory it is behind.
+    behind: AtomicU64,
     /// The request whose work is being queued.
     number: AtomicU32,
+    checkpoints: AtomicU32,
     scratch: Mutex<Scratch>,
+    staging: Staging,
 }
 
 // SAFETY: the driver's functions take a stream from any thread.
@@ -53,9 +60,14 @@ struct Scratch {
 impl Stream {
     /// A stream of its own.
     pub fn new(gpu: Arc<Gpu>) -> Result<Arc<Self>> {
+        Self::with_priority(gpu, 0)
+    }
+
+    /// A stream of its own, of this priority: 0 the lowest; higher than the device knows is its highest.
+    pub fn with_priority(gpu: Arc<Gpu>, priority: usize) -> Result<Arc<Self>> {
         let mut stream = null_mut();
         // SAFETY: a pointer to a local; the context is current.
-        gpu.with(|driver| unsafe { driver.stream_create(&mut stream, NON_BLOCKING) })?;
+        gpu.with(|driver| unsafe { driver.stream_create(&mut stream, NON_BLOCKING, -(priority as i32)) })?;
         Self::of(gpu, stream, true).map(Arc::new)
     }
 
@@ -70,8 +82,9 @@ impl Stream {
 
     fn of(gpu: Arc<Gpu>, stream: CUstream, owned: bool) -> Result<Self> {
         let page = Pinned::new(gpu.clone(), VERDICTS + IN_FLIGHT as usize * 4)?;
-        let (number, scratch) = (AtomicU32::new(0), Mutex::new(Scratch::default()));
-        Ok(Self { gpu, stream, owned, page, number, scratch })
+        let (number, checkpoints, behind) = (AtomicU32::new(0), AtomicU32::new(0), AtomicU64::new(0));
+        let (scratch, staging) = (Mutex::new(Scratch::default()), Staging::default());
+        Ok(Self { gpu, stream, owned, page, behind, number, checkpoints, scratch, staging })
     }
 
     /// The GPU.
@@ -167,6 +180,79 @@ impl Stream {
         let at = self.page.device();
         // SAFETY: a word of pinned memory that lives as long as the stream.
         self.gpu.with(|driver| unsafe { driver.stream_write32(self.stream, at, number, 0) })
+    }
+
+    /// As [`mark`](Self::mark); where the driver refuses, waits for the stream instead, and where it refuses that too, the
+    /// device is lost: what was launched is told in any case.
+    pub fn mark_or_wait(&self, number: u32) {
+        if self.mark(number).is_ok() {
+            return;
+        }
+        match self.synchronize() {
+            Ok(()) => self.page.word(0).store(number, Release),
+            Err(error) => self.gpu.lose(error),
+        }
+    }
+
+    /// Asks the driver whether the stream's work goes on: an error of that work is noticed so.
+    pub fn probe(&self) {
+        const NOT_READY: i64 = 600;
+        // SAFETY: a stream that lives.
+        match self.gpu.with(|driver| unsafe { driver.stream_query(self.stream) }) {
+            Err(error) if error.native != NOT_READY => self.gpu.lose(error),
+            _ => {}
+        }
+    }
+
+    /// A number to wait for with [`await_checkpoint`](Self::await_checkpoint): reached when what was queued so far is done.
+    pub fn checkpoint(&self) -> Result<u32> {
+        let (number, at) = (self.checkpoints.fetch_add(1, Relaxed).wrapping_add(1), self.page.device() + 64);
+        // SAFETY: a word of pinned memory that lives as long as the stream.
+        self.gpu.with(|driver| unsafe { driver.stream_write32(self.stream, at, number, 0) })?;
+        Ok(number)
+    }
+
+    /// Waits until the stream has reached a checkpoint.
+    pub fn await_checkpoint(&self, number: u32) -> Result<()> {
+        let (word, start) = (self.page.word(64), Instant::now());
+        let reached = || word.load(Acquire).wrapping_sub(number).cast_signed() >= 0;
+        let mut asked = start;
+        while !spin_until(Duration::from_micros(50), reached) {
+            std::thread::sleep((start.elapsed() / 64).min(Duration::from_micros(250)));
+            if asked.elapsed() > Duration::from_millis(5) {
+                self.probe();
+                asked = Instant::now();
+            }
+            if let Some(error) = self.gpu.lost() {
+                return Err(error.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it is behind so many zeroings.
+    pub(super) fn has_seen(&self, zeroings: u64) -> bool {
+        self.behind.load(Relaxed) >= zeroings
+    }
+
+    /// It is behind so many zeroings.
+    pub(super) fn sees(&self, zeroings: u64) {
+        self.behind.store(zeroings, Relaxed);
+    }
+
+    /// The host's memory that requests of this stream pass through.
+    pub fn staging(&self) -> &Staging {
+        &self.staging
+    }
+
+    /// Request `number` is done with the host's memory that it passed through.
+    pub fn give_staging(&self, number: u32) {
+        self.staging.give(number);
+    }
+
+    /// The request whose work is being queued.
+    pub fn current(&self) -> u32 {
+        self.number.load(Relaxed)
     }
 
     /// Scratch memory for this request's work, not initialised, aligned to 256 bytes. Several blocks of a request are apart.

@@ -2,11 +2,15 @@
 //!
 //! The only operations that hold a host pointer; the caller keeps that memory valid until the request completes.
 
+mod cuda;
+
+use crate::device::cuda::{Staged, Stream};
 use crate::device::{Buffer, Cpu};
 use crate::ensure;
 use crate::op::Op;
 use crate::status::{Error, Result};
 use crate::telemetry::Traffic;
+use once_cell::sync::OnceCell;
 use std::sync::Arc;
 
 /// Bytes a tile of a parallel copy.
@@ -32,6 +36,10 @@ impl Slice {
 
     fn ptr(&self) -> *mut u8 {
         self.buffer.ptr().wrapping_add(self.offset)
+    }
+
+    fn at(&self) -> u64 {
+        self.buffer.at().wrapping_add(self.offset as u64)
     }
 
     fn overlaps(&self, other: &Self) -> bool {
@@ -65,7 +73,17 @@ enum Work {
 }
 
 /// A checked transfer.
-pub struct Transfer(Work);
+pub struct Transfer {
+    work: Work,
+    /// Where a read's bytes are to be fetched from at the end.
+    staged: OnceCell<Staged>,
+}
+
+impl From<Work> for Transfer {
+    fn from(work: Work) -> Self {
+        Self { work, staged: OnceCell::new() }
+    }
+}
 
 impl Transfer {
     /// Host to buffer.
@@ -79,7 +97,7 @@ impl Transfer {
             "weft_write: src is NULL; expected {} readable bytes",
             dst.size
         );
-        Ok(Self(Work::FromHost { src: HostPtr(src.cast_mut()), dst }))
+        Ok(Self::from(Work::FromHost { src: HostPtr(src.cast_mut()), dst }))
     }
 
     /// Host to buffer, from a copy made now.
@@ -99,7 +117,7 @@ impl Transfer {
             // SAFETY: not null, so valid for `size` reads; a slice's size never exceeds `isize::MAX`.
             copy.extend_from_slice(unsafe { std::slice::from_raw_parts(src, dst.size) });
         }
-        Ok(Self(Work::FromCopy { src: copy, dst }))
+        Ok(Self::from(Work::FromCopy { src: copy, dst }))
     }
 
     /// Buffer to host.
@@ -113,13 +131,13 @@ impl Transfer {
             "weft_read: dst is NULL; expected {} writable bytes",
             src.size
         );
-        Ok(Self(Work::ToHost { src, dst: HostPtr(dst) }))
+        Ok(Self::from(Work::ToHost { src, dst: HostPtr(dst) }))
     }
 
     /// Buffer to buffer.
     pub fn copy(src: Slice, dst: Slice) -> Result<Self> {
         ensure!(!src.overlaps(&dst), "weft_copy: src and dst overlap in one buffer; expected separate bytes");
-        Ok(Self(Work::Between { src, dst }))
+        Ok(Self::from(Work::Between { src, dst }))
     }
 
     /// The low `period` bytes of `pattern`, over and over.
@@ -134,7 +152,7 @@ impl Transfer {
             dst.offset,
             dst.size
         );
-        Ok(Self(Work::Fill { dst, pattern: pattern.to_le_bytes(), period }))
+        Ok(Self::from(Work::Fill { dst, pattern: pattern.to_le_bytes(), period }))
     }
 }
 
@@ -145,11 +163,15 @@ impl Op for Barrier {
     fn cpu(&self, _: &Cpu) -> Result<()> {
         Ok(())
     }
+
+    fn cuda(&self, _: &Stream) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl Op for Transfer {
     fn cpu(&self, cpu: &Cpu) -> Result<()> {
-        match &self.0 {
+        match &self.work {
             Work::FromHost { src, dst } => copy(cpu, *src, HostPtr(dst.ptr()), dst.size),
             Work::FromCopy { src, dst } => {
                 copy(cpu, HostPtr(src.as_ptr().cast_mut()), HostPtr(dst.ptr()), dst.size)
@@ -163,6 +185,15 @@ impl Op for Transfer {
         Ok(())
     }
 
+    fn cuda(&self, stream: &Stream) -> Result<()> {
+        cuda::queue(self, stream)
+    }
+
+    fn conclude(&self, _: u32) -> Result<()> {
+        cuda::fetch(self);
+        Ok(())
+    }
+
     fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
         let Traffic { written, read, copied, filled } = self.traffic();
         write!(out, "{} bytes", written + read + copied + filled)
@@ -170,7 +201,7 @@ impl Op for Transfer {
 
     fn traffic(&self) -> Traffic {
         let mut traffic = Traffic::default();
-        match &self.0 {
+        match &self.work {
             Work::FromHost { dst, .. } | Work::FromCopy { dst, .. } => traffic.written = dst.size as u64,
             Work::ToHost { src, .. } => traffic.read = src.size as u64,
             Work::Between { dst, .. } => traffic.copied = dst.size as u64,

@@ -1,0 +1,232 @@
+//! Flights: requests whose work is on a CUDA device. The worker launches them and puts a number behind each on the
+//! stream's timeline; whoever sees the timeline reach a number, one thread at a time, lands the flight: asks the operation
+//! what became of it, frees what it owned and posts the completion.
+
+use super::worker::{Untold, guarded, turn_away};
+use super::{Core, Failure, Outcome, Request, finalizer::Due};
+use crate::device::cuda::{IN_FLIGHT, Sight, Stream, Watched};
+use crate::device::{Context, Device, lost};
+use crate::op::Op;
+use crate::status::{Error, Result};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU32, Ordering::*};
+use crate::telemetry::trace;
+use crate::telemetry::{Running, Traffic, clock};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A mark on the timeline costs about as much as an empty launch: of requests that are launched in one go, every so many
+/// get one.
+const MARK_EVERY: usize = 8;
+
+/// What is on the device of one queue.
+pub(super) struct Flights {
+    stream: Arc<Stream>,
+    list: Mutex<VecDeque<Flight>>,
+    /// Held by whoever lands flights; when the last one landed, in ticks.
+    landing: Mutex<u64>,
+    /// The number of the latest flight; the worker alone writes it.
+    latest: AtomicU32,
+}
+
+/// A request on its way.
+struct Flight {
+    number: u32,
+    request: Arc<Request>,
+    work: Option<Work>,
+}
+
+/// What its work came to so far.
+struct Work {
+    op: Box<dyn Op>,
+    /// Why it did not get to the device, or not whole.
+    failure: Option<Failure>,
+    /// Whether it was begun at all, and whether the trace was told of that.
+    begun: Option<u64>,
+    traced: bool,
+    _held: Option<Due>,
+}
+
+impl Flights {
+    /// Those of a new queue; `None` on the CPU device, which has none.
+    pub(super) fn new(context: &Context, priority: usize) -> Result<Option<Self>> {
+        let Device::Cuda(cuda) = context.device() else { return Ok(None) };
+        let mut list = VecDeque::new();
+        list.try_reserve(IN_FLIGHT as usize).map_err(|_| Error::out_of_memory(0))?;
+        let (landing, latest) = (Mutex::new(0), AtomicU32::new(0));
+        Ok(Some(Self { stream: cuda.stream(priority)?, list: Mutex::new(list), landing, latest }))
+    }
+
+    fn number_of_first(&self) -> Option<u32> {
+        self.list.lock().front().map(|flight| flight.number)
+    }
+
+    /// The first flight, if the device is past it; with the device lost all are done for.
+    fn take_landed(&self) -> Option<Flight> {
+        let first = self.number_of_first()?;
+        let reached = self.stream.reached().wrapping_sub(first).cast_signed() >= 0;
+        if reached || self.stream.gpu().lost().is_some() { self.list.lock().pop_front() } else { None }
+    }
+
+    /// Puts the timeline behind what was launched.
+    fn mark(&self) {
+        self.stream.mark_or_wait(self.latest.load(Relaxed));
+    }
+}
+
+impl Core {
+    /// Has the context's watcher look after this queue's flights.
+    pub(super) fn be_watched(self: Arc<Self>) {
+        if let Device::Cuda(cuda) = self.context.device() {
+            let watched: Arc<dyn Watched> = self.clone();
+            cuda.watcher().add(Arc::downgrade(&watched));
+        }
+    }
+
+    /// Launches a batch.
+    pub(super) fn launch_all(&self, flights: &Flights, batch: &VecDeque<Arc<Request>>) {
+        let mut unmarked = 0;
+        for request in batch {
+            if unmarked > 0 && (request.after(0).is_some() || !self.context.lanes.0.is_free(self.priority)) {
+                flights.mark(); // before it waits for others
+                unmarked = 0;
+            }
+            self.launch(flights, request);
+            unmarked += 1;
+            if unmarked == MARK_EVERY {
+                flights.mark();
+                unmarked = 0;
+            }
+        }
+        if unmarked > 0 {
+            flights.mark();
+        }
+    }
+
+    fn launch(&self, flights: &Flights, request: &Arc<Request>) {
+        let blocked = self.await_others(request);
+        self.context.lanes.0.give_way(self.priority);
+        self.await_room(flights);
+        let number = flights.latest.load(Relaxed).wrapping_add(1);
+        let work = request.begin().map(|(op, held)| {
+            let begun = blocked.is_none().then(clock::now);
+            let mut work = Work { op, failure: blocked, begun, traced: false, _held: held };
+            if work.failure.is_none() {
+                self.start(flights, request, number, &mut work);
+            }
+            work
+        });
+        flights.list.lock().push_back(Flight { number, request: request.clone(), work });
+        flights.latest.store(number, Release);
+        self.tell_watcher();
+    }
+
+    /// Waits until another verdict has a place.
+    fn await_room(&self, flights: &Flights) {
+        let room = || flights.list.lock().len() < IN_FLIGHT as usize;
+        if !room() {
+            flights.mark();
+            self.emptied.wait(Duration::ZERO, None, room);
+        }
+    }
+
+    /// Queues the work on the stream.
+    fn start(&self, flights: &Flights, request: &Request, number: u32, work: &mut Work) {
+        let (op, stream) = (&work.op, &flights.stream);
+        work.traced = trace::on() && request.traced(&|out| op.shape(out)).began(clock::now());
+        let begin = || {
+            self.context.check()?;
+            stream.begin(number)?;
+            self.await_memory(stream)?;
+            op.cuda(stream)
+        };
+        work.failure = guarded(begin).err().map(|error| Failure { error, root: None });
+    }
+
+    /// Orders the stream behind the zeroing of every buffer that exists.
+    fn await_memory(&self, stream: &Stream) -> Result<()> {
+        match self.context.device() {
+            Device::Cuda(cuda) => cuda.order_behind_memory(stream),
+            Device::Cpu(_) => Ok(()),
+        }
+    }
+
+    fn tell_watcher(&self) {
+        if let Device::Cuda(cuda) = self.context.device() {
+            cuda.watcher().tell();
+        }
+    }
+
+    /// Lands what the device is past. Whether there was any.
+    fn land_all(&self, flights: &Flights) -> bool {
+        let Some(mut last) = flights.landing.try_lock() else { return false };
+        let mut landed = false;
+        while let Some(flight) = flights.take_landed() {
+            *last = self.land(flights, flight, *last);
+            landed = true;
+            self.filled.open(); // for a worker that ends with the last of them
+        }
+        landed
+    }
+
+    /// Ends a flight. When, in ticks.
+    fn land(&self, flights: &Flights, flight: Flight, last: u64) -> u64 {
+        let (now, Flight { number, request, work }) = (clock::now(), flight);
+        let ended = work.map(|work| self.conclude(flights, &request, number, work, (last, now)));
+        self.settle(&request, ended);
+        now
+    }
+
+    /// What became of work that the device is past. What it owned is released before anyone learns of it.
+    fn conclude(
+        &self,
+        flights: &Flights,
+        request: &Request,
+        number: u32,
+        work: Work,
+        (last, now): (u64, u64),
+    ) -> (Outcome, Untold) {
+        let Some(begun) = work.begun else {
+            let failure = work.failure.unwrap_or(Failure { error: Error::panic(), root: None });
+            return turn_away(work.op, failure);
+        };
+        let (traffic, stream) = (work.op.traffic(), &flights.stream);
+        let failure = match (work.failure, stream.gpu().lost()) {
+            (Some(failure), None) => Some(failure),
+            (_, Some(reason)) => Some(Failure { error: lost(reason), root: None }),
+            (None, None) => concluded(&*work.op, stream.verdict_of(number)),
+        };
+        drop(work.op);
+        stream.give_staging(number);
+        let from = begun.max(last);
+        let (wait_ns, device_ns) = (clock::between(request.stamp, from), clock::between(from, now));
+        let moved = if failure.is_none() { traffic } else { Traffic::default() };
+        self.ledger.begin(Running { since: from, op: request.tag.op, handle: request.handle.load(Relaxed) });
+        self.ledger.ran(wait_ns, device_ns, moved);
+        let untold = if work.traced { Untold::End(now) } else { Untold::Nothing };
+        (Outcome { failure: failure.map(Box::new), device_ns }, untold)
+    }
+}
+
+/// What the operation makes of its verdict.
+fn concluded(op: &dyn Op, verdict: u32) -> Option<Failure> {
+    guarded(|| op.conclude(verdict)).err().map(|error| Failure { error, root: None })
+}
+
+impl Watched for Core {
+    fn look(&self) -> Sight {
+        let Some(flights) = &self.flights else { return Sight::Idle };
+        match self.land_all(flights) {
+            true => Sight::Moved,
+            false if flights.number_of_first().is_none() => Sight::Idle,
+            false => Sight::Waiting,
+        }
+    }
+
+    fn probe(&self) {
+        if let Some(flights) = &self.flights {
+            flights.stream.probe();
+        }
+    }
+}
