@@ -254,12 +254,12 @@ macro_rules! layouts {
 #[test]
 fn structs_lie_in_c_as_in_rust() {
     let rust = layouts! {
-        weft_buffer_desc { struct_size flags }
-        weft_buffer_info { struct_size state size generation reserved }
+        weft_buffer_desc { struct_size flags address }
+        weft_buffer_info { struct_size state size generation reserved address }
         weft_device_info { struct_size kind name description memory units reserved }
         weft_context_desc { struct_size threads }
         weft_context_info { struct_size kind threads state buffer_bytes }
-        weft_queue_desc { struct_size flags depth priority }
+        weft_queue_desc { struct_size flags depth priority stream }
         weft_queue_info { struct_size depth submitted completed }
         weft_submit {
             struct_size flags user_data timeout_ns after after_count reserved port callback deadline_ns

@@ -6,6 +6,7 @@ use crate::device::Buffer;
 use crate::ensure;
 use crate::handle::own_slot;
 use crate::status::weft_status;
+use std::mem::offset_of;
 use std::sync::Arc;
 
 /// The buffer can be used.
@@ -21,11 +22,16 @@ pub struct weft_buffer_desc {
     pub struct_size: u32,
     /// 0.
     pub flags: u32,
+    /// Memory that exists already, to be used as it is instead of new memory: the device's address of its first byte (a
+    /// CUdeviceptr on a CUDA device, a host pointer on the CPU), a multiple of 64. It must stay valid until the buffer is
+    /// released and the last request that names it is complete; it is never freed here. 0 for new memory.
+    pub address: u64,
 }
 
 // SAFETY: repr(C), begins with struct_size, integers alone.
 unsafe impl Sized32 for weft_buffer_desc {
     const NAME: &'static str = "weft_buffer_desc";
+    const FIRST: usize = offset_of!(weft_buffer_desc, address);
 }
 
 /// What `weft_buffer_info_get` tells.
@@ -42,14 +48,19 @@ pub struct weft_buffer_info {
     pub generation: u32,
     /// 0.
     pub reserved: u32,
+    /// The device's address of the first byte: a CUdeviceptr on a CUDA device, a host pointer on the CPU. Its use by others
+    /// is ordered with requests by waiting for them alone.
+    pub address: u64,
 }
 
 // SAFETY: repr(C), begins with struct_size, integers alone.
 unsafe impl Sized32 for weft_buffer_info {
     const NAME: &'static str = "weft_buffer_info";
+    const FIRST: usize = offset_of!(weft_buffer_info, address);
 }
 
-/// Allocates `size` bytes of the context's device, all zero, aligned to 64. `options` may be NULL; size may be 0.
+/// Allocates `size` bytes of the context's device, all zero, aligned to 64, or wraps memory of the caller's
+/// (options->address). `options` may be NULL; size may be 0.
 ///
 /// Thread safety: any thread.
 /// Blocks: no.
@@ -77,7 +88,12 @@ pub unsafe extern "C" fn weft_buffer_create(
         // SAFETY: this function's contract.
         let options = unsafe { read_struct(options)? };
         ensure!(options.flags == 0, "weft_buffer_desc.flags are {:#x}; expected 0", options.flags);
-        let handle = BUFFERS.insert(own_slot(context), Arc::new(Buffer::new(device, size)?))?;
+        let made = match options.address {
+            0 => Buffer::new(device, size)?,
+            // SAFETY: the caller's promise, in the struct's documentation.
+            at => unsafe { Buffer::import(device, at, size)? },
+        };
+        let handle = BUFFERS.insert(own_slot(context), Arc::new(made))?;
         // SAFETY: this function's contract.
         unsafe { write("buffer", buffer, handle) }
     })
@@ -86,7 +102,7 @@ pub unsafe extern "C" fn weft_buffer_create(
 /// Tells about a buffer. The caller sets info->struct_size.
 ///
 /// Thread safety: any thread.
-/// Blocks: no.
+/// Blocks: briefly, until the memory is zeroed.
 /// Callable from callback: yes.
 /// Ownership: none.
 /// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED;
@@ -110,6 +126,7 @@ pub unsafe extern "C" fn weft_buffer_info_get(
             size: buffer.size() as u64,
             generation: buffer.context().generation(),
             reserved: 0,
+            address: buffer.settled_address()?,
         };
         // SAFETY: this function's contract.
         unsafe { write_struct("info", info, &value) }

@@ -9,6 +9,7 @@ use crate::queue::Queue;
 use crate::status::weft_status;
 use crate::telemetry::trace;
 use crate::{ensure, fail, tell};
+use std::mem::offset_of;
 use std::sync::Arc;
 
 const DEFAULT_DEPTH: u32 = 4096;
@@ -34,11 +35,16 @@ pub struct weft_queue_desc {
     /// WEFT_PRIORITY_NORMAL (0), _HIGH or _LOW: while a queue of a higher priority has work, one of a lower priority of
     /// the same context begins none.
     pub priority: u32,
+    /// On a CUDA device, a stream of the caller's (a CUstream or cudaStream_t of the device's primary context) that takes
+    /// the requests' work instead of one made for the queue: in order with what the caller puts there. It must outlive the
+    /// queue and its requests. 0 for a stream of the queue's own.
+    pub stream: u64,
 }
 
 // SAFETY: repr(C), begins with struct_size, integers alone.
 unsafe impl Sized32 for weft_queue_desc {
     const NAME: &'static str = "weft_queue_desc";
+    const FIRST: usize = offset_of!(weft_queue_desc, stream);
 }
 
 /// What `weft_queue_info_get` tells.
@@ -102,7 +108,7 @@ pub unsafe extern "C" fn weft_queue_create(
             )
         };
         let depth = if options.depth == 0 { DEFAULT_DEPTH } else { options.depth };
-        let made = Arc::new(Queue::new(device, depth, lane)?);
+        let made = Arc::new(Queue::on_stream(device, depth, lane, options.stream)?);
         let ledger = made.ledger();
         let handle = QUEUES.insert(own_slot(context), made)?;
         ledger.set_label(handle);

@@ -151,7 +151,7 @@ pub(super) unsafe fn resolve(
 pub extern "C" fn weft_request_poll(request: weft_request) -> weft_status {
     call(|| {
         let request = REQUESTS.get("request", request)?;
-        if request.outcome().is_some() {
+        if request.look() {
             trace::settle();
         }
         Ok(tell(&request))

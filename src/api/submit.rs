@@ -131,7 +131,8 @@ pub unsafe fn submit(
         let finalizer = Finalizer::new(options.finalizer, options.user_data)?;
         let tag = Tag { op: target.op, user_data: options.user_data, callback: options.callback };
         let rare = Rare::new(after, finalizer);
-        let request = Arc::new(Request::new(op, tag, rare, port.clone(), queue.ledger()));
+        let request = Request::new(op, tag, rare, port.clone(), queue.ledger()).flying(queue.flights());
+        let request = Arc::new(request);
         let accepted = admit(&queue, port.as_deref(), request, &target, &options)?;
         if accepted != WEFT_OK {
             target.tell(0);

@@ -2,6 +2,7 @@
 
 use super::cuda::Memory;
 use super::{Context, Device};
+use crate::ensure;
 use crate::status::{Error, Result};
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::{NonNull, null_mut};
@@ -22,6 +23,8 @@ enum Place {
     Host(NonNull<u8>),
     /// In a GPU's memory.
     Cuda(Memory),
+    /// The caller's, at this address of the device.
+    Caller(u64),
 }
 
 // SAFETY: the buffer is raw memory that kernels reach by pointer only; ordering accesses is the queues' business, and
@@ -42,12 +45,34 @@ impl Buffer {
         Ok(Self { context, place, size: bytes })
     }
 
+    /// `size` bytes of the caller's at the device's address `at`.
+    ///
+    /// # Safety
+    ///
+    /// They are valid for reads and writes by the context's device for as long as the buffer lives.
+    pub unsafe fn import(context: Arc<Context>, at: u64, size: u64) -> Result<Self> {
+        ensure!(
+            at.is_multiple_of(ALIGN as u64),
+            "weft_buffer_desc.address is {at:#x}; expected a multiple of {ALIGN}"
+        );
+        ensure!(
+            at.checked_add(size).is_some_and(|end| isize::try_from(end).is_ok()),
+            "weft_buffer_desc.address is {at:#x} and size {size}: no memory ends there"
+        );
+        if let Device::Cuda(cuda) = context.device() {
+            cuda.check_address(at, size)?;
+        }
+        context.memory.take(size);
+        Ok(Self { context, place: Place::Caller(at), size: size as usize })
+    }
+
     /// The first byte as the host reaches it: valid for [`size`](Self::size) bytes as long as the buffer lives. Null where
     /// it lies elsewhere.
     pub fn ptr(&self) -> *mut u8 {
         match &self.place {
             Place::Host(at) => at.as_ptr(),
-            Place::Cuda(_) => null_mut(),
+            Place::Caller(at) if matches!(self.context.device(), Device::Cpu(_)) => *at as *mut u8,
+            Place::Cuda(_) | Place::Caller(_) => null_mut(),
         }
     }
 
@@ -56,7 +81,17 @@ impl Buffer {
         match &self.place {
             Place::Host(at) => at.as_ptr() as u64,
             Place::Cuda(memory) => memory.at(),
+            Place::Caller(at) => *at,
         }
+    }
+
+    /// As [`at`](Self::at), for others than the context's queues: zeroing is done.
+    pub fn settled_address(&self) -> Result<u64> {
+        match (&self.place, self.context.device()) {
+            (Place::Cuda(_), Device::Cuda(cuda)) if self.context.check().is_ok() => cuda.await_memory()?,
+            _ => {}
+        }
+        Ok(self.at())
     }
 
     /// Bytes.

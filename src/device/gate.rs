@@ -96,8 +96,11 @@ impl Gate {
     }
 }
 
-/// Looks at `ready` again and again for at most `spin`. Yields between rounds: on a loaded machine the thread that
-/// would make it true may wait for this very processor.
+/// How long a spinning thread keeps its processor before it offers it to others.
+const KEEP: Duration = Duration::from_micros(10);
+
+/// Looks at `ready` again and again for at most `spin`. Yields between rounds after a while: on a loaded machine the
+/// thread that would make it true may wait for this very processor.
 pub fn spin_until(spin: Duration, ready: impl Fn() -> bool) -> bool {
     if ready() {
         return true;
@@ -110,7 +113,9 @@ pub fn spin_until(spin: Duration, ready: impl Fn() -> bool) -> bool {
             }
             std::hint::spin_loop();
         }
-        yield_now();
+        if start.elapsed() > KEEP {
+            yield_now();
+        }
     }
     false
 }

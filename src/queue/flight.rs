@@ -6,6 +6,7 @@ use super::worker::{Untold, guarded, turn_away};
 use super::{Core, Failure, Outcome, Request, finalizer::Due};
 use crate::device::cuda::{IN_FLIGHT, Sight, Stream, Watched};
 use crate::device::{Context, Device, lost};
+use crate::ensure;
 use crate::op::Op;
 use crate::status::{Error, Result};
 use crate::sync::Mutex;
@@ -28,6 +29,8 @@ pub(super) struct Flights {
     landing: Mutex<u64>,
     /// The number of the latest flight; the worker alone writes it.
     latest: AtomicU32,
+    /// The number of the latest that landed; they land in order, and whoever lands them alone writes it.
+    landed: AtomicU32,
 }
 
 /// A request on its way.
@@ -50,28 +53,37 @@ struct Work {
 
 impl Flights {
     /// Those of a new queue; `None` on the CPU device, which has none.
-    pub(super) fn new(context: &Context, priority: usize) -> Result<Option<Self>> {
-        let Device::Cuda(cuda) = context.device() else { return Ok(None) };
+    pub(super) fn new(context: &Context, priority: usize, stream: u64) -> Result<Option<Self>> {
+        let Device::Cuda(cuda) = context.device() else {
+            ensure!(
+                stream == 0,
+                "weft_queue_desc.stream is {stream:#x}; expected 0: the CPU device has no streams"
+            );
+            return Ok(None);
+        };
+        let stream = match stream {
+            0 => cuda.stream(priority)?,
+            // SAFETY: the caller's promise, in the documentation of weft_queue_desc.
+            stream => unsafe { cuda.import_stream(stream)? },
+        };
         let mut list = VecDeque::new();
         list.try_reserve(IN_FLIGHT as usize).map_err(|_| Error::out_of_memory(0))?;
-        let (landing, latest) = (Mutex::new(0), AtomicU32::new(0));
-        Ok(Some(Self { stream: cuda.stream(priority)?, list: Mutex::new(list), landing, latest }))
+        let (landing, latest, landed) = (Mutex::new(0), AtomicU32::new(0), AtomicU32::new(0));
+        Ok(Some(Self { stream, list: Mutex::new(list), landing, latest, landed }))
     }
 
-    fn number_of_first(&self) -> Option<u32> {
-        self.list.lock().front().map(|flight| flight.number)
+    /// How many are on their way.
+    fn count(&self) -> u32 {
+        // The one that grows last: what it is taken from cannot have overtaken it.
+        let landed = self.landed.load(Acquire);
+        self.latest.load(Acquire).wrapping_sub(landed)
     }
 
-    /// The first flight, if the device is past it; with the device lost all are done for.
-    fn take_landed(&self) -> Option<Flight> {
-        let first = self.number_of_first()?;
+    /// Whether the device is past the first; with the device lost all are done for.
+    fn is_first_done(&self) -> bool {
+        let first = self.landed.load(Acquire).wrapping_add(1);
         let reached = self.stream.reached().wrapping_sub(first).cast_signed() >= 0;
-        if reached || self.stream.gpu().lost().is_some() { self.list.lock().pop_front() } else { None }
-    }
-
-    /// Puts the timeline behind what was launched.
-    fn mark(&self) {
-        self.stream.mark_or_wait(self.latest.load(Relaxed));
+        self.count() > 0 && (reached || self.stream.gpu().lost().is_some())
     }
 }
 
@@ -89,18 +101,18 @@ impl Core {
         let mut unmarked = 0;
         for request in batch {
             if unmarked > 0 && (request.after(0).is_some() || !self.context.lanes.0.is_free(self.priority)) {
-                flights.mark(); // before it waits for others
+                self.mark(flights); // before it waits for others
                 unmarked = 0;
             }
             self.launch(flights, request);
             unmarked += 1;
             if unmarked == MARK_EVERY {
-                flights.mark();
+                self.mark(flights);
                 unmarked = 0;
             }
         }
         if unmarked > 0 {
-            flights.mark();
+            self.mark(flights);
         }
     }
 
@@ -119,14 +131,21 @@ impl Core {
         });
         flights.list.lock().push_back(Flight { number, request: request.clone(), work });
         flights.latest.store(number, Release);
-        self.tell_watcher();
+    }
+
+    /// Puts the timeline behind what was launched, and has it watched.
+    fn mark(&self, flights: &Flights) {
+        flights.stream.mark_or_wait(flights.latest.load(Relaxed));
+        if let Device::Cuda(cuda) = self.context.device() {
+            cuda.watcher().tell();
+        }
     }
 
     /// Waits until another verdict has a place.
     fn await_room(&self, flights: &Flights) {
-        let room = || flights.list.lock().len() < IN_FLIGHT as usize;
+        let room = || flights.count() < IN_FLIGHT;
         if !room() {
-            flights.mark();
+            self.mark(flights);
             self.emptied.wait(Duration::ZERO, None, room);
         }
     }
@@ -152,22 +171,22 @@ impl Core {
         }
     }
 
-    fn tell_watcher(&self) {
-        if let Device::Cuda(cuda) = self.context.device() {
-            cuda.watcher().tell();
-        }
-    }
-
     /// Lands what the device is past. Whether there was any.
     fn land_all(&self, flights: &Flights) -> bool {
+        if !flights.is_first_done() {
+            return false;
+        }
         let Some(mut last) = flights.landing.try_lock() else { return false };
-        let mut landed = false;
-        while let Some(flight) = flights.take_landed() {
+        let mut any = false;
+        while flights.is_first_done() {
+            let Some(flight) = flights.list.lock().pop_front() else { break };
+            let number = flight.number;
             *last = self.land(flights, flight, *last);
-            landed = true;
+            flights.landed.store(number, Release); // from here on its verdict's place may be another's
+            any = true;
             self.filled.open(); // for a worker that ends with the last of them
         }
-        landed
+        any
     }
 
     /// Ends a flight. When, in ticks.
@@ -219,7 +238,7 @@ impl Watched for Core {
         let Some(flights) = &self.flights else { return Sight::Idle };
         match self.land_all(flights) {
             true => Sight::Moved,
-            false if flights.number_of_first().is_none() => Sight::Idle,
+            false if flights.count() == 0 => Sight::Idle,
             false => Sight::Waiting,
         }
     }

@@ -23,6 +23,7 @@ pub use request::{Cancel, Rare, Request, Tag, Watch};
 pub use timer::schedule;
 pub use wait::wait;
 
+use crate::device::cuda::Watched;
 use crate::device::gate::{Gate, Wake, deadline};
 use crate::device::{Context, thread};
 use crate::status::{Error, Result};
@@ -34,7 +35,7 @@ use crate::tell;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 shared! {
@@ -143,9 +144,14 @@ fn reserve(depth: u32) -> Result<VecDeque<Arc<Request>>> {
 impl Queue {
     /// Starts a queue that holds at most `depth` requests, of priority 0 (lowest) to 2.
     pub fn new(context: Arc<Context>, depth: u32, priority: usize) -> Result<Self> {
+        Self::on_stream(context, depth, priority, 0)
+    }
+
+    /// The same whose work goes to the caller's stream `stream`, unless that is 0. The stream is the caller's promise.
+    pub fn on_stream(context: Arc<Context>, depth: u32, priority: usize, stream: u64) -> Result<Self> {
         let ring = Ring { requests: reserve(depth)?, spent: reserve(depth)?, busy: false, freed: 0 };
         let batch = reserve(depth)?;
-        let flights = Flights::new(&context, priority)?;
+        let flights = Flights::new(&context, priority, stream)?;
         let ledger = context.account.open()?;
         let core = Arc::new(Core {
             context,
@@ -189,6 +195,13 @@ impl Queue {
     pub fn progress(&self) -> (u64, u64) {
         let completed = self.core.done.0.completed.load(SeqCst);
         (self.core.submitted().load(SeqCst), completed)
+    }
+
+    /// Who can see that the device is done with its requests, where that is not the worker itself.
+    pub fn flights(&self) -> Option<Weak<dyn Watched>> {
+        self.core.flights.as_ref()?;
+        let core: Arc<dyn Watched> = self.core.clone();
+        Some(Arc::downgrade(&core))
     }
 
     /// Its counters.

@@ -8,6 +8,7 @@
 use super::finalizer::{Due, Finalizer};
 pub use super::outcome::{Outcome, weft_complete_fn, weft_completion};
 use super::port::Port;
+use crate::device::cuda::Watched;
 use crate::op::{Op, code::name};
 use crate::status::{
     Error, WEFT_ERROR_CANCELLED, WEFT_ERROR_DEADLINE_EXCEEDED, WEFT_ERROR_INTERNAL, WEFT_NOT_READY,
@@ -19,7 +20,7 @@ use crate::telemetry::trace::{self, Shape, Traced};
 use crate::telemetry::{By, Ledger, log};
 use crate::tell;
 use std::fmt::{self, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 /// What the submitter said about a request.
@@ -94,6 +95,8 @@ pub struct Request {
     /// `PENDING`, `POSTED` (at a port) or `SETTLED`.
     posted: AtomicU8,
     rare: Option<Box<Rare>>,
+    /// Who can see that a device is done with it: a thread that waits for it may look by itself.
+    flights: Option<Weak<dyn Watched>>,
     /// Where its completion goes; it holds a place there.
     port: Option<Arc<Port>>,
     op: Mutex<Option<Box<dyn Op>>>,
@@ -123,11 +126,32 @@ impl Request {
             withdrawn: AtomicBool::new(false),
             posted: AtomicU8::new(PENDING),
             rare,
+            flights: None,
             port,
             op: Mutex::new(Some(op)),
             outcome: OnceCell::new(),
             watches: Mutex::new(None),
         }
+    }
+
+    /// The same, launched on a device by the queue behind `flights`.
+    pub fn flying(self, flights: Option<Weak<dyn Watched>>) -> Self {
+        Self { flights, ..self }
+    }
+
+    /// Who may look whether the device is done with it.
+    pub fn flights(&self) -> Option<Arc<dyn Watched>> {
+        self.flights.as_ref()?.upgrade()
+    }
+
+    /// Whether it is complete, after a look at the device.
+    pub fn look(&self) -> bool {
+        if self.outcome().is_none()
+            && let Some(flights) = self.flights()
+        {
+            flights.look();
+        }
+        self.outcome().is_some()
     }
 
     /// The work, for the worker; `None` if it was dropped before. With it goes a hold on the finalizer, which waits for

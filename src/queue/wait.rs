@@ -1,6 +1,7 @@
 //! Waits for requests: a thread spins a little, then sleeps until the requests tell it.
 
 use super::request::{Request, Watch};
+use crate::device::cuda::Watched;
 use crate::device::gate::{Gate, Wake, spin_until};
 use crate::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::Arc;
@@ -26,7 +27,13 @@ impl Watch for Signal {
 /// Waits until all (or, with `any`, at least one) of `requests` are complete, for a thread of the caller's: a signal
 /// handler that ran in it ends the wait.
 pub fn wait(requests: &[Arc<Request>], any: bool, deadline: Option<Instant>) -> Wake {
+    let mut flights: Vec<Arc<dyn Watched>> =
+        requests.iter().filter_map(|request| request.flights()).collect();
+    flights.dedup_by(|one, other| Arc::ptr_eq(one, other));
     let done = || {
+        for flights in &flights {
+            let _ = flights.look();
+        }
         let complete = |request: &Arc<Request>| request.outcome().is_some();
         if any { requests.iter().any(complete) } else { requests.iter().all(complete) }
     };

@@ -222,6 +222,20 @@ impl Gpu {
         self.lost.get()
     }
 
+    /// The first byte and the size of the allocation that `at` lies in, as far as the driver knows it.
+    pub fn range_of(&self, at: u64) -> Option<(u64, u64)> {
+        /// CU_POINTER_ATTRIBUTE_RANGE_START_ADDR and CU_POINTER_ATTRIBUTE_RANGE_SIZE.
+        const START: i32 = 11;
+        const SIZE: i32 = 12;
+        let (mut start, mut size) = (0u64, 0u64);
+        // SAFETY: both attributes are 64 bits; the address is only looked up.
+        let asked = self.ask(|driver| unsafe {
+            driver.pointer_attribute((&raw mut start).cast(), START, at)?;
+            driver.pointer_attribute((&raw mut size).cast(), SIZE, at)
+        });
+        asked.ok().map(|()| (start, size))
+    }
+
     /// An error unless a launch of this shape is within what every CUDA device takes.
     pub fn check_launch(&self, grid: [u32; 3], block: [u32; 3]) -> Result<()> {
         let threads = block.iter().map(|&side| u64::from(side)).product::<u64>();

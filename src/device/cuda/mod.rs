@@ -22,8 +22,9 @@ pub use stream::Stream;
 pub use transfer::Staged;
 pub use watcher::{Sight, Watched, Watcher};
 
+use crate::ensure;
 use crate::status::Result;
-use cudarc::driver::sys::CUevent;
+use cudarc::driver::sys::{CUevent, CUstream};
 use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::*};
@@ -69,6 +70,16 @@ impl Cuda {
         &self.watcher
     }
 
+    /// The caller's stream `stream`, for a queue.
+    ///
+    /// # Safety
+    ///
+    /// It is a stream of the GPU's primary context and outlives the queue.
+    pub unsafe fn import_stream(&self, stream: u64) -> Result<Arc<Stream>> {
+        // SAFETY: this function's contract.
+        unsafe { Stream::import(self.gpu.clone(), stream as CUstream) }
+    }
+
     /// A stream for a queue of this priority, 0 the lowest.
     pub fn stream(&self, priority: usize) -> Result<Arc<Stream>> {
         Stream::with_priority(self.gpu.clone(), priority)
@@ -97,6 +108,20 @@ impl Cuda {
             self.gpu.with(|driver| unsafe { driver.stream_wait(stream.raw(), self.zeroed, 0) })?;
             stream.sees(now);
         }
+        Ok(())
+    }
+
+    /// An error unless `size` bytes from `at` on are memory that this GPU reaches.
+    pub fn check_address(&self, at: u64, size: u64) -> Result<()> {
+        let found = self.gpu.range_of(at);
+        ensure!(
+            found.is_some_and(|(start, bytes)| at
+                .checked_sub(start)
+                .is_some_and(|skipped| { bytes.checked_sub(skipped).is_some_and(|left| size <= left) })),
+            "weft_buffer_desc.address is {at:#x}; expected {size} bytes of memory of device \"cuda:{}\"; the driver knows {}",
+            self.gpu.ordinal(),
+            found.map_or("none there".into(), |(start, bytes)| format!("{bytes} bytes from {start:#x} on"))
+        );
         Ok(())
     }
 

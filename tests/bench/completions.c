@@ -1,0 +1,263 @@
+/* What a completion costs on a CUDA device, beside the driver's own floor in the same process: an empty stream and a word
+ * in mapped memory that the stream writes and the host spins on. Rounds of both alternate. Then the bus: writes and reads
+ * from pageable and pinned memory beside memcpy and the driver's own copies.
+ * Build: cc -O2 tests/bench/completions.c -Iinclude -Ltarget/release -lweft -ldl -lpthread; run with LD_LIBRARY_PATH=target/release. */
+#define _GNU_SOURCE
+#include "weft.h"
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef void *P;
+typedef unsigned long long D;
+#define DRIVER(name, ...) static int (*name)(__VA_ARGS__);
+DRIVER(cuInit, unsigned)
+DRIVER(cuDevicePrimaryCtxRetain, P *, int)
+DRIVER(cuCtxPushCurrent_v2, P)
+DRIVER(cuStreamCreate, P *, unsigned)
+DRIVER(cuStreamSynchronize, P)
+DRIVER(cuStreamWriteValue32_v2, P, D, unsigned, unsigned)
+DRIVER(cuMemHostAlloc, P *, size_t, unsigned)
+DRIVER(cuMemAlloc_v2, D *, size_t)
+DRIVER(cuMemcpyHtoDAsync_v2, D, const void *, size_t, P)
+DRIVER(cuMemcpyDtoHAsync_v2, void *, D, size_t, P)
+DRIVER(cuModuleLoadData, P *, const char *)
+DRIVER(cuModuleGetFunction, P *, P, const char *)
+DRIVER(cuLaunchKernel, P, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, P, P *, P *)
+
+static const char *empty = ".version 7.0\n.target sm_80\n.address_size 64\n.visible .entry empty() { ret; }\n";
+static P stream, function;
+static volatile unsigned *word;
+static unsigned next;
+static weft_context context;
+static weft_queue queue;
+
+static void check(weft_status status) {
+    if (status == WEFT_OK) return;
+    fprintf(stderr, "%s: %s\n", weft_status_name(status), weft_last_error());
+    exit(1);
+}
+
+static void raw(int code) {
+    if (code) fprintf(stderr, "the driver answers %d\n", code), exit(1);
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1e9 + t.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void open_driver(void) {
+    P library = dlopen("libcuda.so.1", RTLD_NOW);
+    if (!library) fprintf(stderr, "no driver: %s\n", dlerror()), exit(1);
+#define FIND(name) *(P *)&name = dlsym(library, #name)
+    FIND(cuInit); FIND(cuDevicePrimaryCtxRetain); FIND(cuCtxPushCurrent_v2); FIND(cuStreamCreate); FIND(cuStreamSynchronize);
+    FIND(cuStreamWriteValue32_v2); FIND(cuMemHostAlloc); FIND(cuMemAlloc_v2); FIND(cuMemcpyHtoDAsync_v2); FIND(cuMemcpyDtoHAsync_v2);
+    FIND(cuModuleLoadData); FIND(cuModuleGetFunction); FIND(cuLaunchKernel);
+    P shared, page, module;
+    raw(cuInit(0));
+    raw(cuDevicePrimaryCtxRetain(&shared, 0));
+    raw(cuCtxPushCurrent_v2(shared));
+    raw(cuStreamCreate(&stream, 1));
+    raw(cuMemHostAlloc(&page, 4096, 3));
+    memset(page, 0, 4096);
+    word = page;
+    raw(cuModuleLoadData(&module, empty));
+    raw(cuModuleGetFunction(&function, module, "empty"));
+}
+
+static void mark(void) { raw(cuStreamWriteValue32_v2(stream, (D)(uintptr_t)word, ++next, 0)); }
+static void await(void) { while (*word != next) {} }
+static void launch(void) { raw(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, stream, NULL, NULL)); }
+
+static void floor_mark(void) { mark(); await(); }
+static void floor_launch(void) { launch(); mark(); await(); }
+static void floor_synchronize(void) { launch(); raw(cuStreamSynchronize(stream)); }
+
+static void by_wait(void) {
+    weft_request request;
+    check(weft_barrier(queue, NULL, &request));
+    check(weft_request_wait(&request, 1, WEFT_WAIT_ALL, WEFT_FOREVER, NULL));
+    check(weft_request_release(request));
+}
+
+static void by_poll(void) {
+    weft_request request;
+    check(weft_barrier(queue, NULL, &request));
+    while (weft_request_poll(request) == WEFT_NOT_READY) {}
+    check(weft_request_release(request));
+}
+
+static weft_port port, threaded;
+static int epoll;
+static volatile int called;
+
+static void callback(uint64_t user, const weft_completion *completion) { called = 1; (void)user; (void)completion; }
+
+static void by_callback(void) {
+    weft_submit options = {.struct_size = sizeof options, .port = threaded, .callback = callback};
+    called = 0;
+    check(weft_barrier(queue, &options, NULL));
+    while (!called) {}
+}
+
+static void by_epoll(void) {
+    weft_submit options = {.struct_size = sizeof options, .port = port};
+    weft_completion record;
+    uint32_t count = 0;
+    struct epoll_event event;
+    check(weft_barrier(queue, &options, NULL));
+    for (;;) {
+        epoll_wait(epoll, &event, 1, -1);
+        check(weft_port_poll(port, &record, 1, &count));
+        if (count) return;
+    }
+}
+
+enum { ROUNDS = 5000, CONTENDERS = 7 };
+static const struct { const char *name; void (*run)(void); } contenders[CONTENDERS] = {
+    {"floor: stream write, host spins", floor_mark}, {"floor: empty launch + stream write, host spins", floor_launch},
+    {"floor: empty launch + cuStreamSynchronize", floor_synchronize}, {"weft: weft_request_wait", by_wait},
+    {"weft: weft_request_poll", by_poll}, {"weft: port + epoll", by_epoll}, {"weft: callback on the port's thread", by_callback},
+};
+
+static void latencies(void) {
+    static double ns[CONTENDERS][ROUNDS];
+    for (int round = -200; round < ROUNDS; round++)
+        for (int i = 0; i < CONTENDERS; i++) {
+            double start = now();
+            contenders[i].run();
+            if (round >= 0) ns[i][round] = now() - start;
+        }
+    printf("| empty request on an idle queue, us | p50 | p90 | p99 |\n|---|---|---|---|\n");
+    for (int i = 0; i < CONTENDERS; i++) {
+        qsort(ns[i], ROUNDS, sizeof(double), by_value);
+        printf("| %s | %.2f | %.2f | %.2f |\n", contenders[i].name, ns[i][ROUNDS / 2] / 1e3, ns[i][ROUNDS * 9 / 10] / 1e3, ns[i][ROUNDS * 99 / 100] / 1e3);
+    }
+}
+
+static void pipelined(void) {
+    enum { COUNT = 1000, TIMES = 50 };
+    double best[3] = {1e18, 1e18, 1e18};
+    for (int round = 0; round < TIMES; round++) {
+        double start = now();
+        for (int i = 0; i < COUNT; i++) mark();
+        await();
+        double middle = now();
+        for (int i = 0; i < COUNT; i++) check(weft_barrier(queue, NULL, NULL));
+        check(weft_queue_drain(queue, WEFT_FOREVER));
+        double end = now();
+        for (int i = 0; i < COUNT; i++) launch(), mark();
+        await();
+        double last = now(), ns[3] = {middle - start, end - middle, last - end};
+        for (int i = 0; i < 3; i++) best[i] = ns[i] / COUNT < best[i] ? ns[i] / COUNT : best[i];
+    }
+    printf("\n| pipelined, us a request | least |\n|---|---|\n| floor: stream write each | %.2f |\n| floor: launch + stream write each | %.2f |\n| weft_barrier, drained | %.2f |\n",
+           best[0] / 1e3, best[2] / 1e3, best[1] / 1e3);
+}
+
+static void write_out(const char *what, double bytes, double ns, double peer) {
+    printf("| %s | %.1f | %.2f |\n", what, bytes / ns, peer ? peer / ns : 1.0);
+}
+
+static double best_of(int times, void (*run)(void)) {
+    double best = 1e18;
+    for (int i = 0; i < times; i++) {
+        double start = now();
+        run();
+        double ns = now() - start;
+        best = ns < best ? ns : best;
+    }
+    return best;
+}
+
+static size_t bytes;
+static char *host, *other;
+static P pinned;
+static D device;
+static weft_buffer buffer;
+
+static void finish(weft_request request) {
+    check(weft_request_wait(&request, 1, WEFT_WAIT_ALL, WEFT_FOREVER, NULL));
+    check(weft_request_release(request));
+}
+static void copy_host(void) { memcpy(other, host, bytes); }
+static void raw_write(void) { raw(cuMemcpyHtoDAsync_v2(device, pinned, bytes, stream)); raw(cuStreamSynchronize(stream)); }
+static void raw_read(void) { raw(cuMemcpyDtoHAsync_v2(pinned, device, bytes, stream)); raw(cuStreamSynchronize(stream)); }
+static void raw_write_pageable(void) { raw(cuMemcpyHtoDAsync_v2(device, host, bytes, stream)); raw(cuStreamSynchronize(stream)); }
+static void raw_read_pageable(void) { raw(cuMemcpyDtoHAsync_v2(host, device, bytes, stream)); raw(cuStreamSynchronize(stream)); }
+static void write_pinned(void) { weft_request r; check(weft_write(queue, buffer, 0, pinned, bytes, NULL, &r)); finish(r); }
+static void read_pinned(void) { weft_request r; check(weft_read(queue, buffer, 0, pinned, bytes, NULL, &r)); finish(r); }
+static void write_pageable(void) { weft_request r; check(weft_write(queue, buffer, 0, host, bytes, NULL, &r)); finish(r); }
+static void read_pageable(void) { weft_request r; check(weft_read(queue, buffer, 0, host, bytes, NULL, &r)); finish(r); }
+
+static void transfers(void) {
+    static const size_t sizes[] = {64, 4096, 65536, 1 << 20, 16 << 20, 64 << 20, 512 << 20};
+    size_t most = sizes[6];
+    host = malloc(most); other = malloc(most);
+    memset(host, 1, most); memset(other, 2, most);
+    raw(cuMemHostAlloc(&pinned, most, 1));
+    memset(pinned, 3, most);
+    raw(cuMemAlloc_v2(&device, most));
+    check(weft_buffer_create(context, most, NULL, &buffer));
+    for (int i = 0; i < 7; i++) {
+        bytes = sizes[i];
+        int times = bytes < 1 << 20 ? 200 : 12;
+        printf("\n| %zu bytes | GB/s | ratio to peer |\n|---|---|---|\n", bytes);
+        double memory = best_of(times, copy_host), up = best_of(times, raw_write), down = best_of(times, raw_read);
+        write_out("memcpy on one thread", bytes, memory, 0);
+        write_out("driver, pinned to device", bytes, up, 0);
+        write_out("weft_write, pinned", bytes, best_of(times, write_pinned), up);
+        write_out("driver, device to pinned", bytes, down, 0);
+        write_out("weft_read, pinned", bytes, best_of(times, read_pinned), down);
+        write_out("driver, pageable to device", bytes, best_of(times, raw_write_pageable), memory);
+        write_out("weft_write, pageable (peer: memcpy)", bytes, best_of(times, write_pageable), memory);
+        write_out("driver, device to pageable", bytes, best_of(times, raw_read_pageable), memory);
+        write_out("weft_read, pageable (peer: memcpy)", bytes, best_of(times, read_pageable), memory);
+    }
+    check(weft_buffer_release(buffer));
+}
+
+/* Processor time of the whole process while one long transfer-free second passes with a request in flight. */
+static double cpu_seconds(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_utime.tv_sec + usage.ru_stime.tv_sec + (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+int main(int argc, char **argv) {
+    open_driver();
+    check(weft_context_create("cuda:0", NULL, &context));
+    check(weft_queue_create(context, NULL, &queue));
+    weft_port_desc desc = {.struct_size = sizeof desc, .flags = WEFT_PORT_THREAD};
+    check(weft_port_create(context, NULL, &port));
+    check(weft_port_create(context, &desc, &threaded));
+    int64_t fd;
+    check(weft_port_event_handle(port, &fd));
+    epoll = epoll_create1(0);
+    struct epoll_event event = {.events = EPOLLIN};
+    epoll_ctl(epoll, EPOLL_CTL_ADD, (int)fd, &event);
+    latencies();
+    pipelined();
+    double before = cpu_seconds();
+    sleep(1);
+    printf("\nidle for a second: %.2f %% of a core\n", (cpu_seconds() - before) * 100);
+    transfers();
+    check(weft_port_release(port));
+    check(weft_port_release(threaded));
+    check(weft_queue_release(queue));
+    check(weft_context_release(context));
+    (void)argc; (void)argv;
+    return 0;
+}
