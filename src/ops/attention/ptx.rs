@@ -43,32 +43,31 @@ pub(super) mod at {
     /// Rows times heads times batch entries times pieces of the columns.
     pub const TASKS: usize = 68;
     pub const PIECES: usize = 69;
-    /// Axis 2 of q, and of k.
+    /// Axis 2 of q.
     pub const ROWS: usize = 70;
-    pub const KEYS: usize = 71;
-    pub const HEADS: usize = 72;
-    pub const GROUP: usize = 73;
-    pub const DIM: usize = 74;
-    pub const DIM_V: usize = 75;
-    pub const BATCH: usize = 76;
-    pub const PAGE_SIZE: usize = 77;
+    pub const HEADS: usize = 71;
+    pub const GROUP: usize = 72;
+    pub const DIM: usize = 73;
+    pub const DIM_V: usize = 74;
+    pub const BATCH: usize = 75;
+    pub const PAGE_SIZE: usize = 76;
     /// Pages of k, and of a row of the table.
-    pub const PAGES: usize = 78;
-    pub const PAGES_EACH: usize = 79;
+    pub const PAGES: usize = 77;
+    pub const PAGES_EACH: usize = 78;
     /// What the table holds for a sequence at most, in keys; all keys where there is none.
-    pub const CAPACITY: usize = 80;
-    pub const LEFT: usize = 81;
-    pub const RIGHT: usize = 82;
-    pub const KEPT: usize = 83;
-    pub const TOP_LEFT: usize = 84;
+    pub const CAPACITY: usize = 79;
+    pub const LEFT: usize = 80;
+    pub const RIGHT: usize = 81;
+    pub const KEPT: usize = 82;
+    pub const TOP_LEFT: usize = 83;
     /// Axes 2 and 3 of the bias; 1 where there is none.
-    pub const BIAS_ROWS: usize = 85;
-    pub const BIAS_KEYS: usize = 86;
-    pub const THRESHOLD: usize = 87;
-    pub const KEY_LOW: usize = 88;
-    pub const KEY_HIGH: usize = 89;
-    pub const OFFSET: usize = 90;
-    pub const COUNT: usize = 91;
+    pub const BIAS_ROWS: usize = 84;
+    pub const BIAS_KEYS: usize = 85;
+    pub const THRESHOLD: usize = 86;
+    pub const KEY_LOW: usize = 87;
+    pub const KEY_HIGH: usize = 88;
+    pub const OFFSET: usize = 89;
+    pub const COUNT: usize = 90;
 }
 
 params! {

@@ -11,8 +11,8 @@ pub(in crate::ops::attention) const THREADS: u32 = 256;
 
 /// The kernel: any grid of one dimension, an entry a thread and turn.
 pub(in crate::ops::attention) fn pages(target: Target) -> Result<Kernel<Args>> {
-    Kernel::build(&Shape::new("attention_pages", target, [THREADS, 1, 1]), |k: &Builder, v: Vals<'_>| {
-        let words = &v.words;
+    Kernel::build(&Shape::new("attention_pages", target, [THREADS, 1, 1]), |_: &Builder, v: Vals<'_>| {
+        let (k, words) = (v.kernel, &v.words);
         let each = words.get(at::PAGES_EACH);
         let count = words.get(at::BATCH) * each;
         let number = k.var(k.mad_wide(k.block_x(), THREADS, k.thread_x().to::<u64>()));

@@ -58,8 +58,8 @@ pub(super) fn error<'k>(k: &'k Builder, b: Reg<'k, u64>, kind: u32, value: Reg<'
 
 /// The kernel: one block.
 pub(in crate::ops::attention) fn plan(target: Target) -> Result<Kernel<Args>> {
-    Kernel::build(&Shape::new("attention_plan", target, [THREADS, 1, 1]), |k: &Builder, v: Vals<'_>| {
-        let words = &v.words;
+    Kernel::build(&Shape::new("attention_plan", target, [THREADS, 1, 1]), |_: &Builder, v: Vals<'_>| {
+        let (k, words) = (v.kernel, &v.words);
         let (b, worst) = (k.var(k.thread_x().to::<u64>()), k.var(FINE));
         let batch = words.get(at::BATCH);
         k.repeat_while(

@@ -21,11 +21,8 @@ pub(super) fn product<'k>(
     let rows = rows.map(|row| k.var(row));
     let each = if spec.wide { 16 / spec.dtype.size() as u64 } else { 1 };
     let left = k.var(k.div(words.get(at::DIM), each));
-    let steps = if spec.wide {
-        [k.var(16u64); 2]
-    } else {
-        [at::Q, at::K].map(|tensor| words.get(tensor + 4))
-    };
+    let steps =
+        if spec.wide { [k.var(16u64); 2] } else { [at::Q, at::K].map(|tensor| words.get(tensor + 4)) };
     for turns in [UNROLL, 1] {
         k.repeat_while(
             || left.ge(turns as u64),

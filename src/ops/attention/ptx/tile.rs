@@ -150,7 +150,13 @@ impl<'k> Line<'k> {
 }
 
 /// `weight`, or 0 where the weight of key `j` is dropped.
-fn keep<'k>(k: &'k Builder, v: &Vals<'k>, row: &Row<'k>, j: Reg<'k, u64>, weight: Reg<'k, f32>) -> Reg<'k, f32> {
+fn keep<'k>(
+    k: &'k Builder,
+    v: &Vals<'k>,
+    row: &Row<'k>,
+    j: Reg<'k, u64>,
+    weight: Reg<'k, f32>,
+) -> Reg<'k, f32> {
     let words = &v.words;
     let head = k.mad(row.b, words.get(at::HEADS), row.place[1]);
     let counter = [j >> 2u32, row.i, head].map(|x| x.to::<u32>());
