@@ -8,10 +8,11 @@ use super::product::product;
 use super::row::Row;
 use super::{Spec, Vals, at, element};
 use crate::dtype::{Dtype, bf16, f16};
+use crate::kernels::gpu::math::tanh;
 use crate::ptx::{Builder, Global, Ptr, Reg};
 use std::f32::consts::{LN_2, LOG2_E};
 
-/// e^x.
+/// e^x; exactly 0 of -infinity, which is what keeps hidden values from being looked at.
 pub(super) fn exp<'k>(k: &'k Builder, x: Reg<'k, f32>) -> Reg<'k, f32> {
     k.ex2(x * LOG2_E)
 }
@@ -19,16 +20,6 @@ pub(super) fn exp<'k>(k: &'k Builder, x: Reg<'k, f32>) -> Reg<'k, f32> {
 /// ln(x).
 pub(super) fn ln<'k>(k: &'k Builder, x: Reg<'k, f32>) -> Reg<'k, f32> {
     k.lg2(x) * LN_2
-}
-
-/// tanh(x): Cephes' polynomial below 0.625, by e^x above.
-fn tanh<'k>(k: &'k Builder, x: Reg<'k, f32>) -> Reg<'k, f32> {
-    let (square, size) = (x * x, k.abs(x));
-    let series = [2.063_909e-2f32, -5.373_971_5e-2, 1.333_144_2e-1, -3.333_328e-1];
-    let sum = series.iter().fold(k.var(-5.704_988_7e-3f32), |sum, &c| k.fma(sum, square, c));
-    let small = k.fma(sum * square, x, x);
-    let large = k.var(1.0f32) - k.div(2.0f32, exp(k, size + size) + 1.0f32);
-    k.select(size.lt(0.625f32), small, k.copysign(x, large))
 }
 
 /// What logits of one row need, found once.
