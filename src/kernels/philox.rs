@@ -1,9 +1,9 @@
 //! Philox4x32-10, a random generator that is a function of a counter and a key (Salmon, Moraes, Dror, Shaw: Parallel
 //! Random Numbers: As Easy as 1, 2, 3; SC 2011): any thread makes any word of the stream without the ones before it.
 
-const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
-const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
-const ROUNDS: usize = 10;
+pub(super) const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
+pub(super) const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
+pub(super) const ROUNDS: usize = 10;
 
 /// The four random words of this counter under this key.
 #[inline(always)]

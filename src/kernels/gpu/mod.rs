@@ -3,8 +3,11 @@
 
 mod array;
 mod block;
+pub mod math;
+mod philox;
 mod space;
 
 pub use array::{Array, Float};
 pub use block::fold_block;
+pub use philox::philox4x32;
 pub use space::Space;

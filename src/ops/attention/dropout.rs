@@ -25,6 +25,11 @@ impl Dropout {
         self.threshold > 0
     }
 
+    /// Key, offset and threshold, for kernels that draw the same words.
+    pub fn words(&self) -> ([u32; 2], u32, u64) {
+        (self.key, self.offset, self.threshold)
+    }
+
     /// Whether the weights of query `i` for keys `4 block` to `4 block + 3` are kept; `head` is b Hq + h.
     pub fn keeps(&self, head: usize, i: usize, block: usize) -> [bool; 4] {
         let words = philox4x32([block as u32, i as u32, head as u32, self.offset], self.key);

@@ -3,6 +3,7 @@
 mod check;
 mod chunk;
 mod cpu;
+mod cuda;
 mod decode;
 mod dropout;
 mod keys;
@@ -11,6 +12,7 @@ mod mask;
 mod pack;
 mod plain;
 mod plan;
+mod ptx;
 mod simd;
 mod space;
 mod tiled;
@@ -18,11 +20,14 @@ mod tiled;
 mod x86;
 
 use crate::device::Cpu;
+use crate::device::cuda::Stream;
 use crate::layout::weft_tensor;
 use crate::op::{Bind, Op, Operand};
 use crate::status::Result;
 use dropout::Dropout;
 use mask::Mask;
+#[doc(hidden)]
+pub use ptx::texts;
 
 /// Query i sees key j where j <= i + (Skv - Sq): the masks' lower right corners meet. Sq and Skv are those of each batch
 /// entry (its lengths, where they are given).
@@ -161,6 +166,14 @@ pub fn new(desc: &weft_attention_desc, bind: &Bind) -> Result<Box<dyn Op>> {
 impl Op for Attention {
     fn cpu(&self, cpu: &Cpu) -> Result<()> {
         cpu::run(self, cpu)
+    }
+
+    fn cuda(&self, stream: &Stream) -> Result<()> {
+        crate::op::first("attention", cuda::CHOICES, self, stream)
+    }
+
+    fn conclude(&self, verdict: u32) -> Result<()> {
+        cuda::conclude(self, verdict)
     }
 
     fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
