@@ -3,8 +3,12 @@
 
 mod array;
 mod block;
+mod piece;
+mod rows;
 mod space;
 
 pub use array::{Array, Float};
 pub use block::fold_block;
+pub use piece::{Chunk, Real, packed, piece_len};
+pub use rows::{Place, Plan, Rows, Team, Way, row_words};
 pub use space::Space;
