@@ -11,7 +11,11 @@ use weft::status::{Result, WEFT_ERROR_UNSUPPORTED};
 type Texts = fn(Target) -> Vec<Result<Text>>;
 
 /// The families whose kernels run on CUDA.
-const FAMILIES: &[(&str, Texts)] = &[("norm", weft::ops::norm::texts)];
+const FAMILIES: &[(&str, Texts)] = &[
+    ("norm", weft::ops::norm::texts),
+    ("rope", weft::ops::rope::texts),
+    ("softmax", weft::ops::softmax::texts),
+];
 
 #[test]
 fn kernels_of_operations_assemble_without_spills() {

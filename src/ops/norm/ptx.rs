@@ -73,14 +73,15 @@ impl Spec {
     pub fn write(&self, target: Target) -> Result<Kernel<Args>> {
         let name = self.key().1.iter().fold("norm".to_owned(), |name, number| format!("{name}_{number}"));
         let shape = Shape::new(name, target, [self.plan.block(), 1, 1]);
-        Kernel::build(&shape, |k, v: Vals<'_>| match self.dtype {
-            Dtype::F64 => rows::<f64>(k, self, &v),
-            _ => rows::<f32>(k, self, &v),
+        Kernel::build(&shape, |_, v: Vals<'_>| match self.dtype {
+            Dtype::F64 => rows::<f64>(self, &v),
+            _ => rows::<f32>(self, &v),
         })
     }
 }
 
-fn rows<'k, F: Real>(k: &'k Builder, spec: &Spec, v: &Vals<'k>) {
+fn rows<F: Real>(spec: &Spec, v: &Vals<'_>) {
+    let k = v.kernel;
     let team = Team { k, plan: spec.plan, dtype: spec.dtype };
     team.each_row(v.rows, |row| {
         let begin = team.begin::<6>(&v.outer, row);
