@@ -11,7 +11,13 @@ pub type Words<'k> = [Reg<'k, u32>; 4];
 
 /// A type that kernels compute in, with the arithmetic that takes.
 pub trait Real:
-    Float + ComparesFloat + Has<float::add> + Has<float::sub> + Has<float::mul> + Has<float::fma> + Has<float::max>
+    Float
+    + ComparesFloat
+    + Has<float::add>
+    + Has<float::sub>
+    + Has<float::mul>
+    + Has<float::fma>
+    + Has<float::max>
 {
     /// The elements of a piece.
     fn unpack<'k>(k: &'k Builder, dtype: Dtype, words: Words<'k>) -> Vec<Reg<'k, Self>>;

@@ -50,6 +50,8 @@ pub struct Rows {
     pub ranks: [usize; 2],
     /// Whether pieces can be taken: packed, whole and aligned.
     pub pieces: bool,
+    /// Pieces that a thread has registers for, 4 or more.
+    pub most: u32,
     /// Whether rows lie side by side, so that the elements of one do not.
     pub aside: bool,
 }
@@ -114,7 +116,7 @@ fn in_pieces(given: &Rows) -> (u32, Way) {
         129..=512 => (128, Way::Held(4)),
         513..=1024 => (256, Way::Held(4)),
         1025..=2048 => (512, Way::Held(4)),
-        2049..=4096 => (512, Way::Held(8)),
+        2049..=4096 if given.most >= 8 => (512, Way::Held(8)),
         _ => (512, Way::Pieces),
     }
 }

@@ -9,7 +9,8 @@ use crate::op::{Choice, Operand};
 use crate::status::Result;
 
 /// Ways to compute.
-pub(super) const CHOICES: &[Choice<Norm, Stream>] = &[Choice { name: "rows", accepts: |_, _| true, run: rows }];
+pub(super) const CHOICES: &[Choice<Norm, Stream>] =
+    &[Choice { name: "rows", accepts: |_, _| true, run: rows }];
 
 /// The spaces that a request is walked in.
 struct Spaces {
@@ -38,7 +39,8 @@ impl Spaces {
         let split = |operand: &Operand| operand.layout().split(norm.axes);
         let (y_rows, y_row) = split(&norm.y);
         let lines = norm.lines().map(|line| line.map_or((y_rows, y_row), split));
-        let whole = |operand: &Option<Operand>, or: Layout| operand.as_ref().map_or(or, |operand| *operand.layout());
+        let whole =
+            |operand: &Option<Operand>, or: Layout| operand.as_ref().map_or(or, |operand| *operand.layout());
         let (mean, rstd) = (whole(&norm.mean, y_rows), whole(&norm.rstd, y_rows));
         let (weight, bias) = (whole(&norm.weight, y_row), whole(&norm.bias, y_row));
         let [x, residual, y, sum] = &lines;
@@ -59,6 +61,7 @@ impl Spaces {
             count: self.count,
             ranks: [self.outer.rank(), self.inner.rank()],
             pieces: self.in_pieces(norm),
+            most: if self.is_light(norm) { 8 } else { 4 },
             aside: aside && !self.inner.is_dense(),
         })
     }
@@ -66,12 +69,24 @@ impl Spaces {
     /// Whether rows are packed and whole pieces, at addresses that allow them.
     fn in_pieces(&self, norm: &Norm) -> bool {
         let len = u64::from(piece_len(norm.x.dtype()));
-        let starts = (0..4).all(|n| self.outer.strides(n).all(|stride| stride.unsigned_abs() as u64 % len == 0));
+        let starts =
+            (0..4).all(|n| self.outer.strides(n).all(|stride| stride.unsigned_abs() as u64 % len == 0));
         let lines = norm.lines().into_iter().flatten().all(|line| line.at() % 16 == 0);
         let parameters = [&norm.weight, &norm.bias].into_iter().flatten();
         let mut aligned =
             parameters.map(|operand| operand.at() % (len * operand.dtype().size() as u64).min(16) == 0);
-        self.count > 0 && self.count % len == 0 && self.inner.is_dense() && starts && lines && aligned.all(|fine| fine)
+        self.count > 0
+            && self.count % len == 0
+            && self.inner.is_dense()
+            && starts
+            && lines
+            && aligned.all(|fine| fine)
+    }
+
+    /// Whether little beside a row takes registers.
+    fn is_light(&self, norm: &Norm) -> bool {
+        let same = norm.weight.as_ref().is_none_or(|weight| weight.dtype() == norm.x.dtype());
+        same && norm.residual.is_none() && norm.bias.is_none() && !norm.centred
     }
 
     fn arguments(&self, norm: &Norm) -> Args {

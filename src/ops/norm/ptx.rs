@@ -2,7 +2,7 @@
 
 use crate::device::cuda::Key;
 use crate::dtype::Dtype;
-use crate::kernels::gpu::{Array, Chunk, Place, Plan, Real, Team, packed, piece_len};
+use crate::kernels::gpu::{Array, Chunk, Place, Plan, Real, Team, Way, packed, piece_len};
 use crate::ptx::{Builder, Kernel, Reg, Shape, Target, Text, WordList, Words, params};
 use crate::status::Result;
 use std::cell::Cell;
@@ -72,7 +72,7 @@ impl Spec {
     /// Writes the kernel.
     pub fn write(&self, target: Target) -> Result<Kernel<Args>> {
         let name = self.key().1.iter().fold("norm".to_owned(), |name, number| format!("{name}_{number}"));
-        let shape = Shape::new(name, target, [self.plan.block(), 1, 1]);
+        let shape = Shape::new(name, target, [self.plan.block(), 1, 1]).min_blocks(1);
         Kernel::build(&shape, |_, v: Vals<'_>| match self.dtype {
             Dtype::F64 => rows::<f64>(self, &v),
             _ => rows::<f32>(self, &v),
@@ -134,20 +134,26 @@ impl<'k, 'v, F: Real> Line<'k, 'v, F> {
     /// What is normalised, at `places`. The first time it is x + residual, and goes to the sum; later it may come from there,
     /// for the sum may lie on x.
     fn take(&self, places: &[Place<'k, 6>]) -> Vec<Chunk<'k, F>> {
-        let load = |which: usize| -> Vec<Chunk<'k, F>> {
-            let load = |place: &Place<'k, 6>| self.team.load(self.at[which].at(place.at[which]), place.there);
-            places.iter().map(load).collect()
-        };
         let first = !self.begun.replace(true);
         if !first && self.spec.sum {
-            return load(SUM);
+            return self.load(places, SUM);
         }
-        let x = load(X);
         if !self.spec.residual {
-            return x;
+            return self.load(places, X);
         }
-        let chunks: Vec<_> = x.iter().zip(load(RESIDUAL)).map(|(x, other)| x.with(&sums(x, &other))).collect();
-        if self.spec.sum {
+        // Few at a time, for both operands take registers.
+        places.chunks(2).flat_map(|places| self.take_sums(places, first)).collect()
+    }
+
+    fn load(&self, places: &[Place<'k, 6>], which: usize) -> Vec<Chunk<'k, F>> {
+        let load = |place: &Place<'k, 6>| self.team.load(self.at[which].at(place.at[which]), place.there);
+        places.iter().map(load).collect()
+    }
+
+    fn take_sums(&self, places: &[Place<'k, 6>], first: bool) -> Vec<Chunk<'k, F>> {
+        let (x, residual) = (self.load(places, X), self.load(places, RESIDUAL));
+        let chunks: Vec<_> = x.iter().zip(residual).map(|(x, other)| x.with(&sums(x, &other))).collect();
+        if first && self.spec.sum {
             places.iter().zip(&chunks).for_each(|(place, chunk)| self.store(SUM, place, chunk));
         }
         chunks
@@ -216,18 +222,34 @@ impl<'k, 'v, F: Real> Line<'k, 'v, F> {
     /// y = (x - centre) scale weight + bias.
     fn write(&self, centre: Option<Reg<'k, F>>, scale: Reg<'k, F>) {
         let k = self.team.k;
+        // A branch around each of many pieces keeps the parameters of all from being fetched at once, to registers that
+        // are not there.
+        let many = !matches!(self.team.plan.way, Way::Held(0..=4));
         self.pass(|place, chunk| {
-            let weights = self.parameter(self.spec.weight, self.weight, place, WEIGHT);
-            let biases = self.parameter(self.spec.bias, self.bias, place, BIAS);
-            let one = |(i, x): (usize, Reg<'k, F>)| {
-                let value = centre.map_or(x, |centre| x - centre) * scale;
-                let plus_one = |weight| if self.spec.weight_plus_one { weight + F::constant(1.0) } else { weight };
-                let value = weights.as_ref().map_or(value, |weights| value * plus_one(weights[i]));
-                biases.as_ref().map_or(value, |biases| k.add(value, biases[i]))
-            };
-            let values: Vec<_> = chunk.values().into_iter().enumerate().map(one).collect();
-            self.store(Y, place, &chunk.with(&values));
+            let write = || self.write_chunk(place, chunk, centre, scale);
+            if many { k.when(place.there, write) } else { write() }
         });
+    }
+
+    fn write_chunk(
+        &self,
+        place: &Place<'k, 6>,
+        chunk: &Chunk<'k, F>,
+        centre: Option<Reg<'k, F>>,
+        scale: Reg<'k, F>,
+    ) {
+        let k = self.team.k;
+        let weights = self.parameter(self.spec.weight, self.weight, place, WEIGHT);
+        let biases = self.parameter(self.spec.bias, self.bias, place, BIAS);
+        let one = |(i, x): (usize, Reg<'k, F>)| {
+            let value = centre.map_or(x, |centre| x - centre) * scale;
+            let plus_one =
+                |weight| if self.spec.weight_plus_one { weight + F::constant(1.0) } else { weight };
+            let value = weights.as_ref().map_or(value, |weights| value * plus_one(weights[i]));
+            biases.as_ref().map_or(value, |biases| k.add(value, biases[i]))
+        };
+        let values: Vec<_> = chunk.values().into_iter().enumerate().map(one).collect();
+        self.store(Y, place, &chunk.with(&values));
     }
 
     /// The elements of a weight or bias at a place, if there is one.
@@ -270,26 +292,32 @@ fn chain<'k, F: Real>(k: &'k Builder, values: &[Reg<'k, F>]) -> Reg<'k, F> {
 /// The kernels that tests assemble.
 pub(super) fn texts(target: Target) -> Vec<Result<Text>> {
     let mut specs = Vec::new();
-    for dtype in [Dtype::F32, Dtype::F64, Dtype::F16, Dtype::Bf16] {
-        let other = if dtype == Dtype::F64 { Dtype::F64 } else { Dtype::F32 };
+    for (dtype, every) in [(Dtype::F32, 2), (Dtype::F64, 2), (Dtype::F16, 3), (Dtype::Bf16, 1)] {
         for (number, plan) in Plan::samples().into_iter().enumerate() {
-            // Everything there is, and the least.
-            let all = Spec {
-                dtype,
-                plan,
-                residual: true,
-                sum: number % 2 == 0,
-                weight: Some(Dtype::F32),
-                bias: Some(dtype),
-                mean: Some(Dtype::F32),
-                rstd: Some(other),
-                centred: true,
-                weight_plus_one: true,
-            };
-            let least = Spec { residual: false, sum: false, bias: None, mean: None, rstd: None, ..all };
-            let least = Spec { weight: Some(dtype), centred: false, weight_plus_one: false, ..least };
-            specs.extend([all, least]);
+            let [all, least] = samples(dtype, plan, number % 2 == 0);
+            // Eight pieces a thread are for what takes few registers.
+            specs.extend((number % every == 0 && plan.way != Way::Held(8)).then_some(all));
+            specs.extend((number % every == 1 % every).then_some(least));
         }
     }
     specs.into_iter().map(|spec| spec.write(target).map(Text::from)).collect()
+}
+
+/// Everything there is, and the least.
+fn samples(dtype: Dtype, plan: Plan, sum: bool) -> [Spec; 2] {
+    let other = if dtype == Dtype::F64 { Dtype::F64 } else { Dtype::F32 };
+    let all = Spec {
+        dtype,
+        plan,
+        residual: true,
+        sum,
+        weight: Some(Dtype::F32),
+        bias: Some(dtype),
+        mean: Some(Dtype::F32),
+        rstd: Some(other),
+        centred: true,
+        weight_plus_one: true,
+    };
+    let least = Spec { residual: false, sum: false, bias: None, mean: None, rstd: None, ..all };
+    [all, Spec { weight: Some(dtype), centred: false, weight_plus_one: false, ..least }]
 }

@@ -11,7 +11,8 @@ use crate::op::{Choice, Operand};
 use crate::status::Result;
 
 /// Ways to compute.
-pub(super) const CHOICES: &[Choice<Rope, Stream>] = &[Choice { name: "rows", accepts: |_, _| true, run: rows }];
+pub(super) const CHOICES: &[Choice<Rope, Stream>] =
+    &[Choice { name: "rows", accepts: |_, _| true, run: rows }];
 
 /// Bytes of computed cosines that should stay in the cache.
 const STRETCH: usize = 8 << 20;
@@ -149,9 +150,10 @@ fn waves(
 ) -> Result<()> {
     let dtype = if rope.x.dtype() == Dtype::F64 { Dtype::F64 } else { Dtype::F32 };
     let indexed = rope.positions.as_ref().map(Operand::dtype);
-    let [batch, step] = rope.positions.as_ref().map_or([0, 0], |positions| {
-        [positions.layout().stride(0), positions.layout().stride(1)]
-    });
+    let [batch, step] = rope
+        .positions
+        .as_ref()
+        .map_or([0, 0], |positions| [positions.layout().stride(0), positions.layout().stride(1)]);
     let behind = stretch.first as isize * step * indexed.map_or(0, Dtype::size) as isize;
     let count = (batches * stretch.count * rope.pairs) as u64;
     let wide = count >> 32 != 0;
@@ -178,7 +180,8 @@ fn turn(rope: &Rope, stream: &Stream, tables: &Tables, stretch: Stretch, bad: u6
     let indexes = matches!(rope.waves, Waves::Tables { .. });
     let indexed = rope.positions.as_ref().filter(|_| indexes).map(Operand::dtype);
     let (dtype, half_split) = (rope.x.dtype(), rope.half_split);
-    let spec = Spec { dtype, tables: tables.dtypes, indexed, half_split, pieces, wide: layout.count() >> 32 != 0 };
+    let spec =
+        Spec { dtype, tables: tables.dtypes, indexed, half_split, pieces, wide: layout.count() >> 32 != 0 };
     let parts = rope.pairs / spec.pairs() as usize;
     let around = layout.dim(0) * stretch.count * parts;
     let some = heads_of_thread(stream, around, layout.dim(1));
@@ -204,7 +207,8 @@ fn in_pieces(rope: &Rope) -> bool {
     let len = piece_len(rope.x.dtype()) as usize;
     let fine = |operand: &Operand| {
         let layout = operand.layout();
-        let starts = (0..3).all(|axis| layout.dim(axis) == 1 || layout.stride(axis).unsigned_abs() % len == 0);
+        let starts =
+            (0..3).all(|axis| layout.dim(axis) == 1 || layout.stride(axis).unsigned_abs() % len == 0);
         starts && layout.stride(3) == 1 && operand.at() % 16 == 0
     };
     rope.pairs % len == 0 && fine(&rope.x) && fine(&rope.y)
@@ -227,7 +231,8 @@ impl Turning<'_> {
         let Self { rope, tables, stretch, spec, .. } = *self;
         let layouts = [rope.x.layout(), rope.y.layout()];
         let from = [&rope.x, &rope.y].map(|operand| {
-            let behind = stretch.first as isize * operand.layout().stride(2) * operand.dtype().size() as isize;
+            let behind =
+                stretch.first as isize * operand.layout().stride(2) * operand.dtype().size() as isize;
             operand.at().wrapping_add(behind as u64)
         });
         let second = if rope.half_split { rope.pairs } else { spec.pairs() as usize } as isize;
@@ -260,7 +265,8 @@ impl Turning<'_> {
     /// Pairs, positions, groups of heads, batch: where x, y, the position, cos and sin are, and which is the first head.
     fn space(&self) -> [u64; WORDS] {
         let Self { rope, tables, spec, some, .. } = *self;
-        let [x, y] = [rope.x.layout(), rope.y.layout()].map(|layout| [0, 1, 2, 3].map(|axis| layout.stride(axis)));
+        let [x, y] =
+            [rope.x.layout(), rope.y.layout()].map(|layout| [0, 1, 2, 3].map(|axis| layout.stride(axis)));
         let taken = spec.pairs() as isize;
         let along = if rope.half_split { taken } else { 2 * taken };
         let group = some as isize;

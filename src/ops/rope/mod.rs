@@ -206,7 +206,9 @@ impl Rope {
 
     /// The error of position `number`, which has no row in the tables and stays on the GPU.
     fn refuse(&self, number: usize) -> Result<()> {
-        let (Some(positions), Waves::Tables { cos, .. }) = (&self.positions, &self.waves) else { return Ok(()) };
+        let (Some(positions), Waves::Tables { cos, .. }) = (&self.positions, &self.waves) else {
+            return Ok(());
+        };
         let length = positions.layout().dim(1);
         let at = [number / length, number % length];
         let last = cos.dims()[0] - 1;

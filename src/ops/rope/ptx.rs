@@ -79,7 +79,8 @@ impl Spec {
 
     /// Writes the kernel.
     pub fn write(&self, target: Target) -> Result<Kernel<Args>> {
-        let name = self.key().1[..5].iter().fold("rope".to_owned(), |name, number| format!("{name}_{number}"));
+        let name =
+            self.key().1[..5].iter().fold("rope".to_owned(), |name, number| format!("{name}_{number}"));
         Kernel::build(&Shape::new(name, target, [THREADS, 1, 1]), |_, v: Vals<'_>| match self.dtype {
             Dtype::F64 => turn::<f64>(self, &v),
             _ => turn::<f32>(self, &v),
@@ -117,7 +118,8 @@ fn turn<F: Real>(spec: &Spec, v: &Vals<'_>) {
         let tables = match spec.indexed {
             None => [cos, sin],
             Some(dtype) => {
-                let row = clamped(k, integer(Array::new(k, dtype, v.positions).at(position)), v.positions_end);
+                let row =
+                    clamped(k, integer(Array::new(k, dtype, v.positions).at(position)), v.positions_end);
                 [k.mad(row, v.position_strides[0], cos), k.mad(row, v.position_strides[1], sin)]
             }
         };
@@ -226,7 +228,8 @@ pub(super) fn texts(target: Target) -> Vec<Result<Text>> {
     let mut texts = Vec::new();
     for dtype in [Dtype::F32, Dtype::F64, Dtype::F16, Dtype::Bf16] {
         for (half_split, pieces) in [(true, true), (false, true), (true, false), (false, false)] {
-            let plain = Spec { dtype, tables: [Dtype::F32; 2], indexed: None, half_split, pieces, wide: false };
+            let plain =
+                Spec { dtype, tables: [Dtype::F32; 2], indexed: None, half_split, pieces, wide: false };
             let indexed = Spec { tables: [dtype; 2], indexed: Some(Dtype::I64), wide: true, ..plain };
             let narrow = Spec { tables: [dtype, Dtype::F32], indexed: Some(Dtype::I32), ..plain };
             texts.extend([plain, indexed, narrow].map(|spec| spec.write(target).map(Text::from)));

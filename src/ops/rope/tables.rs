@@ -33,7 +33,8 @@ pub(super) fn key(name: &'static str, spec: [u32; 3]) -> Key {
 
 pub(super) fn frequencies(target: Target) -> Result<Kernel<Frequencies>> {
     let shape = Shape::new("rope_frequencies", target, [PASSED as u32, 1, 1]);
-    Kernel::build(&shape, |k, v: FrequencyVals<'_>| {
+    Kernel::build(&shape, |_, v: FrequencyVals<'_>| {
+        let k = v.kernel;
         let (thread, value) = (k.thread_x(), k.var(0.0f64));
         for i in 0..PASSED {
             let word = v.values.get(i).bits::<f64>();
@@ -63,10 +64,16 @@ params! {
     }
 }
 
-pub(super) fn waves(target: Target, dtype: Dtype, indexed: Option<Dtype>, wide: bool) -> Result<Kernel<Waves>> {
+pub(super) fn waves(
+    target: Target,
+    dtype: Dtype,
+    indexed: Option<Dtype>,
+    wide: bool,
+) -> Result<Kernel<Waves>> {
     let code = indexed.map_or(0, |dtype| dtype as u32 + 1);
     let name = format!("rope_waves_{}_{code}_{}", dtype as u32, u32::from(wide));
-    Kernel::build(&Shape::new(name, target, [THREADS, 1, 1]), |k, v: WaveVals<'_>| {
+    Kernel::build(&Shape::new(name, target, [THREADS, 1, 1]), |_, v: WaveVals<'_>| {
+        let k = v.kernel;
         each_number(k, v.count, |number| {
             let [at, offset, pair] = Space::<3>::locate(k, &v.space, 3, wide, number);
             let position = match indexed {
@@ -110,10 +117,8 @@ fn wave<'k>(k: &'k Builder, angle: Reg<'k, f64>) -> [Reg<'k, f32>; 2] {
     let turned = |value: Reg<'k, f32>, quarter: Reg<'k, u32>| {
         k.var((value.bits::<u32>() ^ ((quarter & 2u32) << 30u32)).bits::<f32>())
     };
-    let result = [
-        turned(k.select(swapped, sin, cos), quarter + 1u32),
-        turned(k.select(swapped, cos, sin), quarter),
-    ];
+    let result =
+        [turned(k.select(swapped, sin, cos), quarter + 1u32), turned(k.select(swapped, cos, sin), quarter)];
     let far = k.abs(angle).gt(FAR);
     k.when(far, || {
         result[0].set(f32::narrow(math::cos(k, angle)));
@@ -138,7 +143,8 @@ params! {
 
 pub(super) fn check(target: Target, dtype: Dtype) -> Result<Kernel<Check>> {
     let name = format!("rope_check_{}", dtype as u32);
-    Kernel::build(&Shape::new(name, target, [CHECKERS, 1, 1]), |k, v: CheckVals<'_>| {
+    Kernel::build(&Shape::new(name, target, [CHECKERS, 1, 1]), |_, v: CheckVals<'_>| {
+        let k = v.kernel;
         let (number, first) = (k.var(k.thread_x().to::<u64>()), k.var(u64::MAX));
         k.repeat_while(
             || number.lt(v.count),
@@ -174,7 +180,8 @@ params! {
 
 pub(super) fn copy(target: Target, dtype: Dtype, wide: bool) -> Result<Kernel<Copy>> {
     let name = format!("rope_copy_{}_{}", dtype.size(), u32::from(wide));
-    Kernel::build(&Shape::new(name, target, [THREADS, 1, 1]), |k, v: CopyVals<'_>| {
+    Kernel::build(&Shape::new(name, target, [THREADS, 1, 1]), |_, v: CopyVals<'_>| {
+        let k = v.kernel;
         end_if_bad(k, v.bad);
         each_number(k, v.count, |number| {
             let at = Space::<2>::locate(k, &v.space, 4, wide, number);

@@ -40,6 +40,7 @@ fn given(softmax: &Softmax, outer: &Space<2>, inner: &Space<2>, rows: u64, count
         count,
         ranks: [outer.rank(), inner.rank()],
         pieces: count % len == 0 && inner.is_dense() && starts && aligned,
+        most: 8,
         aside: aside && !inner.is_dense(),
     }
 }
