@@ -99,7 +99,8 @@ impl Plan {
             plan(32, Way::Held(1), false),
             plan(32, Way::Held(4), false),
             plan(256, Way::Held(4), false),
-            plan(512, Way::Held(8), true),
+            plan(512, Way::Held(8), false),
+            plan(128, Way::Held(4), true),
             plan(512, Way::Pieces, false),
             plan(1, Way::Elements, true),
             plan(32, Way::Elements, false),
@@ -109,6 +110,8 @@ impl Plan {
 }
 
 fn in_pieces(given: &Rows) -> (u32, Way) {
+    // Finding the rows takes registers too.
+    let eight = given.most >= 8 && given.ranks[0] <= 1 && given.rows >> 32 == 0;
     match given.count / u64::from(piece_len(given.dtype)) {
         0..=32 => (32, Way::Held(1)),
         33..=64 => (32, Way::Held(2)),
@@ -116,7 +119,7 @@ fn in_pieces(given: &Rows) -> (u32, Way) {
         129..=512 => (128, Way::Held(4)),
         513..=1024 => (256, Way::Held(4)),
         1025..=2048 => (512, Way::Held(4)),
-        2049..=4096 if given.most >= 8 => (512, Way::Held(8)),
+        2049..=4096 if eight => (512, Way::Held(8)),
         _ => (512, Way::Pieces),
     }
 }

@@ -232,7 +232,8 @@ pub(super) fn texts(target: Target) -> Vec<Result<Text>> {
                 Spec { dtype, tables: [Dtype::F32; 2], indexed: None, half_split, pieces, wide: false };
             let indexed = Spec { tables: [dtype; 2], indexed: Some(Dtype::I64), wide: true, ..plain };
             let narrow = Spec { tables: [dtype, Dtype::F32], indexed: Some(Dtype::I32), ..plain };
-            texts.extend([plain, indexed, narrow].map(|spec| spec.write(target).map(Text::from)));
+            let specs = if dtype == Dtype::F16 { vec![indexed] } else { vec![plain, indexed, narrow] };
+            texts.extend(specs.into_iter().map(|spec| spec.write(target).map(Text::from)));
         }
     }
     texts

@@ -40,7 +40,8 @@ fn given(softmax: &Softmax, outer: &Space<2>, inner: &Space<2>, rows: u64, count
         count,
         ranks: [outer.rank(), inner.rank()],
         pieces: count % len == 0 && inner.is_dense() && starts && aligned,
-        most: 8,
+        // The exponentials of eight pieces are many where elements are short.
+        most: if softmax.log || len < 8 { 8 } else { 4 },
         aside: aside && !inner.is_dense(),
     }
 }

@@ -3,7 +3,7 @@
 use crate::device::cuda::Key;
 use crate::dtype::Dtype;
 use crate::kernels::gpu::math::{self, Math};
-use crate::kernels::gpu::{Array, Chunk, Place, Plan, Real, Team};
+use crate::kernels::gpu::{Array, Chunk, Place, Plan, Real, Team, Way};
 use crate::ptx::{Kernel, Reg, Shape, Target, Text, WordList, Words, params};
 use crate::status::Result;
 use std::cell::RefCell;
@@ -183,20 +183,13 @@ fn tree<'k, F: Real>(
 
 /// The kernels that tests assemble.
 pub(super) fn texts(target: Target) -> Vec<Result<Text>> {
-    let mut texts = Vec::new();
+    let mut specs = Vec::new();
     for (dtype, every) in [(Dtype::F32, 2), (Dtype::F64, 2), (Dtype::F16, 3), (Dtype::Bf16, 1)] {
-        for (number, plan) in
-            Plan::samples().into_iter().enumerate().filter(|(number, _)| number % every == 0)
-        {
-            let log = number % 2 == 0;
-            let spec = Spec { dtype, plan, log, scaled: !log };
-            let other = Spec { log: !log, ..spec };
-            texts.extend(
-                [spec, other][..if dtype == Dtype::Bf16 { 2 } else { 1 }]
-                    .iter()
-                    .map(|spec| spec.write(target).map(Text::from)),
-            );
+        for plan in Plan::samples().into_iter().step_by(every) {
+            let held = plan.way == Way::Held(8) && dtype.size() == 2;
+            specs.push(Spec { dtype, plan, log: true, scaled: false });
+            specs.extend((!held).then_some(Spec { dtype, plan, log: false, scaled: true }));
         }
     }
-    texts
+    specs.into_iter().map(|spec| spec.write(target).map(Text::from)).collect()
 }
