@@ -69,14 +69,14 @@ impl Spaces {
     /// Whether rows are packed and whole pieces, at addresses that allow them.
     fn in_pieces(&self, norm: &Norm) -> bool {
         let len = u64::from(piece_len(norm.x.dtype()));
-        let starts =
-            (0..4).all(|n| self.outer.strides(n).all(|stride| stride.unsigned_abs() as u64 % len == 0));
-        let lines = norm.lines().into_iter().flatten().all(|line| line.at() % 16 == 0);
+        let starts = (0..4)
+            .all(|n| self.outer.strides(n).all(|stride| (stride.unsigned_abs() as u64).is_multiple_of(len)));
+        let lines = norm.lines().into_iter().flatten().all(|line| line.at().is_multiple_of(16));
         let parameters = [&norm.weight, &norm.bias].into_iter().flatten();
-        let mut aligned =
-            parameters.map(|operand| operand.at() % (len * operand.dtype().size() as u64).min(16) == 0);
+        let mut aligned = parameters
+            .map(|operand| operand.at().is_multiple_of((len * operand.dtype().size() as u64).min(16)));
         self.count > 0
-            && self.count % len == 0
+            && self.count.is_multiple_of(len)
             && self.inner.is_dense()
             && starts
             && lines

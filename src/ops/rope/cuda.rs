@@ -207,11 +207,11 @@ fn in_pieces(rope: &Rope) -> bool {
     let len = piece_len(rope.x.dtype()) as usize;
     let fine = |operand: &Operand| {
         let layout = operand.layout();
-        let starts =
-            (0..3).all(|axis| layout.dim(axis) == 1 || layout.stride(axis).unsigned_abs() % len == 0);
-        starts && layout.stride(3) == 1 && operand.at() % 16 == 0
+        let starts = (0..3)
+            .all(|axis| layout.dim(axis) == 1 || layout.stride(axis).unsigned_abs().is_multiple_of(len));
+        starts && layout.stride(3) == 1 && operand.at().is_multiple_of(16)
     };
-    rope.pairs % len == 0 && fine(&rope.x) && fine(&rope.y)
+    rope.pairs.is_multiple_of(len) && fine(&rope.x) && fine(&rope.y)
 }
 
 /// What a launch of the kernel that turns is made of.

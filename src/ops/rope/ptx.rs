@@ -213,9 +213,9 @@ fn turned_pair<'k, F: Real>(
     let values: Vec<_> = pair.iter().flat_map(Chunk::values).collect();
     let count = values.len() / 2;
     let mut turned = values.clone();
-    for i in 0..count {
+    for (i, (&cos, &sin)) in waves[0].iter().zip(&waves[1]).enumerate() {
         let [first, second] = if half_split { [i, i + count] } else { [2 * i, 2 * i + 1] };
-        let (a, b, cos, sin) = (values[first], values[second], waves[0][i], waves[1][i]);
+        let (a, b) = (values[first], values[second]);
         turned[first] = a * cos - b * sin;
         turned[second] = b * cos + a * sin;
     }

@@ -31,15 +31,16 @@ fn rows(softmax: &Softmax, stream: &Stream) -> Result<()> {
 fn given(softmax: &Softmax, outer: &Space<2>, inner: &Space<2>, rows: u64, count: u64) -> Rows {
     let dtype = softmax.x.dtype();
     let len = u64::from(piece_len(dtype));
-    let starts = (0..2).all(|n| outer.strides(n).all(|stride| stride.unsigned_abs() as u64 % len == 0));
-    let aligned = softmax.x.at() % 16 == 0 && softmax.y.at() % 16 == 0;
+    let starts =
+        (0..2).all(|n| outer.strides(n).all(|stride| (stride.unsigned_abs() as u64).is_multiple_of(len)));
+    let aligned = softmax.x.at().is_multiple_of(16) && softmax.y.at().is_multiple_of(16);
     let aside = (0..2).all(|n| outer.strides(n).next_back() == Some(1));
     Rows {
         dtype,
         rows,
         count,
         ranks: [outer.rank(), inner.rank()],
-        pieces: count % len == 0 && inner.is_dense() && starts && aligned,
+        pieces: count.is_multiple_of(len) && inner.is_dense() && starts && aligned,
         // The exponentials of eight pieces are many where elements are short.
         most: if softmax.log || len < 8 { 8 } else { 4 },
         aside: aside && !inner.is_dense(),
