@@ -238,7 +238,7 @@ fn packed(session: &Session, rng: &mut Rng, dims: &[i64], value: impl FnMut(&mut
 fn many_rows_and_long_rows() {
     let session = Session::new(2);
     let mut rng = Rng(22);
-    for dims in [[3000, 257], [2, 600_001]] {
+    for dims in [[3000, 257], [2, 600_001], [66_000, 8], [40, 1024], [9, 4096], [3, 16_384], [3, 40_000]] {
         for layer in [false, true] {
             let mut case = packed(&session, &mut rng, &dims, |rng| 5.0 + rng.normal());
             case.layer = layer;

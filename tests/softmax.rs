@@ -110,7 +110,9 @@ fn many_rows_and_long_rows() {
     let _alone = alone();
     let session = Session::new(2);
     let mut rng = Rng(32);
-    for (dims, axis) in [([2000, 257], 1), ([2, 300_001], 1), ([300, 4000], 0), ([1, 32_000], 1)] {
+    let rows = [([2000, 257], 1), ([2, 300_001], 1), ([66_000, 8], 1), ([9, 4096], 1), ([3, 16_384], 1)];
+    let more = [([300, 4000], 0), ([5, 70_000], 0), ([1, 32_000], 1)];
+    for (dims, axis) in rows.into_iter().chain(more) {
         check_axis(&session, &mut rng, F32, &dims, axis, |rng| 3.0 * rng.normal());
     }
 }

@@ -5,9 +5,13 @@ mod array;
 mod block;
 pub mod math;
 mod philox;
+mod piece;
+mod rows;
 mod space;
 
 pub use array::{Array, Float};
 pub use block::fold_block;
 pub use philox::philox4x32;
+pub use piece::{Chunk, Real, packed, piece_len};
+pub use rows::{Place, Plan, Rows, Team, Way, row_words};
 pub use space::Space;

@@ -1,13 +1,17 @@
 //! Normalisation over the trailing axes: RMSNorm and LayerNorm, with an optional fused residual addition.
 
 mod cpu;
+mod cuda;
+mod ptx;
 mod rows;
 
 use crate::device::Cpu;
+use crate::device::cuda::Stream;
 use crate::dtype::Dtype::*;
 use crate::ensure;
 use crate::layout::{WEFT_MAX_RANK, weft_tensor};
 use crate::op::{Bind, Op, Operand};
+use crate::ptx::{Target, Text};
 use crate::status::Result;
 
 /// The weight is stored as its difference from 1.
@@ -177,7 +181,17 @@ impl Op for Norm {
         crate::op::first("norm", cpu::CHOICES, self, cpu)
     }
 
+    fn cuda(&self, stream: &Stream) -> Result<()> {
+        crate::op::first("norm", cuda::CHOICES, self, stream)
+    }
+
     fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
         write!(out, "{} axes {}", self.x, self.axes)
     }
+}
+
+/// Its kernels, for tests that assemble them.
+#[doc(hidden)]
+pub fn texts(target: Target) -> Vec<Result<Text>> {
+    ptx::texts(target)
 }

@@ -1,12 +1,17 @@
 //! Rotary position embedding: pairs of elements turned by an angle that grows with the position.
 
 mod cpu;
+mod cuda;
+mod ptx;
 mod rows;
+mod tables;
 
 use crate::device::Cpu;
+use crate::device::cuda::Stream;
 use crate::dtype::Dtype::*;
 use crate::layout::weft_tensor;
 use crate::op::{Bind, Op, Operand};
+use crate::ptx::{Target, Text};
 use crate::status::Result;
 use crate::{ensure, fail};
 
@@ -198,6 +203,20 @@ impl Rope {
         let inputs = waves.into_iter().chain([self.positions.as_ref()]).flatten();
         inputs.into_iter().try_for_each(|input| self.y.expect_apart(input))
     }
+
+    /// The error of position `number`, which has no row in the tables and stays on the GPU.
+    fn refuse(&self, number: usize) -> Result<()> {
+        let (Some(positions), Waves::Tables { cos, .. }) = (&self.positions, &self.waves) else {
+            return Ok(());
+        };
+        let length = positions.layout().dim(1);
+        let at = [number / length, number % length];
+        let last = cos.dims()[0] - 1;
+        fail!(
+            WEFT_ERROR_OUT_OF_RANGE,
+            "rope: positions{at:?} is out of range; expected 0 to {last} (the rows of cos)"
+        )
+    }
 }
 
 impl Op for Rope {
@@ -205,7 +224,22 @@ impl Op for Rope {
         crate::op::first("rope", cpu::CHOICES, self, cpu)
     }
 
+    fn cuda(&self, stream: &Stream) -> Result<()> {
+        crate::op::first("rope", cuda::CHOICES, self, stream)
+    }
+
+    fn conclude(&self, verdict: u32) -> Result<()> {
+        let Some(number) = verdict.checked_sub(1) else { return Ok(()) };
+        self.refuse(number as usize)
+    }
+
     fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
         write!(out, "{}", self.x)
     }
+}
+
+/// Its kernels, for tests that assemble them.
+#[doc(hidden)]
+pub fn texts(target: Target) -> Vec<Result<Text>> {
+    ptx::texts(target).into_iter().chain(tables::texts(target)).collect()
 }

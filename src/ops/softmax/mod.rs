@@ -2,13 +2,17 @@
 
 mod columns;
 mod cpu;
+mod cuda;
+mod ptx;
 mod rows;
 
 use crate::device::Cpu;
+use crate::device::cuda::Stream;
 use crate::dtype::Dtype::*;
 use crate::ensure;
 use crate::layout::weft_tensor;
 use crate::op::{Bind, Op, Operand};
+use crate::ptx::{Target, Text};
 use crate::status::Result;
 
 /// The logarithm of the softmax.
@@ -80,7 +84,17 @@ impl Op for Softmax {
         crate::op::first("softmax", cpu::CHOICES, self, cpu)
     }
 
+    fn cuda(&self, stream: &Stream) -> Result<()> {
+        crate::op::first("softmax", cuda::CHOICES, self, stream)
+    }
+
     fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
         write!(out, "{}", self.x)
     }
+}
+
+/// Its kernels, for tests that assemble them.
+#[doc(hidden)]
+pub fn texts(target: Target) -> Vec<Result<Text>> {
+    ptx::texts(target)
 }

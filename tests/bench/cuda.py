@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""Operations on a CUDA device beside PyTorch, alternated in one process, on the same memory.
+
+    tests/bench/cuda.py [--seconds 0.3] [--only TEXT]
+
+Prints microseconds an operation, the bandwidth of what it must read and write as a share of a measured device-to-device
+copy (memory-bound rows) or TFLOP/s, and PyTorch's time over Weft's (above 1: Weft is faster). Requests are queued one after
+another, as PyTorch's are; the least of several turns counts. Weft's buffers wrap PyTorch's memory.
+"""
+import argparse
+import os
+import sys
+import time
+
+import torch
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "python"))
+from weft import C, Array, Session, check, ffi, lib  # noqa: E402
+
+F = torch.nn.functional
+DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.float16: "float16", torch.bfloat16: "bfloat16",
+          torch.int32: "int32", torch.int64: "int64"}
+TURNS = 7
+
+
+class Bench:
+    def __init__(self, options):
+        self.options, self.session = options, Session("cuda:0")
+        self.submit = ffi.new("weft_submit *", {"struct_size": ffi.sizeof("weft_submit"), "timeout_ns": 2**62})
+        self.kept = []
+        self.copy = self.copy_bandwidth()
+
+    def copy_bandwidth(self):
+        source = torch.empty(1 << 30, dtype=torch.uint8, device="cuda")
+        target = torch.empty_like(source)
+        return 2 * source.nbytes / self.least(lambda: self.peer(lambda: target.copy_(source), 10))
+
+    def least(self, turn):
+        return min(turn() for _ in range(TURNS))
+
+    def wrap(self, tensor):
+        """A Weft array over a PyTorch tensor's memory and strides."""
+        import ml_dtypes  # noqa: F401
+        import numpy as np
+        base = tensor.untyped_storage()
+        desc = ffi.new("weft_buffer_desc *", {"struct_size": ffi.sizeof("weft_buffer_desc"), "address": base.data_ptr()})
+        out = ffi.new("uint64_t *")
+        check(lib.weft_buffer_create(self.session.context, base.nbytes(), desc, out))
+        self.kept.append((tensor, out[0]))
+        offset = tensor.data_ptr() - base.data_ptr()
+        return Array(self.session, tensor.shape, np.dtype(DTYPES[tensor.dtype]), tuple(tensor.stride()), offset, out[0])
+
+    def peer(self, function, count):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        for _ in range(count):
+            function()
+        torch.cuda.synchronize()
+        return (time.perf_counter() - start) / count
+
+    def ours(self, function, desc, count):
+        start = time.perf_counter()
+        for _ in range(count - 1):
+            check(function(self.session.queue, desc, self.submit, ffi.NULL))
+        self.session.wait(lambda out: function(self.session.queue, desc, self.submit, out))
+        return (time.perf_counter() - start) / count
+
+    def compare(self, name, op, torch_function, type_name=None, bytes=0, flops=0, **fields):
+        if self.options.only and self.options.only not in name:
+            return
+        desc = self.session.desc(type_name or f"weft_{op}_desc", **fields)
+        function = getattr(lib, "weft_" + op)
+        torch.cuda.synchronize()
+        try:
+            once = max(self.ours(function, desc, 2), self.peer(torch_function, 2))
+        except Exception as error:
+            print(f"| {name} | {error} | | | |", flush=True)
+            return
+        count = int(min(max(self.options.seconds / TURNS / 2 / once, 3), 400))
+        ours, theirs = [], []
+        for _ in range(TURNS):
+            ours.append(self.ours(function, desc, count))
+            theirs.append(self.peer(torch_function, count))
+        mine, yours = min(ours), min(theirs)
+        share = f"{bytes / mine / 1e9:.0f} GB/s, {bytes / mine / self.copy:.2f} of copy" if bytes else ""
+        share = f"{flops / mine / 1e12:.1f} TFLOP/s" if flops else share
+        print(f"| {name} | {mine * 1e6:.2f} | {yours * 1e6:.2f} | {share} | {yours / mine:.2f} |", flush=True)
+
+    def close(self):
+        for _, buffer in self.kept:
+            lib.weft_buffer_release(buffer)
+        self.session.close()
+
+
+def normal(*shape, dtype=torch.bfloat16):
+    return torch.randn(*shape, device="cuda", dtype=torch.float32).to(dtype)
+
+
+def pointwise(b, rows=16384, columns=8192):
+    x, y, z = (normal(rows, columns) for _ in range(3))
+    X, Y, Z = map(b.wrap, (x, y, z))
+    size = x.nbytes
+    shape = f"bf16 {rows}x{columns}"
+    run = lambda name, code, function, n, **fields: b.compare(  # noqa: E731
+        f"{name} {shape}", "elementwise", function, bytes=n * size, function=C["WEFT_EW_" + code], **fields)
+    run("add", "ADD", lambda: torch.add(x, y, out=z), 3, a=X, b=Y, y=Z)
+    run("gelu", "GELU", lambda: F.gelu(x), 2, a=X, y=Z)
+    run("silu", "SILU", lambda: F.silu(x), 2, a=X, y=Z)
+    run("exp", "EXP", lambda: torch.exp(x, out=z), 2, a=X, y=Z)
+    row = normal(columns)
+    run("add a row", "ADD", lambda: torch.add(x, row, out=z), 2, a=X, b=b.wrap(row), y=Z)
+    wide = torch.empty(rows, columns, device="cuda", dtype=torch.float32)
+    b.compare(f"cast bf16 to f32 {rows}x{columns}", "cast", lambda: wide.copy_(x), bytes=3 * size, x=X, y=b.wrap(wide))
+    turned = torch.empty(columns, rows, device="cuda", dtype=torch.bfloat16)
+    b.compare(f"transpose {shape}", "cast", lambda: turned.copy_(x.t()), bytes=2 * size, x=X, y=b.wrap(turned.t()))
+
+
+def rows(b, count=16384, columns=8192):
+    x, y, r = (normal(count, columns) for _ in range(3))
+    w, bias = normal(columns), normal(columns)
+    X, Y, R, W, B = map(b.wrap, (x, y, r, w, bias))
+    size, shape = x.nbytes, f"bf16 {count}x{columns}"
+    b.compare(f"rms_norm {shape}", "rms_norm", lambda: F.rms_norm(x, (columns,), w), "weft_norm_desc", 2 * size,
+              x=X, weight=W, y=Y, epsilon=1e-5)
+    b.compare(f"layer_norm {shape}", "layer_norm", lambda: F.layer_norm(x, (columns,), w, bias), "weft_norm_desc", 2 * size,
+              x=X, weight=W, bias=B, y=Y, epsilon=1e-5)
+    b.compare(f"softmax {shape}", "softmax", lambda: F.softmax(x, -1), bytes=2 * size, x=X, y=Y, axis=-1)
+    total = torch.empty(count, device="cuda", dtype=torch.bfloat16)
+    b.compare(f"sum of rows {shape}", "reduce", lambda: torch.sum(x, 1, out=total), bytes=size, function=C["WEFT_REDUCE_SUM"],
+              axes=2, x=X, y=b.wrap(total))
+    across = torch.empty(columns, device="cuda", dtype=torch.bfloat16)
+    b.compare(f"sum of columns {shape}", "reduce", lambda: torch.sum(x, 0, out=across), bytes=size,
+              function=C["WEFT_REDUCE_SUM"], axes=1, x=X, y=b.wrap(across))
+    indices = torch.randint(0, count, (count,), device="cuda")
+    b.compare(f"gather rows {shape}", "gather_rows", lambda: torch.index_select(x, 0, indices, out=y), "weft_rows_desc", 2 * size,
+              table=X, indices=b.wrap(indices), rows=Y)
+    values, places = torch.topk(x[:1024], 50)
+    b.compare(f"top 50 of 1024 rows of {columns} bf16", "top_k", lambda: torch.topk(x[:1024], 50), "weft_rank_desc", 1024 * columns * 2,
+              x=b.wrap(x[:1024]), values=b.wrap(values), indices=b.wrap(places), k=50, axis=-1)
+
+
+def products(b):
+    for m, n, k, dtype in [(1024, 1024, 1024, torch.bfloat16), (2048, 2048, 2048, torch.bfloat16), (4096, 4096, 4096, torch.bfloat16),
+                           (8192, 8192, 8192, torch.bfloat16), (4096, 4096, 4096, torch.float16), (4096, 4096, 4096, torch.float32),
+                           (2048, 2048, 2048, torch.float64), (16, 4096, 4096, torch.bfloat16), (64, 8192, 8192, torch.bfloat16),
+                           (1, 4096, 4096, torch.bfloat16), (1, 4096, 4096, torch.float32), (256, 256, 256, torch.float32)]:
+        x, y, z = normal(m, k, dtype=dtype), normal(n, k, dtype=dtype), torch.empty(m, n, device="cuda", dtype=dtype)
+        skinny = m < 128
+        work = dict(bytes=x.nbytes + y.nbytes + z.nbytes) if skinny else dict(flops=2 * m * n * k)
+        b.compare(f"matmul {DTYPES[dtype]} {m}x{n}x{k}", "matmul", lambda: torch.matmul(x, y.t(), out=z),
+                  a=b.wrap(x), b=b.wrap(y.t()), d=b.wrap(z), alpha=1.0, **work)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=0.3, help="a row, about")
+    parser.add_argument("--only", default="", help="rows whose name holds this text")
+    options = parser.parse_args()
+    torch.manual_seed(1)
+    bench = Bench(options)
+    print(f"copy on the device: {bench.copy / 1e9:.0f} GB/s\n")
+    print("| operation | weft us | PyTorch us | | ratio |\n|---|---|---|---|---|")
+    for table in (pointwise, rows, products):
+        table(bench)
+    bench.close()
+
+
+if __name__ == "__main__":
+    main()
