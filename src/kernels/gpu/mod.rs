@@ -1,10 +1,14 @@
-//! What the kernels of several families need on a GPU: arrays of any dtype, strided operands walked together, sums over
-//! a block.
+//! What the kernels of several families need on a GPU: arrays of any dtype, elements as bits, strided operands
+//! walked together, loops that lanes share, sums over a block.
 
 mod array;
 mod block;
+mod raw;
 mod space;
+mod turns;
 
 pub use array::{Array, Float};
 pub use block::fold_block;
+pub use raw::{Raw, elements, load_words, store_words};
 pub use space::Space;
+pub use turns::turns;

@@ -12,6 +12,12 @@ pub struct Space<const N: usize> {
     axes: Vec<(usize, [isize; N])>,
 }
 
+impl<const N: usize> From<&Walk<N>> for Space<N> {
+    fn from(walk: &Walk<N>) -> Self {
+        Self { axes: walk.axes() }
+    }
+}
+
 impl<const N: usize> Space<N> {
     /// Numbers that [`words`](Self::words) gives for a rank.
     pub const fn word_count(rank: usize) -> usize {
