@@ -45,7 +45,7 @@ impl<const N: usize> Space<N> {
     }
 
     /// The strides of operand `n`, in elements, outermost first.
-    pub fn strides(&self, n: usize) -> impl DoubleEndedIterator<Item = isize> + '_ {
+    pub fn strides(&self, n: usize) -> impl DoubleEndedIterator<Item = isize> + Clone + '_ {
         self.axes.iter().map(move |axis| axis.1[n])
     }
 

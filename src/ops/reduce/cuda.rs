@@ -66,7 +66,10 @@ impl<'a> Shaped<'a> {
     /// and whole; at most 8 elements.
     fn load(&self, inner: Option<(usize, isize)>) -> u32 {
         let Some((dim, 1)) = inner else { return self.size() as u32 };
-        let others = self.kept.strides(0).chain(self.reduced.strides(0)).filter(|&stride| stride != 1);
+        let (kept, reduced) = (self.kept.strides(0), self.reduced.strides(0));
+        // That axis alone may have stride 1: of two, every element begins a load.
+        let ones = kept.clone().chain(reduced.clone()).filter(|&stride| stride == 1).count();
+        let others = kept.chain(reduced).filter(|&stride| ones > 1 || stride != 1);
         let steps = others.fold(dim, |all, stride| all | stride.unsigned_abs()).wrapping_mul(self.size());
         let aligned = steps | self.op.x.at() as usize | LOAD | (8 * self.size());
         (1u32 << aligned.trailing_zeros()).max(self.size() as u32)
