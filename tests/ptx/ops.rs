@@ -11,7 +11,11 @@ use weft::status::{Result, WEFT_ERROR_UNSUPPORTED};
 type Texts = fn(Target) -> Vec<Result<Text>>;
 
 /// The families whose kernels run on CUDA.
-const FAMILIES: &[(&str, Texts)] = &[("reduce", weft::ops::reduce::texts)];
+const FAMILIES: &[(&str, Texts)] = &[
+    ("rank", weft::ops::rank::texts),
+    ("reduce", weft::ops::reduce::texts),
+    ("rows", weft::ops::rows::texts),
+];
 
 #[test]
 fn kernels_of_operations_assemble_without_spills() {

@@ -63,7 +63,7 @@ impl<'a> Shaped<'a> {
     }
 
     /// Bytes of the longest load of elements along the innermost axis of `dims` and `strides`, of stride 1 in x, that is always aligned
-    /// and whole; at most 8 elements.
+    /// and whole.
     fn load(&self, inner: Option<(usize, isize)>) -> u32 {
         let Some((dim, 1)) = inner else { return self.size() as u32 };
         let (kept, reduced) = (self.kept.strides(0), self.reduced.strides(0));
@@ -71,12 +71,16 @@ impl<'a> Shaped<'a> {
         let ones = kept.clone().chain(reduced.clone()).filter(|&stride| stride == 1).count();
         let others = kept.chain(reduced).filter(|&stride| ones > 1 || stride != 1);
         let steps = others.fold(dim, |all, stride| all | stride.unsigned_abs()).wrapping_mul(self.size());
-        let aligned = steps | self.op.x.at() as usize | LOAD | (8 * self.size());
+        let aligned = steps | self.op.x.at() as usize | LOAD | (self.fold().abreast() * self.size());
         (1u32 << aligned.trailing_zeros()).max(self.size() as u32)
     }
 
+    fn fold(&self) -> Fold {
+        Fold { function: self.op.function, dtype: self.op.x.dtype() }
+    }
+
     fn spec(&self, width: u32, bytes: u32, packed: bool, partial: bool) -> Spec {
-        let fold = Fold { function: self.op.function, dtype: self.op.x.dtype() };
+        let fold = self.fold();
         let (kept, reduced) = (self.kept.rank() as u32, self.reduced.rank() as u32);
         let wide = self.results().max(self.count()) >= 1 << 32;
         Spec { fold, width, bytes, packed, kept, reduced, partial, wide }
@@ -174,18 +178,19 @@ pub fn texts(target: Target) -> Vec<Result<Text>> {
     let mut texts = Vec::new();
     for (fold, most) in folds() {
         let size = fold.dtype.size() as u32;
+        let longest = 16.min(fold.abreast() as u32 * size);
         let spec = |width, bytes, packed, partial| {
             let ranks = if packed { (1, 1) } else { (2, 2) };
             Spec { fold, width, bytes, packed, kept: ranks.0, reduced: ranks.1, partial, wide: false }
         };
         with_number!(fold, A => {
             texts.push(ptx::rows::<A>(target, spec(THREADS, 16, true, true)).map(Text::from));
-            texts.push(ptx::columns::<A>(target, spec(THREADS, 16.min(8 * size), false, false)).map(Text::from));
+            texts.push(ptx::columns::<A>(target, spec(THREADS, longest, false, false)).map(Text::from));
             if most {
                 let wide = Spec { wide: true, kept: 8, reduced: 8, ..spec(THREADS, size, false, false) };
                 texts.push(ptx::rows::<A>(target, wide).map(Text::from));
                 texts.push(ptx::rows::<A>(target, spec(1, size, false, false)).map(Text::from));
-                texts.push(ptx::rows::<A>(target, spec(32, 16.min(8 * size), false, false)).map(Text::from));
+                texts.push(ptx::rows::<A>(target, spec(32, longest, false, false)).map(Text::from));
                 texts.push(ptx::columns::<A>(target, spec(THREADS, size, false, true)).map(Text::from));
                 texts.push(ptx::merge::<A>(target, spec(0, size, false, false)).map(Text::from));
             }

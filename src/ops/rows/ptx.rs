@@ -109,7 +109,7 @@ struct Found<'k> {
 pub fn kernel(target: Target, spec: Spec) -> Result<Kernel<Args>> {
     let words = spec.words().map(|word| word.to_string());
     let name = format!("rows_{}", words.join("_"));
-    Kernel::build(&Shape::new(name, target, [THREADS, 1, 1]), |k, v: Vals<'_>| {
+    Kernel::build(&Shape::new(name, target, [THREADS, 1, 1]).min_blocks(1), |k, v: Vals<'_>| {
         let each = k.shr(k.var(THREADS), v.lanes);
         let place = k.var((k.block_x() * each + (k.thread_x() >> v.lanes)).to::<u64>());
         let step = (k.grid_blocks_x() * each).to::<u64>();

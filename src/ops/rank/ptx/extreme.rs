@@ -4,12 +4,12 @@ use super::composite::Composite;
 use super::list::List;
 use super::{Args, Line, Spec, THREADS, Vals, put};
 use crate::kernels::gpu::turns;
-use crate::ptx::{Builder, Kernel, Reg, Shape, Target};
+use crate::ptx::{Builder, Kernel, Reg, Target};
 use crate::status::Result;
 
 /// The kernel of `spec`.
 pub fn extreme(target: Target, spec: Spec) -> Result<Kernel<Args>> {
-    Kernel::build(&Shape::new(spec.name("extreme"), target, [THREADS, 1, 1]), |k, v: Vals<'_>| {
+    Kernel::build(&spec.shape("extreme", target), |k, v: Vals<'_>| {
         let parts = List::near(k, spec.order, THREADS / 32);
         let (lane, each) = (k.thread_x() & (spec.width - 1), THREADS / spec.width);
         let unit = k.var((k.block_x() * each + k.thread_x() / spec.width).to::<u64>());

@@ -12,7 +12,7 @@ pub use select::{ROOM, select};
 pub use sorting::{CHUNK, Step, sorting};
 
 use crate::kernels::gpu::{Space, load_words, store_words};
-use crate::ptx::{Builder, Global, Load, Ptr, Reg, Words, params};
+use crate::ptx::{Builder, Global, Load, Ptr, Reg, Shape, Target, Words, params};
 use composite::Composite;
 use list::List;
 
@@ -85,10 +85,11 @@ impl Spec {
         [order.dtype as u32, bits, index, rank, width, 0, 0, 0]
     }
 
-    /// The name of the kernel of this kind.
-    pub fn name(&self, kind: &str) -> String {
+    /// The shape of the kernel of this kind, which may have all the registers it likes.
+    pub fn shape(&self, kind: &str, target: Target) -> Shape {
         let words = self.words().map(|word| word.to_string());
-        format!("rank_{kind}_{}", words.join("_"))
+        let name = format!("rank_{kind}_{}", words.join("_"));
+        Shape::new(name, target, [THREADS, 1, 1]).min_blocks(1)
     }
 }
 

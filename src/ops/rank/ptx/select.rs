@@ -5,7 +5,7 @@ use super::composite::{Composite, Order};
 use super::list::{List, sort};
 use super::{Args, Line, Spec, THREADS, Vals, put};
 use crate::kernels::gpu::turns;
-use crate::ptx::{Builder, Kernel, Ptr, Reg, Scope, Shape, Shared, Target};
+use crate::ptx::{Builder, Kernel, Ptr, Reg, Scope, Shared, Target};
 use crate::status::Result;
 
 /// As many as are wanted at the most.
@@ -66,7 +66,7 @@ impl<'k> Cut<'k> {
 
 /// The kernel of `spec`: `wanted` is at most [`ROOM`], a piece has less than 2^31 elements.
 pub fn select(target: Target, spec: Spec) -> Result<Kernel<Args>> {
-    Kernel::build(&Shape::new(spec.name("select"), target, [THREADS, 1, 1]), |k, v: Vals<'_>| {
+    Kernel::build(&spec.shape("select", target), |k, v: Vals<'_>| {
         let near = Near {
             counts: k.shared(DIGITS),
             sums: k.shared(THREADS / 32),

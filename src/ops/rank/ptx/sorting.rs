@@ -3,7 +3,7 @@
 
 use super::list::{List, sort};
 use super::{Args, Line, Spec, THREADS, Vals, put};
-use crate::ptx::{Builder, Kernel, Reg, Shape, Target};
+use crate::ptx::{Builder, Kernel, Reg, Target};
 use crate::status::Result;
 
 /// Composites that a block sorts in its shared memory; lines have room for a multiple of them.
@@ -24,8 +24,8 @@ pub enum Step {
 
 /// The kernel of a step.
 pub fn sorting(target: Target, spec: Spec, step: Step) -> Result<Kernel<Args>> {
-    let name = spec.name(&format!("{step:?}").to_lowercase());
-    Kernel::build(&Shape::new(name, target, [THREADS, 1, 1]), |k, v: Vals<'_>| match step {
+    let kind = format!("{step:?}").to_lowercase();
+    Kernel::build(&spec.shape(&kind, target), |k, v: Vals<'_>| match step {
         Step::Chunks => chunks(k, &v, spec),
         _ => {
             let all = match step {

@@ -3,7 +3,7 @@
 
 use super::{Args, Number, Spec, State, THREADS, Vals, leave};
 use crate::kernels::gpu::{Raw, Space, load_words};
-use crate::ptx::{Builder, Kernel, Load, Ptr, Reg, Shape, Shared, Target};
+use crate::ptx::{Builder, Kernel, Load, Ptr, Reg, Shared, Target};
 use crate::status::Result;
 
 /// Loads under way at once.
@@ -20,7 +20,7 @@ struct Meeting<'k, A: Number> {
 /// The kernel of `spec`, whose `vector` is at most 8.
 pub fn columns<A: Number>(target: Target, spec: Spec) -> Result<Kernel<Args>> {
     let across = 32 * spec.vector();
-    Kernel::build(&Shape::new(spec.name("columns"), target, [THREADS, 1, 1]), |k, v: Vals<'_>| {
+    Kernel::build(&spec.shape("columns", target), |k, v: Vals<'_>| {
         let sums = if spec.fold.has_sum() { WARPS * across } else { 1 };
         let meeting = Meeting { mains: k.shared(WARPS * across), sums: k.shared(sums) };
         let strips = (v.results + u64::from(across - 1)) / u64::from(across);

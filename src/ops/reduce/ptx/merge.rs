@@ -2,13 +2,13 @@
 
 use super::{Args, Number, Spec, State, THREADS, Vals, far, leave};
 use crate::kernels::gpu::Space;
-use crate::ptx::{Builder, Kernel, Reg, Shape, Target};
+use crate::ptx::{Builder, Kernel, Reg, Target};
 use crate::status::Result;
 
 /// The kernel of `spec`, which is not partial.
 pub fn merge<A: Number>(target: Target, spec: Spec) -> Result<Kernel<Args>> {
     let each = THREADS / 32;
-    Kernel::build(&Shape::new(spec.name("merge"), target, [THREADS, 1, 1]), |k, v: Vals<'_>| {
+    Kernel::build(&spec.shape("merge", target), |k, v: Vals<'_>| {
         let result = k.var((k.block_x() * each + k.warp()).to::<u64>());
         let step = (k.grid_blocks_x() * each).to::<u64>();
         k.repeat_while(

@@ -16,7 +16,7 @@ pub use rows::rows;
 pub use state::{Fold, State};
 
 use crate::kernels::gpu::{Array, Space};
-use crate::ptx::{Builder, Element, Global, Ptr, Reg, Words, params};
+use crate::ptx::{Builder, Element, Global, Ptr, Reg, Shape, Target, Words, params};
 
 /// Threads of every block.
 pub const THREADS: u32 = 256;
@@ -88,10 +88,11 @@ impl Spec {
         [fold.function, fold.dtype as u32, width, bytes, kept, reduced, flags, 0]
     }
 
-    /// The name of the kernel of this kind.
-    pub fn name(&self, kind: &str) -> String {
+    /// The shape of the kernel of this kind, which may have all the registers it likes.
+    pub fn shape(&self, kind: &str, target: Target) -> Shape {
         let words = self.words().map(|word| word.to_string());
-        format!("reduce_{kind}_{}", words.join("_"))
+        let name = format!("reduce_{kind}_{}", words.join("_"));
+        Shape::new(name, target, [THREADS, 1, 1]).min_blocks(1)
     }
 
     /// The array of x from the address `base` on.

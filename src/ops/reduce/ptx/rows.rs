@@ -2,12 +2,12 @@
 
 use super::{Args, Number, Spec, State, THREADS, Vals, leave};
 use crate::kernels::gpu::{Array, Space, load_words, turns};
-use crate::ptx::{Builder, Global, Kernel, Load, Ptr, Reg, Shape, Target};
+use crate::ptx::{Builder, Global, Kernel, Load, Ptr, Reg, Target};
 use crate::status::Result;
 
 /// The kernel of `spec`.
 pub fn rows<A: Number>(target: Target, spec: Spec) -> Result<Kernel<Args>> {
-    Kernel::build(&Shape::new(spec.name("rows"), target, [THREADS, 1, 1]), |k, v: Vals<'_>| {
+    Kernel::build(&spec.shape("rows", target), |k, v: Vals<'_>| {
         let (lane, each) = (k.thread_x() & (spec.width - 1), THREADS / spec.width);
         let unit = k.var((k.block_x() * each + k.thread_x() / spec.width).to::<u64>());
         let units = v.results * v.pieces;

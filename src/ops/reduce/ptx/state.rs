@@ -34,6 +34,11 @@ impl Fold {
         }
     }
 
+    /// Most elements of neighbouring results that a thread loads at once, for want of registers.
+    pub fn abreast(self) -> usize {
+        if self.has_sum() { 4 } else { 8 }
+    }
+
     /// Whether a sum of exponentials belongs to it.
     pub fn has_sum(self) -> bool {
         self.function == WEFT_REDUCE_LOG_SUM_EXP
