@@ -199,6 +199,10 @@ fn long_axes_are_cut_into_pieces() {
         (vec![30, 5, 1030], 5),
         (vec![40, 700], 2),
         (vec![700, 3], 2),
+        // Vectors of neighbouring results, rows whose vectors are aligned in several axes, and rows of a few elements.
+        (vec![2100, 64], 1),
+        (vec![6, 5, 512], 5),
+        (vec![3000, 7], 2),
     ] {
         for function in 0..10 {
             let dtype = rng.pick(&[F32, F32, F64, F16, Bf16, I32, I64, U8]);

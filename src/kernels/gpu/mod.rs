@@ -1,5 +1,5 @@
-//! What the kernels of several families need on a GPU: arrays of any dtype, strided operands walked together, sums over
-//! a block.
+//! What the kernels of several families need on a GPU: arrays of any dtype, elements as bits, strided operands
+//! walked together, loops that lanes share, sums over a block.
 
 mod array;
 mod block;
@@ -7,11 +7,15 @@ pub mod math;
 mod philox;
 mod piece;
 mod rows;
+mod raw;
 mod space;
+mod turns;
 
 pub use array::{Array, Float};
 pub use block::fold_block;
 pub use philox::philox4x32;
 pub use piece::{Chunk, Real, packed, piece_len};
 pub use rows::{Place, Plan, Rows, Team, Way, row_words};
+pub use raw::{Raw, elements, load_words, store_words};
 pub use space::Space;
+pub use turns::turns;

@@ -12,6 +12,12 @@ pub struct Space<const N: usize> {
     axes: Vec<(usize, [isize; N])>,
 }
 
+impl<const N: usize> From<&Walk<N>> for Space<N> {
+    fn from(walk: &Walk<N>) -> Self {
+        Self { axes: walk.axes() }
+    }
+}
+
 impl<const N: usize> Space<N> {
     /// Numbers that [`words`](Self::words) gives for a rank.
     pub const fn word_count(rank: usize) -> usize {
@@ -39,7 +45,7 @@ impl<const N: usize> Space<N> {
     }
 
     /// The strides of operand `n`, in elements, outermost first.
-    pub fn strides(&self, n: usize) -> impl DoubleEndedIterator<Item = isize> + '_ {
+    pub fn strides(&self, n: usize) -> impl DoubleEndedIterator<Item = isize> + Clone + '_ {
         self.axes.iter().map(move |axis| axis.1[n])
     }
 

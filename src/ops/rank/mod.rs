@@ -2,16 +2,22 @@
 
 mod columns;
 mod cpu;
+mod cuda;
 mod key;
+mod ptx;
 mod select;
 
 use crate::device::Cpu;
+use crate::device::cuda::Stream;
 use crate::dtype::Dtype::{self, *};
 use crate::ensure;
 use crate::kernels::walk::Walk;
 use crate::layout::{Layout, weft_tensor};
 use crate::op::{Bind, Op, Operand, first};
 use crate::status::Result;
+
+#[doc(hidden)]
+pub use cuda::texts;
 
 /// The smallest in place of the largest.
 pub const WEFT_RANK_SMALLEST: u32 = 1;
@@ -191,6 +197,10 @@ impl Op for TopK {
         if self.0.is_empty() { Ok(()) } else { first("top_k", cpu::TOP_K, &self.0, cpu) }
     }
 
+    fn cuda(&self, stream: &Stream) -> Result<()> {
+        if self.0.is_empty() { Ok(()) } else { first("top_k", cuda::TOP_K, &self.0, stream) }
+    }
+
     fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
         write!(out, "{} k {}", self.0.x, self.0.k)
     }
@@ -199,6 +209,10 @@ impl Op for TopK {
 impl Op for ArgReduce {
     fn cpu(&self, cpu: &Cpu) -> Result<()> {
         if self.0.is_empty() { Ok(()) } else { first("arg_reduce", cpu::ARG_REDUCE, &self.0, cpu) }
+    }
+
+    fn cuda(&self, stream: &Stream) -> Result<()> {
+        if self.0.is_empty() { Ok(()) } else { first("arg_reduce", cuda::ARG_REDUCE, &self.0, stream) }
     }
 
     fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {

@@ -233,16 +233,7 @@ impl Reduce {
     }
 
     fn facts(&self) -> Facts {
-        let (low, high) = match self.x.dtype() {
-            I8 => (i8::MIN.into(), i8::MAX.into()),
-            I16 => (i16::MIN.into(), i16::MAX.into()),
-            I32 => (i32::MIN.into(), i32::MAX.into()),
-            U8 => (0, u8::MAX.into()),
-            U16 => (0, u16::MAX.into()),
-            U32 => (0, u32::MAX.into()),
-            Bool => (0, 1),
-            _ => (i64::MIN, i64::MAX),
-        };
+        let (low, high) = range(self.x.dtype());
         Facts { count: self.plan.reduced.count() as f64, low, high }
     }
 

@@ -1,17 +1,23 @@
 //! Reductions over any set of axes.
 
 mod cpu;
+mod cuda;
 mod fold;
 mod logsumexp;
 mod plan;
+mod ptx;
 
 use crate::device::Cpu;
+use crate::device::cuda::Stream;
 use crate::dtype::Dtype::{self, *};
 use crate::ensure;
 use crate::layout::{Layout, weft_tensor};
 use crate::op::{Bind, Op, Operand, first};
 use crate::status::Result;
 use plan::Plan;
+
+#[doc(hidden)]
+pub use cuda::texts;
 
 /// Sum; 0 over no elements.
 pub const WEFT_REDUCE_SUM: u32 = 0;
@@ -116,9 +122,27 @@ fn kept_of_y(x: &Operand, y: &Operand, axes: u32) -> Result<Layout> {
     Ok(y.layout().permuted(&left))
 }
 
+/// The least and the largest of an integer dtype of at most 63 bits; those of i64 of all others.
+fn range(dtype: Dtype) -> (i64, i64) {
+    match dtype {
+        I8 => (i8::MIN.into(), i8::MAX.into()),
+        I16 => (i16::MIN.into(), i16::MAX.into()),
+        I32 => (i32::MIN.into(), i32::MAX.into()),
+        U8 => (0, u8::MAX.into()),
+        U16 => (0, u16::MAX.into()),
+        U32 => (0, u32::MAX.into()),
+        Bool => (0, 1),
+        _ => (i64::MIN, i64::MAX),
+    }
+}
+
 impl Op for Reduce {
     fn cpu(&self, cpu: &Cpu) -> Result<()> {
         if self.plan.outputs() == 0 { Ok(()) } else { first("reduce", cpu::CHOICES, self, cpu) }
+    }
+
+    fn cuda(&self, stream: &Stream) -> Result<()> {
+        if self.plan.outputs() == 0 { Ok(()) } else { first("reduce", cuda::CHOICES, self, stream) }
     }
 
     fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {

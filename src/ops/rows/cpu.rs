@@ -26,7 +26,7 @@ const SLICE: usize = 512;
 
 impl Rows {
     /// Whether a row lies in one piece in both.
-    fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         let beside = self.elements.run == 1 || self.elements.strides == [1, 1];
         beside && self.elements.runs() == 1
     }

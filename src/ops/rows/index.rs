@@ -1,6 +1,7 @@
 //! Indices read at run time: which row of the table they name, and the first that names none.
 
 use super::{Rows, WEFT_ROWS_FROM_END, WEFT_ROWS_SKIP_NEGATIVE};
+use crate::device::cuda::Stream;
 use crate::dtype::Dtype;
 use crate::fail;
 use crate::status::Result;
@@ -20,16 +21,55 @@ impl Stray {
 
     /// The error if there was one.
     pub fn report(self, rows: &Rows) -> Result<()> {
-        let Some((place, value)) = self.0.into_inner() else { return Ok(()) };
-        let count = rows.table.dims()[0];
-        let low = if rows.flags & WEFT_ROWS_FROM_END != 0 { -count } else { 0 };
-        let at = position(rows.indices.dims(), place);
+        self.0.into_inner().map_or(Ok(()), |(place, value)| rows.stray(place, Some(value)))
+    }
+}
+
+impl Rows {
+    /// The error of the index at `place`, if it has this value.
+    fn stray(&self, place: usize, value: Option<i64>) -> Result<()> {
+        let count = self.table.dims()[0];
+        let low = if self.flags & WEFT_ROWS_FROM_END != 0 { -count } else { 0 };
+        let at = position(self.indices.dims(), place);
+        let what = value.map_or("names no row".into(), |value| format!("is {value}"));
         fail!(
             WEFT_ERROR_OUT_OF_RANGE,
-            "{}: indices{at:?} is {value}; expected {low} to {} (table.dims[0] is {count})",
-            rows.op,
+            "{}: indices{at:?} {what}; expected {low} to {} (table.dims[0] is {count})",
+            self.op,
             count - 1
         )
+    }
+
+    /// The error of the first stray place of work on a GPU, whose bits `verdict` has, turned; none if that is 0.
+    pub fn stray_of(&self, verdict: u32) -> Result<()> {
+        let place = (!verdict) as usize;
+        match verdict {
+            0 => Ok(()),
+            // As far as a verdict counts.
+            1 => fail!(
+                WEFT_ERROR_OUT_OF_RANGE,
+                "{}: one of the indices from number {place} on names no row of the table",
+                self.op
+            ),
+            _ => {
+                // It may have been overwritten since it was used: then its value says nothing.
+                let value = self.index_on_device(place).ok().flatten();
+                self.stray(place, value.filter(|&value| self.row(value).is_none() && !self.skips(value)))
+            }
+        }
+    }
+
+    /// The index at `place` in the memory of a GPU, now.
+    fn index_on_device(&self, place: usize) -> Result<Option<i64>> {
+        let Some(gpu) = self.gpu.get() else { return Ok(None) };
+        let stream = Stream::new(gpu.clone())?;
+        let (mut bytes, size) = ([0u8; 8], self.indices.dtype().size());
+        let at = self.indices.at().wrapping_add_signed((self.places.at(place)[0] * size as isize) as i64);
+        // SAFETY: an element of the indices, whose buffer the operation keeps, and as many bytes here until the end.
+        unsafe { stream.read(bytes.as_mut_ptr().cast(), at, size)? };
+        stream.synchronize()?;
+        let wide = i64::from_le_bytes(bytes);
+        Ok(Some(if size == 4 { i64::from(wide as i32) } else { wide }))
     }
 }
 

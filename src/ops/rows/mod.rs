@@ -2,15 +2,23 @@
 
 mod add;
 mod cpu;
+mod cuda;
 mod index;
+mod ptx;
+mod units;
 
 use crate::device::Cpu;
+use crate::device::cuda::{Gpu, Stream};
 use crate::dtype::Dtype;
 use crate::ensure;
 use crate::kernels::walk::Walk;
 use crate::layout::{Layout, WEFT_MAX_RANK, weft_tensor};
 use crate::op::{Bind, Op, Operand, first};
 use crate::status::Result;
+use std::sync::{Arc, OnceLock};
+
+#[doc(hidden)]
+pub use cuda::texts;
 
 /// A negative index counts from the end of the table: -N to -1 stand for 0 to N - 1.
 pub const WEFT_ROWS_FROM_END: u32 = 1;
@@ -54,6 +62,8 @@ pub struct Rows {
     places: Walk<2>,
     /// The elements of a row: in table and in rows.
     elements: Walk<2>,
+    /// Where its work was queued, to read a stray index from.
+    gpu: OnceLock<Arc<Gpu>>,
 }
 
 /// A checked gather.
@@ -103,7 +113,7 @@ impl Rows {
         let (outer, inner) = (axes(&rows, 0, picked), axes(&rows, picked, rows.dims().len()));
         let places = Walk::new([indices.layout(), &outer]);
         let elements = Walk::new([&axes(&table, 1, table.dims().len()), &inner]);
-        Ok(Self { op, flags, table, indices, rows, places, elements })
+        Ok(Self { op, flags, table, indices, rows, places, elements, gpu: OnceLock::new() })
     }
 
     /// How many indices.
@@ -145,6 +155,14 @@ impl Op for Gather {
         if self.0.count() == 0 { Ok(()) } else { first("gather_rows", cpu::GATHER, &self.0, cpu) }
     }
 
+    fn cuda(&self, stream: &Stream) -> Result<()> {
+        if self.0.count() == 0 { Ok(()) } else { first("gather_rows", cuda::GATHER, &self.0, stream) }
+    }
+
+    fn conclude(&self, verdict: u32) -> Result<()> {
+        self.0.stray_of(verdict)
+    }
+
     fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
         self.0.shape(out)
     }
@@ -153,6 +171,14 @@ impl Op for Gather {
 impl Op for Scatter {
     fn cpu(&self, cpu: &Cpu) -> Result<()> {
         if self.0.count() == 0 { Ok(()) } else { first("scatter_rows", cpu::SCATTER, &self.0, cpu) }
+    }
+
+    fn cuda(&self, stream: &Stream) -> Result<()> {
+        if self.0.count() == 0 { Ok(()) } else { first("scatter_rows", cuda::SCATTER, &self.0, stream) }
+    }
+
+    fn conclude(&self, verdict: u32) -> Result<()> {
+        self.0.stray_of(verdict)
     }
 
     fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {

@@ -1,0 +1,324 @@
+//! Rows by index as kernels: `lanes` threads a place, which look its index up and move its row's units. Scatter learns first
+//! which places name each row: the last one alone is kept, or the first one's threads add all of them in order.
+
+use super::units::{add_words, load_unit, store_unit};
+use super::{WEFT_ROWS_ADD, WEFT_ROWS_FROM_END, WEFT_ROWS_SKIP_NEGATIVE};
+use crate::dtype::Dtype;
+use crate::kernels::gpu::Space;
+use crate::ptx::{Builder, Global, Kernel, Load, Ptr, Reg, Scope, Shape, Strength, Target, Words, params};
+use crate::status::Result;
+
+/// Threads of every block.
+pub const THREADS: u32 = 256;
+/// Words of the places, and of the elements of a row.
+pub const WORDS: usize = Space::<2>::word_count(8);
+/// Units under way at once.
+const AHEAD: u32 = 4;
+/// All lanes of a warp.
+const ALL: u32 = u32::MAX;
+
+params! {
+    /// Gather or scatter of `count` places.
+    pub struct Args / Vals {
+        /// Address of the table.
+        table: u64,
+        /// Of the indices.
+        indices: u64,
+        /// Of the rows.
+        rows: u64,
+        /// Where the first stray place goes, all its bits turned.
+        verdict: u64,
+        /// Of each row of the table the first place that names it, for adding.
+        first: u64,
+        /// And the last.
+        last: u64,
+        /// Places.
+        count: u64,
+        /// Rows of the table.
+        height: u64,
+        /// Bytes from one to the next.
+        pitch: u64,
+        /// Units of a row.
+        units: u64,
+        /// The logarithm of `lanes` to base 2.
+        lanes: u32,
+        /// The places: in indices, and of their rows in rows.
+        places: Words<WORDS>,
+        /// The elements of a row: in table and in rows.
+        elements: Words<WORDS>,
+    }
+}
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Rows from the table.
+    Gather,
+    /// Forgets which places name the rows that are named.
+    Clear,
+    /// Learns it.
+    Mark,
+    /// Rows to the table.
+    Scatter,
+    /// Rows added to the table's.
+    Add,
+}
+
+/// What a kernel is specialised on.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// What is done.
+    pub kind: Kind,
+    /// WEFT_ROWS bits.
+    pub flags: u32,
+    /// Of the rows.
+    pub dtype: Dtype,
+    /// Bytes of an index.
+    pub index: u32,
+    /// Bytes of a unit: a power of two up to 16.
+    pub unit: u32,
+    /// Axes of the places.
+    pub places: u32,
+    /// Axes of the elements of a row; u32::MAX where a row lies in one piece in both.
+    pub elements: u32,
+    /// Whether there are 2^32 places, or elements of a row.
+    pub wide: bool,
+}
+
+impl Spec {
+    /// All of it, for a kernel's key.
+    pub fn words(&self) -> [u32; 8] {
+        let Self { kind, flags, dtype, index, unit, places, elements, wide } = *self;
+        [kind as u32, flags, dtype as u32, index, unit, places, elements, u32::from(wide)]
+    }
+}
+
+/// What a place's index says.
+struct Found<'k> {
+    /// The row of the table.
+    row: Reg<'k, u64>,
+    /// Whether it is one.
+    valid: Reg<'k, bool>,
+    /// Whether it is none where there should be one.
+    stray: Reg<'k, bool>,
+    /// Address of the place's row in rows.
+    rows: Reg<'k, u64>,
+}
+
+/// The kernel of `spec`.
+pub fn kernel(target: Target, spec: Spec) -> Result<Kernel<Args>> {
+    let words = spec.words().map(|word| word.to_string());
+    let name = format!("rows_{}", words.join("_"));
+    Kernel::build(&Shape::new(name, target, [THREADS, 1, 1]).min_blocks(1), |k, v: Vals<'_>| {
+        let each = k.shr(k.var(THREADS), v.lanes);
+        let place = k.var((k.block_x() * each + (k.thread_x() >> v.lanes)).to::<u64>());
+        let step = (k.grid_blocks_x() * each).to::<u64>();
+        k.repeat_while(
+            || place.lt(v.count),
+            || {
+                one(k, &v, spec, place);
+                place.set(place + step);
+            },
+        );
+    })
+}
+
+/// This thread's part of a place.
+fn one<'k>(k: &'k Builder, v: &Vals<'k>, spec: Spec, place: Reg<'k, u64>) {
+    let found = find(k, v, spec, place);
+    let lane = k.thread_x() & (k.shl(k.var(1u32), v.lanes) - 1u32);
+    match spec.kind {
+        Kind::Clear => {
+            return k.when(found.valid & lane.eq(0u32), || clear(v, spec, found.row));
+        }
+        Kind::Mark => {
+            return k.when(found.valid & lane.eq(0u32), || mark(v, spec, (found.row, place)));
+        }
+        _ => k.when(found.stray & lane.eq(0u32) & k.block_y().eq(0u32), || report(v, place)),
+    }
+    k.when(found.valid, || {
+        let table = k.mad(found.row, v.pitch, v.table);
+        match spec.kind {
+            Kind::Gather => transfer(k, v, spec, lane, [table, found.rows]),
+            Kind::Scatter => {
+                let kept = slot(v.last, found.row, spec).eq(place);
+                k.when(kept, || transfer(k, v, spec, lane, [found.rows, table]));
+            }
+            _ => {
+                let first = slot(v.first, found.row, spec).eq(place);
+                k.when(first, || add_all(k, v, spec, lane, (place, found.row, table)));
+            }
+        }
+    });
+}
+
+/// Looks a place up; its index is read once: another queue may be writing it.
+fn find<'k>(k: &'k Builder, v: &Vals<'k>, spec: Spec, place: Reg<'k, u64>) -> Found<'k> {
+    let [at, row] = Space::<2>::locate(k, &v.places, spec.places as usize, spec.wide, place);
+    let index = Ptr::<Global<i64>>::new(k.mad(at, u64::from(spec.index), v.indices));
+    let volatile = (Strength::Volatile, Scope::Device);
+    let value = match spec.index {
+        4 => index.cast::<i32>().load_strong(volatile.0, volatile.1).to::<i64>(),
+        _ => index.load_strong(volatile.0, volatile.1),
+    };
+    let negative = value.lt(0i64);
+    let number = match spec.flags & WEFT_ROWS_FROM_END {
+        0 => value,
+        _ => k.select(negative, value + v.height.bits::<i64>(), value),
+    };
+    // As an unsigned number, a negative one is above all rows.
+    let number = number.bits::<u64>();
+    let valid = number.lt(v.height);
+    let skipped = spec.flags & WEFT_ROWS_SKIP_NEGATIVE != 0;
+    let stray = if skipped { !valid & !negative } else { !valid };
+    let rows = k.mad(row, spec.dtype.size() as u64, v.rows);
+    Found { row: number, valid, stray, rows }
+}
+
+/// Tells the host of a stray place, if it is the first so far: no place is 0, and the first one is the largest.
+fn report<'k>(v: &Vals<'k>, place: Reg<'k, u64>) {
+    let place = v.kernel.min(place, u64::from(u32::MAX - 1)).to::<u32>();
+    Ptr::<Global<u32>>::new(v.verdict).atomic().max(!place);
+}
+
+/// The places of a row, of 4 bytes or 8.
+fn slot<'k>(base: Reg<'k, u64>, row: Reg<'k, u64>, spec: Spec) -> Reg<'k, u64> {
+    match spec.wide {
+        true => Ptr::<Global<u64>>::new(base).at_far(row).load(),
+        false => Ptr::<Global<u32>>::new(base).at_far(row).load().to(),
+    }
+}
+
+fn clear<'k>(v: &Vals<'k>, spec: Spec, row: Reg<'k, u64>) {
+    if spec.wide {
+        Ptr::<Global<u64>>::new(v.last).at_far(row).store(0u64);
+    } else {
+        Ptr::<Global<u32>>::new(v.last).at_far(row).store(0u32);
+    }
+    match (spec.flags & WEFT_ROWS_ADD != 0, spec.wide) {
+        (false, _) => {}
+        (_, true) => Ptr::<Global<u64>>::new(v.first).at_far(row).store(u64::MAX),
+        _ => Ptr::<Global<u32>>::new(v.first).at_far(row).store(u32::MAX),
+    }
+}
+
+fn mark<'k>(v: &Vals<'k>, spec: Spec, (row, place): (Reg<'k, u64>, Reg<'k, u64>)) {
+    let adds = spec.flags & WEFT_ROWS_ADD != 0;
+    if spec.wide {
+        Ptr::<Global<u64>>::new(v.last).at_far(row).atomic().max(place);
+        if adds {
+            Ptr::<Global<u64>>::new(v.first).at_far(row).atomic().min(place);
+        }
+        return;
+    }
+    Ptr::<Global<u32>>::new(v.last).at_far(row).atomic().max(place.to::<u32>());
+    if adds {
+        Ptr::<Global<u32>>::new(v.first).at_far(row).atomic().min(place.to::<u32>());
+    }
+}
+
+/// Where unit `unit` of two rows lies: of the table's row, and of the place's.
+fn unit_at<'k>(k: &'k Builder, v: &Vals<'k>, spec: Spec, unit: Reg<'k, u64>) -> [Reg<'k, u64>; 2] {
+    if spec.elements == u32::MAX {
+        let bytes = unit * u64::from(spec.unit);
+        return [bytes, bytes];
+    }
+    let at = Space::<2>::locate(k, &v.elements, spec.elements as usize, spec.wide, unit);
+    at.map(|at| at * spec.dtype.size() as u64)
+}
+
+/// Calls `body(unit, ahead)` for the units that are this thread's: `ahead` of them together, `step` apart, if they are
+/// there.
+fn units<'k>(
+    k: &'k Builder,
+    v: &Vals<'k>,
+    lane: Reg<'k, u32>,
+    body: impl Fn(Reg<'k, u64>, Reg<'k, u64>, u32),
+) {
+    let lanes = k.shl(k.var(1u32), v.lanes).to::<u64>();
+    let unit = k.var(k.mad(k.block_y().to::<u64>(), lanes, lane.to::<u64>()));
+    let step = k.grid_blocks_y().to::<u64>() * lanes;
+    k.repeat_while(
+        || k.mad(step, u64::from(AHEAD - 1), unit).lt(v.units),
+        || {
+            body(unit, step, AHEAD);
+            unit.set(k.mad(step, u64::from(AHEAD), unit));
+        },
+    );
+    k.repeat_while(
+        || unit.lt(v.units),
+        || {
+            body(unit, step, 1);
+            unit.set(unit + step);
+        },
+    );
+}
+
+/// Copies a row: `ends` are the addresses read from and written to.
+fn transfer<'k>(k: &'k Builder, v: &Vals<'k>, spec: Spec, lane: Reg<'k, u32>, ends: [Reg<'k, u64>; 2]) {
+    units(k, v, lane, |first, step, count| {
+        let place = |i| {
+            let [table, rows] = unit_at(k, v, spec, k.mad(step, u64::from(i), first));
+            if spec.kind == Kind::Gather { [table, rows] } else { [rows, table] }
+        };
+        let places: Vec<_> = (0..count).map(place).collect();
+        let loaded: Vec<_> =
+            places.iter().map(|at| load_unit(ends[0] + at[0], spec.unit, Load::Stream)).collect();
+        for (at, words) in places.iter().zip(loaded) {
+            store_unit(ends[1] + at[1], spec.unit, &words);
+        }
+    });
+}
+
+/// Adds the rows of all places that name `row`, from `place`, the first, to the last, in order. The lanes of a warp are here
+/// together, and each has its own units throughout.
+fn add_all<'k>(
+    k: &'k Builder,
+    v: &Vals<'k>,
+    spec: Spec,
+    lane: Reg<'k, u32>,
+    (place, row, table): (Reg<'k, u64>, Reg<'k, u64>, Reg<'k, u64>),
+) {
+    let (first, last) = (k.var(place), slot(v.last, row, spec));
+    k.repeat_while(
+        || first.le(last),
+        || {
+            let mine = k.min(first + k.lane().to::<u64>(), last);
+            let found = find(k, v, spec, mine);
+            let inside = (first + k.lane().to::<u64>()).le(last);
+            let named = k.var(k.ballot(inside & found.valid & found.row.eq(row), ALL));
+            k.repeat_while(
+                || named.ne(0u32),
+                || {
+                    let next = k.clz(k.brev(named));
+                    let rows = k.broadcast(found.rows, next);
+                    add_row(k, v, spec, lane, [table, rows]);
+                    named.set(named & (named - 1u32));
+                },
+            );
+            first.set(first + 32u64);
+        },
+    );
+}
+
+/// Adds one row to another.
+fn add_row<'k>(
+    k: &'k Builder,
+    v: &Vals<'k>,
+    spec: Spec,
+    lane: Reg<'k, u32>,
+    [table, rows]: [Reg<'k, u64>; 2],
+) {
+    units(k, v, lane, |first, step, count| {
+        let place = |i| unit_at(k, v, spec, k.mad(step, u64::from(i), first));
+        let places: Vec<_> = (0..count).map(place).collect();
+        let load = |at: &[Reg<'k, u64>; 2]| {
+            let old = load_unit(table + at[0], spec.unit, Load::Plain);
+            (old, load_unit(rows + at[1], spec.unit, Load::ReadOnly))
+        };
+        let loaded: Vec<_> = places.iter().map(load).collect();
+        for (at, (old, more)) in places.iter().zip(loaded) {
+            store_unit(table + at[0], spec.unit, &add_words(k, spec.dtype, &old, &more));
+        }
+    });
+}
