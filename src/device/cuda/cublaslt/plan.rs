@@ -22,23 +22,23 @@ const BIAS: i32 = 4;
 
 /// CUBLASLT_MATMUL_DESC_ ...
 mod desc {
-    pub const TRANSPOSE_A: i32 = 3;
-    pub const TRANSPOSE_B: i32 = 4;
-    pub const EPILOGUE: i32 = 7;
-    pub const BIAS_POINTER: i32 = 8;
+    pub(super) const TRANSPOSE_A: i32 = 3;
+    pub(super) const TRANSPOSE_B: i32 = 4;
+    pub(super) const EPILOGUE: i32 = 7;
+    pub(super) const BIAS_POINTER: i32 = 8;
 }
 
 /// CUBLASLT_MATRIX_LAYOUT_ ...
 mod layout {
-    pub const BATCH_COUNT: i32 = 5;
-    pub const BATCH_OFFSET: i32 = 6;
+    pub(super) const BATCH_COUNT: i32 = 5;
+    pub(super) const BATCH_OFFSET: i32 = 6;
 }
 
 /// CUBLASLT_MATMUL_PREF_ ...
 mod preference {
-    pub const WORKSPACE: i32 = 1;
-    pub const REDUCTION: i32 = 3;
-    pub const ALIGNMENT_A: i32 = 5;
+    pub(super) const WORKSPACE: i32 = 1;
+    pub(super) const REDUCTION: i32 = 3;
+    pub(super) const ALIGNMENT_A: i32 = 5;
 }
 
 /// A matrix whose rows (or, `turned`, columns) are contiguous.
