@@ -85,11 +85,6 @@
 #define WEFT_DEVICE_CUDA 2
 
 /**
- * How many requests can be in flight on a stream: so many verdicts are kept apart.
- */
-#define IN_FLIGHT 1024
-
-/**
  * IEEE 754 binary32.
  */
 #define WEFT_F32 1
