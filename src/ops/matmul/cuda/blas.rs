@@ -92,7 +92,7 @@ impl Calls {
         let [a, b, mut d, mut c] = at;
         if !self.whole {
             let Product { m, n, batches, result, .. } = self.product;
-            d = sums + number as u64 * (m * n * batches.unsigned_abs() as u64 * result.size() as u64);
+            d = sums + number as u64 * (m * n * u64::from(batches.unsigned_abs()) * result.size() as u64);
             c = d;
         }
         Addresses { a, b, c, d, bias: self.at.bias }
@@ -126,7 +126,10 @@ fn product(p: &Problem, tf32: bool, whole: bool) -> Option<Product> {
         i32::try_from(p.axes().last().map_or(1, |axis| axis.0)).ok().filter(|&count| count <= 1 << 20)?;
     let sums = if p.a.dtype == Dtype::F64 { Dtype::F64 } else { Dtype::F32 };
     let straight = |view: View, operand| matrix(p, view, operand, [p.m, p.n]).filter(|matrix| !matrix.turned);
-    let packed = Matrix { turned: false, leading: p.n as i64, batch: (p.m * p.n) as i64, alignment: 4 };
+    // Scratch memory is aligned to 256 bytes, and so is one matrix alone.
+    let between = if p.axes().is_empty() { 0 } else { p.m * p.n * sums.size() };
+    let alignment = 1 << between.trailing_zeros().min(8);
+    let packed = Matrix { turned: false, leading: p.n as i64, batch: (p.m * p.n) as i64, alignment };
     let d = if whole { straight(p.d, 2)? } else { packed };
     let c = if let (true, Some(c)) = (whole, p.c) { straight(c, 3)? } else { d };
     Some(Product {
