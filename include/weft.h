@@ -669,6 +669,12 @@
 #define WEFT_MATMUL_ALPHA 1
 
 /**
+ * In `weft_matmul_desc.flags`: on a GPU, f32 factors may be rounded to TF32, which keeps 10 bits after the point, for
+ * speed: each is off by up to 2^-11 of itself. No effect on other types and on the CPU.
+ */
+#define WEFT_MATMUL_ALLOW_TF32 2
+
+/**
  * The weight is stored as its difference from 1.
  */
 #define WEFT_NORM_WEIGHT_PLUS_ONE 1
@@ -971,7 +977,7 @@ typedef struct weft_matmul_desc {
    */
   uint32_t struct_size;
   /**
-   * WEFT_MATMUL_ALPHA or 0.
+   * WEFT_MATMUL_ALPHA, WEFT_MATMUL_ALLOW_TF32, both or 0.
    */
   uint32_t flags;
   /**

@@ -1,9 +1,11 @@
 //! Vendor libraries, opened at run time by exact versioned names and never closed: first in the folders of
-//! `WEFT_LIBRARY_PATH`, then wherever the loader looks. What is absent is an answer with its remedy, not a failure.
+//! `WEFT_LIBRARY_PATH`, then wherever the loader looks, then where toolkits put them. What is absent is an answer with its
+//! remedy, not a failure.
 
-use crate::telemetry::environment;
+use super::folders;
 use std::ffi::{CStr, CString, c_void};
 use std::mem::transmute_copy;
+use std::path::{Path, PathBuf};
 
 /// An open library. Stays open for the life of the process: its threads and tables outlast every user.
 pub struct Library {
@@ -18,17 +20,35 @@ unsafe impl Send for Library {}
 unsafe impl Sync for Library {}
 
 impl Library {
-    /// Opens the first of `names` that is there; else why none could be opened.
+    /// Opens the first of `names` that is there, where drivers are looked for; else why none could be opened.
     pub fn open(names: &[&str]) -> Result<Self, String> {
-        let mut reasons = String::new();
-        for path in names.iter().flat_map(|name| places(name)) {
-            match open(&path) {
-                Ok(handle) => return Ok(Self { handle, path: origin(handle).unwrap_or(path) }),
-                Err(reason) if reasons.is_empty() => reasons = reason,
-                Err(reason) => reasons = format!("{reasons}; {reason}"),
+        Self::search(&folders::of_drivers(), names, Ok)
+    }
+
+    /// The first of `names` that is there, where toolkits and wheels put their libraries, and that `check` takes; else what
+    /// was wrong with each.
+    pub fn find<T>(names: &[&str], check: impl Fn(Self) -> Result<T, String>) -> Result<T, String> {
+        Self::search(&folders::of_toolkits(), names, check)
+    }
+
+    fn search<T>(
+        folders: &[Option<PathBuf>],
+        names: &[&str],
+        check: impl Fn(Self) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let mut reasons: Vec<String> = Vec::new();
+        for (folder, name) in folders.iter().flat_map(|folder| names.iter().map(move |name| (folder, name))) {
+            let Some(path) = candidate(folder.as_deref(), name) else { continue };
+            match open(&path).and_then(|handle| check(Self::of(handle, path))) {
+                Ok(found) => return Ok(found),
+                Err(reason) => reasons.push(reason),
             }
         }
-        Err(reasons)
+        Err(reasons.join("; "))
+    }
+
+    fn of(handle: *mut c_void, path: String) -> Self {
+        Self { handle, path: origin(handle).unwrap_or(path) }
     }
 
     /// The function of this name.
@@ -45,12 +65,11 @@ impl Library {
     }
 }
 
-/// The paths to try for a name: a user's folders, if they are absolute and this process is not privileged, then the loader's.
-fn places(name: &str) -> Vec<String> {
-    let folders =
-        environment("WEFT_LIBRARY_PATH").and_then(|folders| folders.into_string().ok()).unwrap_or_default();
-    let absolute = folders.split(':').filter(|folder| folder.starts_with('/'));
-    absolute.map(|folder| format!("{folder}/{name}")).chain([name.to_owned()]).collect()
+/// The path to try for a name: the name alone where the loader looks, else a file that is there.
+fn candidate(folder: Option<&Path>, name: &str) -> Option<String> {
+    let Some(folder) = folder else { return Some(name.to_owned()) };
+    let path = folder.join(name);
+    path.exists().then(|| path.to_str().map(str::to_owned))?
 }
 
 fn open(path: &str) -> Result<*mut c_void, String> {

@@ -1,6 +1,8 @@
 //! The CUDA device: NVIDIA GPUs through a driver that is opened at run time.
 
+pub mod cublaslt;
 mod driver;
+mod folders;
 mod gpu;
 mod kernel;
 mod library;
@@ -31,6 +33,16 @@ use std::sync::atomic::{AtomicU64, Ordering::*};
 
 /// CU_EVENT_DISABLE_TIMING: an event that only orders.
 const ORDER_ALONE: u32 = 2;
+
+/// A vendor library's name, and its path and version, or why it is not used.
+pub type Found = (&'static str, std::result::Result<(String, String), String>);
+
+/// What became of each vendor library. Opens those that nothing has asked for yet.
+pub fn libraries() -> Vec<Found> {
+    let version = |cuda: i32| format!("{}.{}", cuda / 1000, cuda % 1000 / 10);
+    let driver = driver().map(|driver| (driver.path.clone(), version(driver.cuda)));
+    vec![("libcuda", driver.map_err(|error| error.message)), ("libcublasLt", cublaslt::found())]
+}
 
 /// A GPU as one context sees it.
 pub struct Cuda {

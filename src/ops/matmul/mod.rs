@@ -1,10 +1,12 @@
 //! Matrix multiplication: D = act(alpha A B + beta C + bias).
 //!
 //! [`new`] checks; `problem` folds batch axes and strides into plain matrices; `cpu` lists the ways to multiply them:
-//! `gemv` (few rows, bandwidth), `packed` (register tiles over packed panels), `gemm` (the crate), `naive`.
+//! `gemv` (few rows, bandwidth), `packed` (register tiles over packed panels), `gemm` (the crate), `naive`; `cuda` those on
+//! a GPU.
 
 mod activation;
 mod cpu;
+mod cuda;
 mod direct;
 mod element;
 mod finish;
@@ -19,6 +21,7 @@ mod transpose;
 mod vector;
 
 use crate::device::Cpu;
+use crate::device::cuda::Stream;
 use crate::dtype::Dtype;
 use crate::layout::weft_tensor;
 use crate::op::{Bind, Op, Operand};
@@ -38,6 +41,9 @@ pub const WEFT_EPILOGUE_SILU: u32 = 4;
 
 /// In `weft_matmul_desc.flags`: take alpha as it stands also when it is 0 (else 0 means 1).
 pub const WEFT_MATMUL_ALPHA: u32 = 1;
+/// In `weft_matmul_desc.flags`: on a GPU, f32 factors may be rounded to TF32, which keeps 10 bits after the point, for
+/// speed: each is off by up to 2^-11 of itself. No effect on other types and on the CPU.
+pub const WEFT_MATMUL_ALLOW_TF32: u32 = 2;
 
 /// What `weft_matmul` computes.
 ///
@@ -55,7 +61,7 @@ pub const WEFT_MATMUL_ALPHA: u32 = 1;
 pub struct weft_matmul_desc {
     /// sizeof(weft_matmul_desc).
     pub struct_size: u32,
-    /// WEFT_MATMUL_ALPHA or 0.
+    /// WEFT_MATMUL_ALPHA, WEFT_MATMUL_ALLOW_TF32, both or 0.
     pub flags: u32,
     /// [..., M, K]; a transpose is a matter of strides.
     pub a: weft_tensor,
@@ -95,6 +101,7 @@ pub struct Matmul {
     alpha: f64,
     beta: f64,
     epilogue: u32,
+    tf32: bool,
 }
 
 impl Op for Matmul {
@@ -102,10 +109,17 @@ impl Op for Matmul {
         cpu::run(self, cpu)
     }
 
+    fn cuda(&self, stream: &Stream) -> Result<()> {
+        cuda::run(self, stream)
+    }
+
     fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
         write!(out, "{} x {}", self.a, self.b)
     }
 }
+
+#[doc(hidden)]
+pub use cuda::texts;
 
 /// Checks a descriptor.
 pub fn new(desc: &weft_matmul_desc, bind: &Bind) -> Result<Box<dyn Op>> {
@@ -119,11 +133,12 @@ pub fn new(desc: &weft_matmul_desc, bind: &Bind) -> Result<Box<dyn Op>> {
     d.expect_apart(&a)?;
     d.expect_apart(&b)?;
     let alpha = if desc.alpha == 0.0 && desc.flags & WEFT_MATMUL_ALPHA == 0 { 1.0 } else { desc.alpha };
-    Ok(Box::new(Matmul { a, b, c, d, bias, alpha, beta: desc.beta, epilogue: desc.epilogue }))
+    let tf32 = desc.flags & WEFT_MATMUL_ALLOW_TF32 != 0;
+    Ok(Box::new(Matmul { a, b, c, d, bias, alpha, beta: desc.beta, epilogue: desc.epilogue, tf32 }))
 }
 
 fn check_numbers(desc: &weft_matmul_desc, bind: &Bind) -> Result<()> {
-    bind.expect_flags(desc.flags, WEFT_MATMUL_ALPHA)?;
+    bind.expect_flags(desc.flags, WEFT_MATMUL_ALPHA | WEFT_MATMUL_ALLOW_TF32)?;
     bind.expect_finite("alpha", desc.alpha)?;
     bind.expect_finite("beta", desc.beta)?;
     let epilogue = desc.epilogue;

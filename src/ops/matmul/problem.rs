@@ -20,12 +20,12 @@ unsafe impl Send for View {}
 unsafe impl Sync for View {}
 
 impl View {
-    fn new(operand: &Operand) -> Self {
+    fn new(operand: &Operand, at: *mut u8) -> Self {
         let layout = operand.layout();
         // The stride of an axis of one element says nothing; 1 suits every kernel.
         let stride = |axis| if layout.dim(axis) == 1 { 1 } else { layout.stride(axis) };
         let rank = layout.rank();
-        Self { at: address(operand), dtype: operand.dtype(), row: stride(rank - 2), col: stride(rank - 1) }
+        Self { at, dtype: operand.dtype(), row: stride(rank - 2), col: stride(rank - 1) }
     }
 
     /// The address of element (i, j), which must exist.
@@ -86,20 +86,30 @@ struct Batch {
 }
 
 impl Problem {
+    /// In host memory.
     pub fn new(op: &Matmul) -> Self {
+        Self::placed(op, address)
+    }
+
+    /// In a device's memory: the views' addresses are the device's.
+    pub fn on_device(op: &Matmul) -> Self {
+        Self::placed(op, |operand| operand.at() as *mut u8)
+    }
+
+    fn placed(op: &Matmul, at: fn(&Operand) -> *mut u8) -> Self {
         let rank = op.d.dims().len();
         let (m, n) = (op.d.layout().dim(rank - 2), op.d.layout().dim(rank - 1));
         let k = if op.alpha == 0.0 { 0 } else { op.a.layout().dim(rank - 1) };
-        let view = |operand: &Option<Operand>| operand.as_ref().map(View::new);
+        let view = |operand: &Operand| View::new(operand, at(operand));
         let mut problem = Self {
             m,
             n,
             k,
-            a: View::new(&op.a),
-            b: View::new(&op.b),
-            d: View::new(&op.d),
-            c: view(&op.c),
-            bias: view(&op.bias),
+            a: view(&op.a),
+            b: view(&op.b),
+            d: view(&op.d),
+            c: op.c.as_ref().map(view),
+            bias: op.bias.as_ref().map(view),
             after: After { alpha: if k == 0 { 1.0 } else { op.alpha }, beta: op.beta, epilogue: op.epilogue },
             batch: Batch::new(op),
         };
@@ -111,6 +121,21 @@ impl Problem {
     /// How many matrices.
     pub fn batches(&self) -> usize {
         self.batch.axes[..self.batch.rank].iter().map(|axis| axis.0).product()
+    }
+
+    /// The batch axes, outermost first: dim, and the strides of a, b, d, c and bias. Those that continue each other for all
+    /// are one.
+    pub fn axes(&self) -> Vec<(usize, [isize; 5])> {
+        let mut axes: Vec<(usize, [isize; 5])> = Vec::new();
+        for &(dim, strides) in self.batch.axes[..self.batch.rank].iter().filter(|axis| axis.0 != 1) {
+            match axes.last_mut() {
+                Some(last) if (0..5).all(|n| last.1[n] == dim as isize * strides[n]) => {
+                    *last = (last.0 * dim, strides);
+                }
+                _ => axes.push((dim, strides)),
+            }
+        }
+        axes
     }
 
     /// Whether there are no batch axes: it is its own only matrix.
