@@ -3,6 +3,7 @@
 
 mod array;
 mod block;
+pub mod math;
 mod space;
 
 pub use array::{Array, Float};
