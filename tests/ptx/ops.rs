@@ -11,7 +11,7 @@ use weft::status::{Result, WEFT_ERROR_UNSUPPORTED};
 type Texts = fn(Target) -> Vec<Result<Text>>;
 
 /// The families whose kernels run on CUDA.
-const FAMILIES: &[(&str, Texts)] = &[];
+const FAMILIES: &[(&str, Texts)] = &[("elementwise", weft::ops::elementwise::texts)];
 
 #[test]
 fn kernels_of_operations_assemble_without_spills() {

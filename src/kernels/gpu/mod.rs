@@ -3,9 +3,11 @@
 
 mod array;
 mod block;
+mod lanes;
 pub mod math;
 mod space;
 
 pub use array::{Array, Float};
 pub use block::fold_block;
+pub use lanes::{Lane, load_words, store_words};
 pub use space::Space;
