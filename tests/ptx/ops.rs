@@ -11,7 +11,11 @@ use weft::status::{Result, WEFT_ERROR_UNSUPPORTED};
 type Texts = fn(Target) -> Vec<Result<Text>>;
 
 /// The families whose kernels run on CUDA.
-const FAMILIES: &[(&str, Texts)] = &[("elementwise", weft::ops::elementwise::texts)];
+const FAMILIES: &[(&str, Texts)] = &[
+    ("elementwise", weft::ops::elementwise::texts),
+    ("cast", weft::ops::cast::texts),
+    ("transfer", weft::ops::transfer::texts),
+];
 
 #[test]
 fn kernels_of_operations_assemble_without_spills() {

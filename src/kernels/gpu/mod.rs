@@ -7,7 +7,7 @@ mod lanes;
 pub mod math;
 mod space;
 
-pub use array::{Array, Float};
+pub use array::{Array, Float, to_odd};
 pub use block::fold_block;
 pub use lanes::{Lane, load_words, store_words};
 pub use space::Space;

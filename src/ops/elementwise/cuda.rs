@@ -41,7 +41,8 @@ impl Elementwise {
         if !runs || spec.is_long() || spec.dtype.size() > 8 {
             return None;
         }
-        let fits = |n: usize| stride(n) == 0 || self.sides()[n].at().is_multiple_of(spec.vector_bytes(n) as u64);
+        let fits =
+            |n: usize| stride(n) == 0 || self.sides()[n].at().is_multiple_of(spec.vector_bytes(n) as u64);
         let aligned = (0..self.inputs.len()).chain([3]).all(fits);
         let vectors = space.count() / u64::from(spec.lanes());
         (aligned && vectors < 1 << 31).then_some((spec, vectors as u32))

@@ -2,9 +2,12 @@
 //!
 //! The only operations that hold a host pointer; the caller keeps that memory valid until the request completes.
 
+mod ptx;
+
 use crate::device::{Buffer, Cpu};
 use crate::ensure;
 use crate::op::Op;
+use crate::ptx::{Target, Text};
 use crate::status::{Error, Result};
 use crate::telemetry::Traffic;
 use std::sync::Arc;
@@ -200,4 +203,10 @@ fn fill(cpu: &Cpu, dst: HostPtr, size: usize, pattern: [u8; 8], period: usize) {
         let bytes = unsafe { std::slice::from_raw_parts_mut(dst.at(start), length) };
         bytes.chunks_mut(period).for_each(|chunk| chunk.copy_from_slice(&pattern[..chunk.len()]));
     });
+}
+
+/// The kernels, for the tests.
+#[doc(hidden)]
+pub fn texts(target: Target) -> Vec<Result<Text>> {
+    ptx::texts(target)
 }

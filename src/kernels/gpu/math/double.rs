@@ -2,7 +2,7 @@
 //! it. erfc: e^(-t^2) / (1 + 2t) times a polynomial in (t - 4) / (t + 4), as Shepherd and Laframboise proposed
 //! ("Chebyshev approximation of (1 + 2x) exp(x^2) erfc x"), interpolated at Chebyshev nodes to 2^-54.
 
-use super::{Math, angle, arc, at_least, at_most, expm1, log, log1p, log_of_sum, polynomial, power};
+use super::{Math, angle, arc, at_least, at_most, expm1, log, log_of_sum, log1p, polynomial, power};
 use crate::ptx::{Builder, Reg};
 
 const LN2_HIGH: f64 = std::f64::consts::LN_2;

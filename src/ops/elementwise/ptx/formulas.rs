@@ -9,7 +9,12 @@ use crate::ptx::integers::integer;
 use crate::ptx::{Builder, Constant, Element, Has, Reg};
 
 /// Floats of floats; p holds alpha and beta.
-pub(super) fn floats<'k, T: Math>(k: &'k Builder, code: u32, x: &[Reg<'k, T>], p: [Reg<'k, T>; 2]) -> Reg<'k, T> {
+pub(super) fn floats<'k, T: Math>(
+    k: &'k Builder,
+    code: u32,
+    x: &[Reg<'k, T>],
+    p: [Reg<'k, T>; 2],
+) -> Reg<'k, T> {
     let a = x[0];
     match code {
         ..=WEFT_EW_CLIP => several(k, code, x),
@@ -98,7 +103,12 @@ fn unit<'k, T: Math>(k: &'k Builder, a: Reg<'k, T>) -> Reg<'k, T> {
 }
 
 /// Activations with parameters, and those beside them.
-fn activations<'k, T: Math>(k: &'k Builder, code: u32, a: Reg<'k, T>, [alpha, beta]: [Reg<'k, T>; 2]) -> Reg<'k, T> {
+fn activations<'k, T: Math>(
+    k: &'k Builder,
+    code: u32,
+    a: Reg<'k, T>,
+    [alpha, beta]: [Reg<'k, T>; 2],
+) -> Reg<'k, T> {
     match code {
         WEFT_EW_SILU => a / (m::exp(k, -(alpha * a)) + of::<T>(1.0)),
         WEFT_EW_SOFTPLUS => m::softplus(k, a),

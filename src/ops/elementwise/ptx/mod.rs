@@ -110,7 +110,9 @@ impl Spec {
         match (self.function.kind, self.dtype) {
             (Kind::Select, _) => self.select(k, v),
             (Kind::Logic, _) | (Kind::Compare, Dtype::Bool) => {
-                self.run::<bool, bool, bool>(k, v, |x, _| formulas::truths(self.function.code, &[&[x.0], x.1].concat()));
+                self.run::<bool, bool, bool>(k, v, |x, _| {
+                    formulas::truths(self.function.code, &[&[x.0], x.1].concat())
+                });
             }
             (_, Dtype::F64) => self.floats::<f64>(k, v, [v.alpha, v.beta]),
             (_, Dtype::F32 | Dtype::F16 | Dtype::Bf16) => {
@@ -126,7 +128,9 @@ impl Spec {
     fn floats<'k, T: Math + Lane>(self, k: &'k Builder, v: &Vals<'k>, p: [Reg<'k, T>; 2]) {
         let code = self.function.code;
         match self.function.kind {
-            Kind::Compare => self.run::<T, T, bool>(k, v, |x, _| formulas::conditions(code, &[&[x.0], x.1].concat())),
+            Kind::Compare => {
+                self.run::<T, T, bool>(k, v, |x, _| formulas::conditions(code, &[&[x.0], x.1].concat()))
+            }
             Kind::Test => self.run::<T, T, bool>(k, v, |x, _| formulas::tests(k, code, x.0)),
             _ => self.run::<T, T, T>(k, v, |x, _| formulas::floats(k, code, &[&[x.0], x.1].concat(), p)),
         }
@@ -135,7 +139,9 @@ impl Spec {
     fn integers<'k, T: formulas::Integer + Lane>(self, k: &'k Builder, v: &Vals<'k>) {
         let code = self.function.code;
         match self.function.kind {
-            Kind::Compare => self.run::<T, T, bool>(k, v, |x, _| formulas::conditions(code, &[&[x.0], x.1].concat())),
+            Kind::Compare => {
+                self.run::<T, T, bool>(k, v, |x, _| formulas::conditions(code, &[&[x.0], x.1].concat()))
+            }
             _ => self.run::<T, T, T>(k, v, |x, _| formulas::integers(k, code, &[&[x.0], x.1].concat())),
         }
     }
@@ -239,7 +245,13 @@ impl Spec {
     }
 
     /// The words of each operand of vector `at`.
-    fn load<'k>(self, k: &'k Builder, v: &Vals<'k>, uniform: u32, at: Reg<'k, u32>) -> Vec<Vec<Reg<'k, u32>>> {
+    fn load<'k>(
+        self,
+        k: &'k Builder,
+        v: &Vals<'k>,
+        uniform: u32,
+        at: Reg<'k, u32>,
+    ) -> Vec<Vec<Reg<'k, u32>>> {
         let operand = |n: usize| {
             let bytes = self.vector_bytes(n);
             if uniform >> n & 1 == 1 {
