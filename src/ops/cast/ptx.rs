@@ -7,7 +7,7 @@ pub(super) use convert::Conversion;
 
 use crate::kernels::gpu::{Array, Space};
 use crate::layout::WEFT_MAX_RANK;
-use crate::ptx::{Builder, Element, Kernel, Reg, Shape, Target, Text, Words, params};
+use crate::ptx::{Builder, Element, Kernel, Shape, Target, Text, Words, params};
 use crate::status::Result;
 
 /// Threads of a block.

@@ -2,7 +2,7 @@
 //! exactly, from there to the target.
 
 use crate::dtype::Dtype::{self, *};
-use crate::kernels::gpu::{Array, Float, Lane, load_words, store_words, to_odd};
+use crate::kernels::gpu::{Array, Lane, load_words, store_words, to_odd};
 use crate::ptx::{Builder, Reg, Ty};
 
 /// From one dtype to another.
