@@ -7,7 +7,7 @@ pub(super) use convert::Conversion;
 
 use crate::kernels::gpu::{Array, Space};
 use crate::layout::WEFT_MAX_RANK;
-use crate::ptx::{Builder, Element, Kernel, Shape, Target, Text, Words, params};
+use crate::ptx::{Builder, Element, Kernel, Ptr, Reg, Shape, Shared, Target, Text, Words, params};
 use crate::status::Result;
 
 /// Threads of a block.
@@ -16,6 +16,8 @@ pub(super) const THREADS: u32 = 256;
 pub(super) const TILE: u32 = 32;
 /// Rows of a tile that a block moves at a time.
 const ROWS: u32 = THREADS / TILE;
+/// Elements of a tile's row in shared memory: one more, so that a column lies in different banks.
+const PITCH: u32 = TILE + 1;
 /// Words of the space of x and y.
 const WORDS: usize = Space::<2>::word_count(WEFT_MAX_RANK);
 
@@ -38,7 +40,7 @@ params! {
 /// How the operands lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// One run each, `apart` elements of which a thread takes at a time.
+    /// One run each.
     Dense,
     /// Anything; `wide` beyond 2^32 elements.
     Strided { rank: usize, wide: bool },
@@ -128,9 +130,7 @@ impl Spec {
 
     /// Tiles of 32 by 32 elements that only move, read along x's run and written along y's.
     fn tiles<'k, T: Element>(self, k: &'k Builder, v: &Vals<'k>, rank: usize) {
-        // One element more a row, so that a column lies in different banks.
-        let pitch = TILE + 1;
-        let shared = k.shared::<T>(TILE * pitch);
+        let shared = k.shared::<T>(TILE * PITCH);
         let [column, row] = [k.thread_x() & (TILE - 1), k.thread_x() >> 5u32];
         let [across, along] = v.plane.map(|size| (size + u64::from(TILE - 1)) >> 5u32);
         let tile = k.var(k.block_x().to::<u64>());
@@ -142,26 +142,10 @@ impl Spec {
                 let corner = [(tile - rest * across) << 5u32, (rest - plane * along) << 5u32];
                 let outside = Space::<2>::locate(k, &v.space, rank, true, plane);
                 let [x, y] = self.arrays(k, v);
-                let (x, y) = (x.at(outside[0]), y.at(outside[1]));
-                for step in (0..TILE).step_by(ROWS as usize) {
-                    let line = row + step;
-                    let (i, j) = (corner[0] + column.to::<u64>(), corner[1] + line.to::<u64>());
-                    let inside = i.lt(v.plane[0]) & j.lt(v.plane[1]);
-                    k.when(inside, || {
-                        let value = x.at(k.mad(j, v.steps[0], i)).ptr::<T>().load();
-                        shared.at(k.mad(line, pitch, column)).store(value);
-                    });
-                }
+                let tile_of = Tile { corner, thread: [column, row], plane: v.plane, steps: v.steps };
+                tile_of.gather(k, x.at(outside[0]), shared);
                 k.barrier();
-                for step in (0..TILE).step_by(ROWS as usize) {
-                    let line = row + step;
-                    let (i, j) = (corner[0] + line.to::<u64>(), corner[1] + column.to::<u64>());
-                    let inside = i.lt(v.plane[0]) & j.lt(v.plane[1]);
-                    k.when(inside, || {
-                        let value = shared.at(k.mad(column, pitch, line)).load();
-                        y.at(k.mad(i, v.steps[1], j)).ptr::<T>().store(value);
-                    });
-                }
+                tile_of.scatter(k, y.at(outside[1]), shared);
                 k.barrier(); // so that the next tile does not overwrite what others still read
                 tile.set(tile + k.grid_blocks_x().to::<u64>());
             },
@@ -169,7 +153,64 @@ impl Spec {
     }
 }
 
-/// What is assembled for a target by the tests: each pair of dtypes, and each way.
+/// One tile of a plane, and the place of a thread in it.
+struct Tile<'k> {
+    corner: [Reg<'k, u64>; 2],
+    /// Column and row.
+    thread: [Reg<'k, u32>; 2],
+    plane: [Reg<'k, u64>; 2],
+    steps: [Reg<'k, u64>; 2],
+}
+
+impl<'k> Tile<'k> {
+    /// From x to shared memory, neighbouring threads along x's run.
+    fn gather<T: Element>(&self, k: &'k Builder, x: Array<'k>, shared: Ptr<'k, Shared<T>>) {
+        self.lines(
+            k,
+            |i, j, at, inside| {
+                let [column, line] = at;
+                k.when(inside, || {
+                    let value = x.at(k.mad(j, self.steps[0], i)).ptr::<T>().load();
+                    shared.at(k.mad(line, PITCH, column)).store(value);
+                });
+            },
+            [0, 1],
+        );
+    }
+
+    /// From shared memory to y, neighbouring threads along y's run.
+    fn scatter<T: Element>(&self, k: &'k Builder, y: Array<'k>, shared: Ptr<'k, Shared<T>>) {
+        self.lines(
+            k,
+            |i, j, at, inside| {
+                let [column, line] = at;
+                k.when(inside, || {
+                    let value = shared.at(k.mad(column, PITCH, line)).load();
+                    y.at(k.mad(i, self.steps[1], j)).ptr::<T>().store(value);
+                });
+            },
+            [1, 0],
+        );
+    }
+
+    /// Calls `body` with the place in the plane, that in the tile and whether it is inside, for each of the thread's lines;
+    /// `order` says which of column and line runs along x.
+    fn lines(
+        &self,
+        k: &'k Builder,
+        body: impl Fn(Reg<'k, u64>, Reg<'k, u64>, [Reg<'k, u32>; 2], Reg<'k, bool>),
+        order: [usize; 2],
+    ) {
+        for step in (0..TILE).step_by(ROWS as usize) {
+            let at = [self.thread[0], self.thread[1] + step];
+            let [i, j] = [0, 1].map(|axis| self.corner[axis] + at[order[axis]].to::<u64>());
+            let inside = i.lt(self.plane[0]) & j.lt(self.plane[1]);
+            body(i, j, at, inside);
+        }
+    }
+}
+
+/// What is assembled for a target by the tests: half of the pairs of dtypes, each dtype among them, and each way.
 pub(super) fn texts(target: Target) -> Vec<Result<Text>> {
     use crate::dtype::Dtype::{self, *};
     const REAL: [Dtype; 15] =
@@ -181,7 +222,9 @@ pub(super) fn texts(target: Target) -> Vec<Result<Text>> {
     for (number, from) in REAL.into_iter().enumerate() {
         for (other, to) in REAL.into_iter().enumerate() {
             let way = if other % 5 == 0 { Way::Dense } else { Way::Strided { rank: 1, wide: false } };
-            add(from, to, (number + other) % 2 == 1, way);
+            if (number + other) % 2 == 0 {
+                add(from, to, number % 2 == 1, way);
+            }
         }
     }
     for (from, to) in [(C32, C64), (C64, C32), (C64, C64)] {
