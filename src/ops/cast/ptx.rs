@@ -166,7 +166,6 @@ impl<'k> Tile<'k> {
     /// From x to shared memory, neighbouring threads along x's run.
     fn gather<T: Element>(&self, k: &'k Builder, x: Array<'k>, shared: Ptr<'k, Shared<T>>) {
         self.lines(
-            k,
             |i, j, at, inside| {
                 let [column, line] = at;
                 k.when(inside, || {
@@ -181,7 +180,6 @@ impl<'k> Tile<'k> {
     /// From shared memory to y, neighbouring threads along y's run.
     fn scatter<T: Element>(&self, k: &'k Builder, y: Array<'k>, shared: Ptr<'k, Shared<T>>) {
         self.lines(
-            k,
             |i, j, at, inside| {
                 let [column, line] = at;
                 k.when(inside, || {
@@ -197,7 +195,6 @@ impl<'k> Tile<'k> {
     /// `order` says which of column and line runs along x.
     fn lines(
         &self,
-        k: &'k Builder,
         body: impl Fn(Reg<'k, u64>, Reg<'k, u64>, [Reg<'k, u32>; 2], Reg<'k, bool>),
         order: [usize; 2],
     ) {

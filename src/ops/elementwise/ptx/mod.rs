@@ -90,7 +90,7 @@ impl Spec {
     /// Vectors that a thread of the dense kernel has under way.
     pub fn unroll(&self) -> u32 {
         match self.function.code {
-            WEFT_EW_SWIGLU..=WEFT_EW_GEGLU_TANH | WEFT_EW_EXP..=WEFT_EW_CELU => 2,
+            WEFT_EW_SWIGLU..=WEFT_EW_GEGLU_TANH | WEFT_EW_SELECT | WEFT_EW_EXP..=WEFT_EW_CELU => 2,
             _ => 4,
         }
     }
