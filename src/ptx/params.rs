@@ -75,6 +75,7 @@ macro_rules! ptx_params {
         $vis struct $device<'k> {
             $($(#[$doc])* pub $field: <$ty as $crate::ptx::Param>::Device<'k>,)*
             /// Ties the values to their kernel, also where there are none.
+            #[allow(dead_code)]
             pub kernel: &'k $crate::ptx::Builder,
         }
 

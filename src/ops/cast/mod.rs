@@ -1,15 +1,19 @@
 //! Copies between layouts and element types.
 
 mod cpu;
+mod cuda;
+mod ptx;
 mod square;
 mod transpose;
 
 use crate::device::Cpu;
+use crate::device::cuda::Stream;
 use crate::dtype::Dtype;
 use crate::ensure;
 use crate::kernels::convert::Converter;
 use crate::layout::weft_tensor;
 use crate::op::{Bind, Op, Operand, first};
+use crate::ptx::{Target, Text};
 use crate::status::Result;
 
 /// A number beyond the range of y's float dtype, infinity too, becomes its largest finite value in place of infinity or
@@ -37,6 +41,7 @@ pub struct Cast {
     x: Operand,
     y: Operand,
     converter: Converter,
+    saturate: bool,
 }
 
 /// Checks a descriptor.
@@ -60,16 +65,17 @@ pub fn new(desc: &weft_cast_desc, bind: &Bind) -> Result<Box<dyn Op>> {
     } else {
         y.expect_apart(&x)?
     }
-    let converter = Converter::new(from, to, desc.flags & WEFT_CAST_SATURATE != 0);
-    Ok(Box::new(ordered(x, y, converter)))
+    let saturate = desc.flags & WEFT_CAST_SATURATE != 0;
+    Ok(Box::new(ordered(x, y, saturate)))
 }
 
 /// The axes in the order in which y lies in memory.
-fn ordered(x: Operand, y: Operand, converter: Converter) -> Cast {
+fn ordered(x: Operand, y: Operand, saturate: bool) -> Cast {
     let mut order: Vec<usize> = (0..y.dims().len()).collect();
     order.sort_by_key(|&axis| -y.layout().stride(axis).abs());
     let turned = |operand: &Operand| operand.with_layout(operand.layout().permuted(&order));
-    Cast { x: turned(&x), y: turned(&y), converter }
+    let converter = Converter::new(x.dtype(), y.dtype(), saturate);
+    Cast { x: turned(&x), y: turned(&y), converter, saturate }
 }
 
 impl Op for Cast {
@@ -81,7 +87,20 @@ impl Op for Cast {
         first("cast", cpu::CHOICES, self, cpu)
     }
 
+    fn cuda(&self, stream: &Stream) -> Result<()> {
+        if self.y.layout().is_empty() || self.x.same_as(&self.y) {
+            return Ok(());
+        }
+        first("cast", cuda::CHOICES, self, stream)
+    }
+
     fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
         write!(out, "{} to {}", self.x, self.y)
     }
+}
+
+/// The kernels, for the tests.
+#[doc(hidden)]
+pub fn texts(target: Target) -> Vec<Result<Text>> {
+    ptx::texts(target)
 }

@@ -2,17 +2,21 @@
 
 mod chunk;
 mod cpu;
+mod cuda;
 mod formulas;
 mod functions;
 mod integers;
+mod ptx;
 mod real;
 
 pub use functions::*;
 
 use crate::device::Cpu;
+use crate::device::cuda::Stream;
 use crate::dtype::Dtype::{self, *};
 use crate::layout::weft_tensor;
 use crate::op::{Bind, Op, Operand};
+use crate::ptx::{Target, Text};
 use crate::status::Result;
 use crate::{ensure, fail};
 
@@ -144,7 +148,20 @@ impl Op for Elementwise {
         crate::op::first("elementwise", cpu::CHOICES, self, cpu)
     }
 
+    fn cuda(&self, stream: &Stream) -> Result<()> {
+        if self.y.layout().is_empty() {
+            return Ok(());
+        }
+        crate::op::first("elementwise", cuda::CHOICES, self, stream)
+    }
+
     fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
         write!(out, "{} {}", self.function.name, self.y)
     }
+}
+
+/// The kernels, for the tests.
+#[doc(hidden)]
+pub fn texts(target: Target) -> Vec<Result<Text>> {
+    ptx::texts(target)
 }

@@ -1,0 +1,252 @@
+//! One element converted, as `kernels::convert` does it: first to the smallest of f32, f64, i64, u64 that holds the source
+//! exactly, from there to the target.
+
+use crate::dtype::Dtype::{self, *};
+use crate::kernels::gpu::{Array, Lane, load_words, store_words, to_odd};
+use crate::ptx::{Builder, Reg, Ty};
+
+/// From one dtype to another.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Conversion {
+    pub from: Dtype,
+    pub to: Dtype,
+    pub saturate: bool,
+}
+
+/// A number on its way.
+#[derive(Clone, Copy)]
+pub(super) enum Value<'k> {
+    Single(Reg<'k, f32>),
+    Double(Reg<'k, f64>),
+    Signed(Reg<'k, i64>),
+    Unsigned(Reg<'k, u64>),
+    /// Bits that only move.
+    Bits(Reg<'k, u64>),
+}
+
+use Value::{Bits, Double, Signed, Single, Unsigned};
+
+impl Conversion {
+    /// One element, complex ones too.
+    pub(super) fn element<'k>(self, k: &'k Builder, x: Array<'k>, y: Array<'k>) {
+        if self.from == C64 && self.to == C64 {
+            return store_words(y.address(), 16, &load_words(x.address(), 16));
+        }
+        let real = self.parts();
+        if real.from == self.from {
+            return self.store(k, y, self.load(k, x));
+        }
+        let [x, y] = [Array::new(k, real.from, x.address()), Array::new(k, real.to, y.address())];
+        let parts = [0u64, 1].map(|part| real.load(k, x.at(k.var(part))));
+        parts.into_iter().zip([0u64, 1]).for_each(|(value, part)| real.store(k, y.at(k.var(part)), value));
+    }
+
+    /// The conversion of a complex number's parts; a real conversion as it is, and so what only moves in 8 bytes.
+    pub(in super::super) fn parts(self) -> Self {
+        match (self.from, self.to) {
+            (C32, C64) => Self { from: F32, to: F64, ..self },
+            (C64, C32) => Self { from: F64, to: F32, ..self },
+            _ => self,
+        }
+    }
+
+    /// The number at `at`.
+    pub(super) fn load<'k>(self, k: &'k Builder, at: Array<'k>) -> Value<'k> {
+        match self.from {
+            from if from == self.to => Bits(match from.size() {
+                8 => at.ptr::<u64>().load(),
+                _ => <u32 as Lane>::read(k, at).to::<u64>(),
+            }),
+            F32 | F16 | Bf16 => Single(at.load()),
+            F8E4m3 => Single(small(k, at, 4, 3, 0x7f)),
+            F8E5m2 => Single(small(k, at, 5, 2, 0x7d)),
+            F64 => Double(at.load()),
+            U64 => Unsigned(at.ptr::<u64>().load()),
+            I64 => Signed(at.ptr::<i64>().load()),
+            I8 | I16 | I32 => Signed(<i32 as Lane>::read(k, at).to::<i64>()),
+            Bool => Signed(k.select(<bool as Lane>::read(k, at), 1i64, 0i64)),
+            _ => Signed(<u32 as Lane>::read(k, at).to::<i64>()),
+        }
+    }
+
+    /// Stores the number at `at`.
+    pub(super) fn store<'k>(self, k: &'k Builder, at: Array<'k>, value: Value<'k>) {
+        match (self.to, value) {
+            (to, Bits(bits)) => match to.size() {
+                8 => at.ptr::<u64>().store(bits),
+                _ => <u32 as Lane>::write(k, at, bits.to::<u32>()),
+            },
+            (F64, value) => at.store(double(value)),
+            (F32, value) => at.store(self.finite(k, single(value), f32::MAX)),
+            (F16 | Bf16 | F8E4m3 | F8E5m2, value) => self.narrow(k, at, odd(k, value)),
+            (Bool, value) => <bool as Lane>::write(k, at, holds(value)),
+            (to, value) => integer(k, to, at, value),
+        }
+    }
+
+    /// With numbers beyond `largest` brought back to it, where that is asked for.
+    fn finite<'k>(self, k: &'k Builder, x: Reg<'k, f32>, largest: f32) -> Reg<'k, f32> {
+        if self.saturate { k.max_nan(k.min_nan(x, largest), -largest) } else { x }
+    }
+
+    /// A float of 16 or 8 bits, of an f32 that has lost nothing that this rounding could miss.
+    fn narrow<'k>(self, k: &'k Builder, at: Array<'k>, x: Reg<'k, f32>) {
+        match self.to {
+            F16 => at.store(self.finite(k, x, 65504.0)),
+            Bf16 => at.store(self.finite(k, x, f32::from_bits(0x7f7f_0000))),
+            F8E4m3 => self.store_code(
+                k,
+                at,
+                x,
+                Format { mantissa: 3, bias: 7, largest: 0x7e, beyond: 0x7f, nan: 0x7f },
+            ),
+            _ => self.store_code(
+                k,
+                at,
+                x,
+                Format { mantissa: 2, bias: 15, largest: 0x7b, beyond: 0x7c, nan: 0x7e },
+            ),
+        }
+    }
+
+    /// As `kernels::narrow` has it: no instruction rounds to 8 bits without keeping in range.
+    fn store_code<'k>(self, k: &'k Builder, at: Array<'k>, x: Reg<'k, f32>, format: Format) {
+        let drop = 23 - format.mantissa;
+        let bits = x.bits::<u32>() & 0x7fff_ffffu32;
+        let nearest = (bits + ((1u32 << (drop - 1)) - 1) + (bits >> drop & 1u32)) >> drop;
+        let normal = nearest - ((127 - format.bias) << format.mantissa);
+        // Adding a number whose last place is the format's smallest magnitude leaves the multiple of it there.
+        let magic = f32::from_bits((151 - format.bias - format.mantissa) << 23);
+        let subnormal = (bits.bits::<f32>() + magic).bits::<u32>() - magic.to_bits();
+        let code = k.select(bits.lt((128 - format.bias) << 23), subnormal, normal);
+        let beyond = if self.saturate { format.largest } else { format.beyond };
+        let code = k.select(code.gt(format.largest), beyond, code);
+        let code = k.select(bits.gt(0x7f80_0000u32), format.nan, code);
+        let sign = x.bits::<u32>() >> 24u32 & 0x80u32;
+        <u32 as Lane>::write(k, at, code | sign);
+    }
+}
+
+/// How a format of 8 bits numbers its magnitudes.
+struct Format {
+    mantissa: u32,
+    bias: u32,
+    /// The code of the largest finite magnitude.
+    largest: u32,
+    /// What lies beyond it: infinity, or NaN.
+    beyond: u32,
+    nan: u32,
+}
+
+/// A float of 8 bits: codes from `nan` on are NaN, and infinity below them where there are any.
+fn small<'k>(k: &'k Builder, at: Array<'k>, exponent: u32, mantissa: u32, nan: u32) -> Reg<'k, f32> {
+    let bias = (1 << (exponent - 1)) - 1;
+    let code = <u32 as Lane>::read(k, at);
+    let magnitude = code & 0x7fu32;
+    let scale = f32::from_bits((254 - bias) << 23);
+    let finite = (magnitude << (23 - mantissa)).bits::<f32>() * scale;
+    let value = k.select(magnitude.ge(nan), f32::NAN, finite);
+    let infinite = exponent == 5;
+    let value = if infinite { k.select(magnitude.eq(0x7cu32), f32::INFINITY, value) } else { value };
+    (value.bits::<u32>() | (code & 0x80u32) << 24u32).bits()
+}
+
+fn double(value: Value<'_>) -> Reg<'_, f64> {
+    match value {
+        Single(x) => x.to(),
+        Double(x) => x,
+        Signed(x) => x.to(),
+        Unsigned(x) | Bits(x) => x.to(),
+    }
+}
+
+fn single(value: Value<'_>) -> Reg<'_, f32> {
+    match value {
+        Single(x) => x,
+        Double(x) => x.to(),
+        Signed(x) => x.to(),
+        Unsigned(x) | Bits(x) => x.to(),
+    }
+}
+
+/// As f32 to be rounded once more: to odd.
+fn odd<'k>(k: &'k Builder, value: Value<'k>) -> Reg<'k, f32> {
+    match value {
+        Single(x) => x,
+        Double(x) => odd_of_double(k, x),
+        Signed(x) => {
+            let size = odd_of_magnitude(k, k.abs(x).bits());
+            k.select(x.lt(0i64), -size, size)
+        }
+        Unsigned(x) | Bits(x) => odd_of_magnitude(k, x),
+    }
+}
+
+/// What is too large for f32 is infinite where it was so before, else the largest number, which is beyond every range.
+fn odd_of_double<'k>(k: &'k Builder, x: Reg<'k, f64>) -> Reg<'k, f32> {
+    k.select(k.abs(x).lt(f64::INFINITY), to_odd(k, x), x.to::<f32>())
+}
+
+/// An integer: the low bits that an f64 has no room for become one, which tells that they were not 0.
+fn odd_of_magnitude<'k>(k: &'k Builder, x: Reg<'k, u64>) -> Reg<'k, f32> {
+    let sticky = k.select((x & 0x7ffu64).ne(0u64), 0x800u64, 0u64);
+    let few = k.select((x >> 53u32).eq(0u64), x, x & !0x7ffu64 | sticky);
+    to_odd(k, few.to::<f64>())
+}
+
+/// Whether it is anything but 0; NaN is.
+fn holds(value: Value<'_>) -> Reg<'_, bool> {
+    match value {
+        Single(x) => x.neu(0.0f32),
+        Double(x) => x.neu(0.0f64),
+        Signed(x) => x.ne(0i64),
+        Unsigned(x) | Bits(x) => x.ne(0u64),
+    }
+}
+
+/// Of floats: truncated and kept in range, NaN being 0; of integers: the low bits.
+fn integer<'k>(k: &'k Builder, to: Dtype, at: Array<'k>, value: Value<'k>) {
+    let signed = matches!(to, I8 | I16 | I32 | I64);
+    let bits = to.size() as u32 * 8;
+    let whole: Reg<'k, u64> = match value {
+        Signed(x) => x.bits(),
+        Unsigned(x) | Bits(x) => x,
+        value if signed => {
+            let x = numeric(value, |x| x.to::<i64>(), |x| x.to::<i64>());
+            let x = k.select(is_nan(value), 0i64, x);
+            let most = i64::MAX >> (64 - bits);
+            k.max(k.min(x, most), -most - 1).bits()
+        }
+        value => {
+            let x = numeric(value, |x| x.to::<u64>(), |x| x.to::<u64>());
+            let x = k.select(is_nan(value), 0u64, x);
+            k.min(x, u64::MAX >> (64 - bits))
+        }
+    };
+    match bits {
+        64 => at.ptr::<u64>().store(whole),
+        _ => <u32 as Lane>::write(k, at, whole.to::<u32>()),
+    }
+}
+
+/// A float by the one function or the other.
+fn numeric<'k, T: Ty>(
+    value: Value<'k>,
+    of_single: impl Fn(Reg<'k, f32>) -> Reg<'k, T>,
+    of_double: impl Fn(Reg<'k, f64>) -> Reg<'k, T>,
+) -> Reg<'k, T> {
+    match value {
+        Single(x) => of_single(x),
+        value => of_double(double(value)),
+    }
+}
+
+fn is_nan(value: Value<'_>) -> Reg<'_, bool> {
+    match value {
+        Single(x) => x.unordered(x),
+        value => {
+            let x = double(value);
+            x.unordered(x)
+        }
+    }
+}
