@@ -22,6 +22,7 @@ const FAMILIES: &[(&str, Texts)] = &[
     ("rope", weft::ops::rope::texts),
     ("rows", weft::ops::rows::texts),
     ("softmax", weft::ops::softmax::texts),
+    ("transfer", weft::ops::transfer::texts),
 ];
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{Array, Float};
 use crate::dtype::Dtype;
-use crate::ptx::{Bf16x2, Builder, F16x2, Global, Load, Ptr, Reg, Ty};
+use crate::ptx::{Bf16x2, Builder, F16x2, Reg, Ty};
 
 /// A type that elements are computed in: f32 for f16 and bf16 too, 32-bit integers for shorter ones, truth values.
 pub trait Lane: Ty {
@@ -14,28 +14,6 @@ pub trait Lane: Ty {
     fn unpack<'k>(k: &'k Builder, dtype: Dtype, words: &[Reg<'k, u32>], index: u32) -> Reg<'k, Self>;
     /// The words of a vector.
     fn pack<'k>(k: &'k Builder, dtype: Dtype, values: &[Reg<'k, Self>]) -> Vec<Reg<'k, u32>>;
-}
-
-/// `bytes` (2, 4, 8 or 16) at an address that is a multiple of them, as words.
-pub fn load_words<'k>(address: Reg<'k, u64>, bytes: usize) -> Vec<Reg<'k, u32>> {
-    let words = Ptr::<Global<u32>>::new(address).loading(Load::NoAllocate);
-    match bytes {
-        16 => words.load_vec::<4>().to_vec(),
-        8 => words.load_vec::<2>().to_vec(),
-        4 => vec![words.load()],
-        _ => vec![words.cast::<u16>().load().to::<u32>()],
-    }
-}
-
-/// Stores what [`load_words`] loads.
-pub fn store_words<'k>(address: Reg<'k, u64>, bytes: usize, words: &[Reg<'k, u32>]) {
-    let at = Ptr::<Global<u32>>::new(address);
-    match bytes {
-        16 => at.store_vec([words[0], words[1], words[2], words[3]]),
-        8 => at.store_vec([words[0], words[1]]),
-        4 => at.store(words[0]),
-        _ => at.cast::<u16>().store(words[0].to::<u16>()),
-    }
 }
 
 /// Fields of `bits` bits side by side in words.

@@ -3,22 +3,21 @@
 
 mod array;
 mod block;
+mod lanes;
 pub mod math;
 mod philox;
 mod piece;
-mod rows;
 mod raw;
-mod lanes;
-pub mod math;
+mod rows;
 mod space;
 mod turns;
 
 pub use array::{Array, Float, to_odd};
 pub use block::fold_block;
+pub use lanes::Lane;
 pub use philox::philox4x32;
 pub use piece::{Chunk, Real, packed, piece_len};
-pub use rows::{Place, Plan, Rows, Team, Way, row_words};
 pub use raw::{Raw, elements, load_words, store_words};
-pub use lanes::{Lane, load_words, store_words};
+pub use rows::{Place, Plan, Rows, Team, Way, row_words};
 pub use space::Space;
 pub use turns::turns;

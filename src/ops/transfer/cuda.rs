@@ -56,6 +56,9 @@ fn fill(stream: &Stream, dst: &Slice, pattern: [u8; 8], period: usize) -> Result
     if dst.size == 0 {
         return Ok(());
     }
+    if period == 8 {
+        return super::ptx::fill(stream, dst.at(), dst.size as u64, pattern, period);
+    }
     let [a, b, c, d, ..] = pattern;
     // SAFETY: a checked slice, whose offset and size are multiples of the period; buffers are aligned beyond it.
     unsafe { stream.fill(dst.at(), dst.size, u32::from_le_bytes([a, b, c, d]), period) }

@@ -3,14 +3,14 @@
 //! The only operations that hold a host pointer; the caller keeps that memory valid until the request completes.
 
 mod cuda;
-
-use crate::device::cuda::{Staged, Stream};
 mod ptx;
 
+pub use ptx::texts;
+
+use crate::device::cuda::{Staged, Stream};
 use crate::device::{Buffer, Cpu};
 use crate::ensure;
 use crate::op::Op;
-use crate::ptx::{Target, Text};
 use crate::status::{Error, Result};
 use crate::telemetry::Traffic;
 use once_cell::sync::OnceCell;
@@ -234,10 +234,4 @@ fn fill(cpu: &Cpu, dst: HostPtr, size: usize, pattern: [u8; 8], period: usize) {
         let bytes = unsafe { std::slice::from_raw_parts_mut(dst.at(start), length) };
         bytes.chunks_mut(period).for_each(|chunk| chunk.copy_from_slice(&pattern[..chunk.len()]));
     });
-}
-
-/// The kernels, for the tests.
-#[doc(hidden)]
-pub fn texts(target: Target) -> Vec<Result<Text>> {
-    ptx::texts(target)
 }

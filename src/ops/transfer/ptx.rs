@@ -78,7 +78,7 @@ fn kernel(target: Target) -> Result<Kernel<Args>> {
 }
 
 /// The kernel, for the tests.
-pub(super) fn texts(target: Target) -> Vec<Result<Text>> {
+pub fn texts(target: Target) -> Vec<Result<Text>> {
     vec![kernel(target).map(Text::from)]
 }
 

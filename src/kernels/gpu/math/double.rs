@@ -3,7 +3,6 @@
 //! ("Chebyshev approximation of (1 + 2x) exp(x^2) erfc x"), interpolated at Chebyshev nodes to 2^-54.
 
 use super::{Math, angle, arc, at_least, at_most, expm1, log, log_of_sum, log1p, polynomial, power};
-use super::{Math, angle, arc, at_least, at_most, expm1, log, log1p, log_of_sum, polynomial, power};
 use crate::ptx::{Builder, Reg};
 
 const LN2_HIGH: f64 = std::f64::consts::LN_2;
@@ -221,7 +220,6 @@ const ERF: [f64; 13] = [
     -0.026_866_170_645_076_792,
     0.112_837_916_709_548_79,
     -0.376_126_389_031_837_5,
-    1.128_379_167_095_512_6,
     std::f64::consts::FRAC_2_SQRT_PI,
 ];
 
@@ -235,7 +233,6 @@ const ERFC: [f64; 23] = [
     -8.351_619_688_696_847e-7,
     3.013_504_994_487_539_7e-7,
     5.717_887_284_632_185_5e-6,
-    -1.122_479_135_147_017e-5,
     -1.122_478_913_515_470_1e-5,
     -2.440_316_924_497_407_4e-5,
     0.000_150_622_243_948_303,

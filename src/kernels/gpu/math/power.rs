@@ -80,7 +80,6 @@ fn log_near_one<'k>(k: &'k Builder, m: Value<'k>) -> Twofold<'k> {
     let z_low = k.fma(s.high + s.high, s.low, square.low);
     const THIRD: f64 = 1.0 / 3.0;
     let third = Twofold::product(k, z, k.var(THIRD));
-    let third_low = k.fma(z, 1.850_371_707_708_594_2e-17, k.fma(z_low, THIRD, third.low));
     let third_low = k.fma(z, 1.850_371_707_708_594e-17, k.fma(z_low, THIRD, third.low));
     let terms: Vec<f64> = (2..=14).rev().map(|i| 1.0 / f64::from(2 * i + 1)).collect();
     let v = Twofold::sum(third.high, k.fma(polynomial(k, z, &terms), z * z, third_low));

@@ -6,7 +6,6 @@ use crate::ptx::{Builder, Reg};
 
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
 /// What LOG2_E lacks.
-const LOG2_E_LOW: f32 = 1.925_963_033_500_66e-8;
 const LOG2_E_LOW: f32 = 1.925_963e-8;
 const LN2: f32 = std::f32::consts::LN_2;
 const LN2_HIGH: f32 = 0.693_359_4;

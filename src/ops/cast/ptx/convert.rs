@@ -3,7 +3,7 @@
 
 use crate::dtype::Dtype::{self, *};
 use crate::kernels::gpu::{Array, Lane, load_words, store_words, to_odd};
-use crate::ptx::{Builder, Reg, Ty};
+use crate::ptx::{Builder, Load, Reg, Ty};
 
 /// From one dtype to another.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ impl Conversion {
     /// One element, complex ones too.
     pub(super) fn element<'k>(self, k: &'k Builder, x: Array<'k>, y: Array<'k>) {
         if self.from == C64 && self.to == C64 {
-            return store_words(y.address(), 16, &load_words(x.address(), 16));
+            return store_words(y.address(), 16, &load_words(x.address(), 16, Load::NoAllocate));
         }
         let real = self.parts();
         if real.from == self.from {

@@ -7,7 +7,7 @@ use crate::dtype::Dtype;
 use crate::kernels::gpu::math::Math;
 use crate::kernels::gpu::{Array, Lane, Space, load_words, store_words};
 use crate::layout::WEFT_MAX_RANK;
-use crate::ptx::{Builder, Kernel, Reg, Shape, Target, Text, Words, params};
+use crate::ptx::{Builder, Kernel, Load, Reg, Shape, Target, Text, Words, params};
 use crate::status::Result;
 
 /// Threads of a block.
@@ -159,7 +159,7 @@ impl Spec {
         self.each(k, v, |at| {
             let condition = <bool as Lane>::read(k, at[0]);
             let from = k.select(condition, at[1].address(), at[2].address());
-            store_words(at[3].address(), 16, &load_words(from, 16));
+            store_words(at[3].address(), 16, &load_words(from, 16, Load::NoAllocate));
         });
     }
 
@@ -236,7 +236,7 @@ impl Spec {
                     let y = self.vector::<A, T, Y>(k, words, &formula);
                     let bytes = self.vector_bytes(3);
                     let to = k.mad_wide(at, bytes as u32, v.at[3]);
-                    k.only(at.lt(v.vectors), || store_words(to, bytes, &y));
+                    k.only(at.lt(v.vectors), || store_words(to, bytes as u32, &y));
                 }
                 first.set(first + step);
             },
@@ -257,7 +257,7 @@ impl Spec {
             if uniform >> n & 1 == 1 {
                 return self.repeated(k, v, n);
             }
-            load_words(k.mad_wide(at, bytes as u32, v.at[n]), bytes)
+            load_words(k.mad_wide(at, bytes as u32, v.at[n]), bytes as u32, Load::NoAllocate)
         };
         (0..self.function.arity).map(operand).collect()
     }
