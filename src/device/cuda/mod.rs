@@ -1,6 +1,7 @@
 //! The CUDA device: NVIDIA GPUs through a driver that is opened at run time.
 
 mod driver;
+pub mod entry;
 mod gpu;
 mod kernel;
 mod library;
@@ -12,11 +13,21 @@ pub use driver::{Driver, driver};
 pub use gpu::{Description, Gpu, count, describe};
 pub use kernel::{Key, Loaded};
 pub use memory::{Memory, Pinned};
-pub use module::{Function, Module, Shape};
-pub use stream::{IN_FLIGHT, Stream};
+pub use module::{Function, Limits, Module, Shape};
+pub use stream::Stream;
 
 use crate::status::Result;
 use std::sync::Arc;
+
+/// A vendor library's name, and its path and version, or why it is not used.
+pub type Found = (&'static str, std::result::Result<(String, String), String>);
+
+/// What became of each vendor library. Opens those that nothing has asked for yet.
+pub fn libraries() -> Vec<Found> {
+    let version = |cuda: i32| format!("{}.{}", cuda / 1000, cuda % 1000 / 10);
+    let driver = driver().map(|driver| (driver.path.clone(), version(driver.cuda)));
+    vec![("libcuda", driver.map_err(|error| error.message))]
+}
 
 /// A GPU as one context sees it.
 pub struct Cuda {

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering::*};
 /// CU_STREAM_NON_BLOCKING: never waits for the default stream.
 const NON_BLOCKING: u32 = 1;
 /// How many requests can be in flight on a stream: so many verdicts are kept apart.
-pub const IN_FLIGHT: u32 = 1024;
+const IN_FLIGHT: u32 = 1024;
 /// Bytes from the start of the host's page to the verdicts: the timeline has a cache line of its own.
 const VERDICTS: usize = 128;
 /// Scratch memory that a stream keeps for its next request.
