@@ -103,6 +103,17 @@ functions! {
     /// Compiles and loads PTX, or loads a cubin.
     module_load = c"cuModuleLoadDataEx"(
         module: *mut CUmodule, image: *const c_void, options: u32, keys: *mut i32, values: *mut *mut c_void);
+    /// A linker of the driver's.
+    link_create = c"cuLinkCreate_v2"(
+        options: u32, keys: *mut i32, values: *mut *mut c_void, state: *mut *mut c_void);
+    /// Compiles PTX, or takes a cubin, into it.
+    link_add = c"cuLinkAddData_v2"(
+        state: *mut c_void, kind: i32, data: *mut c_void, size: usize, name: *const c_char, options: u32,
+        keys: *mut i32, values: *mut *mut c_void);
+    /// Its cubin, which lives as long as it.
+    link_complete = c"cuLinkComplete"(state: *mut c_void, image: *mut *mut c_void, size: *mut usize);
+    /// Ends it.
+    link_destroy = c"cuLinkDestroy"(state: *mut c_void);
     /// Unloads a module.
     module_unload = c"cuModuleUnload"(module: CUmodule);
     /// A module's function.

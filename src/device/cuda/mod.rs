@@ -1,12 +1,15 @@
 //! The CUDA device: NVIDIA GPUs through a driver that is opened at run time.
 
+mod cache;
 mod driver;
 pub mod entry;
 mod gpu;
 mod kernel;
 mod library;
+mod link;
 mod memory;
 mod module;
+pub mod store;
 mod stream;
 
 pub use driver::{Driver, driver};

@@ -1,13 +1,16 @@
 //! Kernels: PTX that the driver compiles, and its functions.
 
 use super::gpu::Gpu;
+use super::store::{Key, Store};
 use super::stream::Stream;
-use crate::fail;
+use super::{cache, link};
 use crate::status::{Error, Result, WEFT_ERROR_INVALID_ARGUMENT};
+use crate::{fail, tell};
 use cudarc::driver::sys::{CUfunction, CUmodule};
 use std::ffi::{CStr, CString, c_void};
 use std::ptr::null_mut;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// CU_JIT_INFO_LOG_BUFFER and its size, CU_JIT_ERROR_LOG_BUFFER and its size.
 const ERROR_LOG: i32 = 5;
@@ -52,6 +55,60 @@ impl Module {
     /// Compiles PTX text. A refusal carries the compiler's log.
     pub fn compile(gpu: Arc<Gpu>, ptx: &str) -> Result<Arc<Self>> {
         Self::compile_telling(gpu, ptx, &mut vec![0; LOG])
+    }
+
+    /// As [`compile`](Self::compile), or from the cache of what was compiled before; `name` is for the log.
+    pub fn kept(gpu: Arc<Gpu>, name: &str, ptx: &str) -> Result<Arc<Self>> {
+        let (start, device) = (Instant::now(), gpu.ordinal());
+        let store = cache::store().map(|store| (store, cache::key(&gpu, ptx)));
+        if let Some(module) = store.as_ref().and_then(|(store, key)| Self::find(&gpu, store, key)) {
+            tell!(
+                WEFT_LOG_DEBUG,
+                "kernel {name:?} taken from the cache for \"cuda:{device}\" in {:.1?}",
+                start.elapsed()
+            );
+            return Ok(module);
+        }
+        let made = store.and_then(|(store, key)| Self::make(&gpu, store, &key, ptx));
+        let kept = if made.is_some() { "kept in the cache" } else { "not kept" };
+        let module = made.map_or_else(|| Self::compile(gpu, ptx), Ok)?;
+        tell!(
+            WEFT_LOG_INFO,
+            "kernel {name:?} compiled for \"cuda:{device}\" in {:.1?}, {kept}",
+            start.elapsed()
+        );
+        Ok(module)
+    }
+
+    /// What the cache has; an entry that the driver refuses is removed.
+    fn find(gpu: &Arc<Gpu>, store: &Store, key: &Key) -> Option<Arc<Self>> {
+        let module = Self::of_cubin(gpu, &store.get(key)?);
+        if let Err(error) = &module {
+            tell!(WEFT_LOG_DEBUG, "an entry of the cache is of no use: {error}");
+            store.remove(key);
+        }
+        module.ok()
+    }
+
+    /// Compiles for the cache. Whatever goes wrong: the text can still be compiled without.
+    fn make(gpu: &Arc<Gpu>, store: &Store, key: &Key, ptx: &str) -> Option<Arc<Self>> {
+        let cubin = CString::new(ptx).ok().map(|text| link::cubin(gpu, &text))?;
+        let made = cubin.and_then(|cubin| Ok((Self::of_cubin(gpu, &cubin)?, cubin)));
+        let (module, cubin) = made.inspect_err(|error| tell!(WEFT_LOG_DEBUG, "not linked: {error}")).ok()?;
+        if let Err(error) = store.put(key, &cubin) {
+            tell!(WEFT_LOG_DEBUG, "a compiled kernel is not kept: {error}");
+        }
+        Some(module)
+    }
+
+    /// Loads a whole cubin. A refusal does not count as the device's failure.
+    fn of_cubin(gpu: &Arc<Gpu>, cubin: &[u8]) -> Result<Arc<Self>> {
+        let mut module = null_mut();
+        gpu.with(|driver| {
+            // SAFETY: a cubin as the driver's linker made it, whole: the store has checked its digest; no options.
+            Ok(unsafe { driver.module_load(&mut module, cubin.as_ptr().cast(), 0, null_mut(), null_mut()) })
+        })??;
+        Ok(Arc::new(Self { gpu: gpu.clone(), module }))
     }
 
     /// As [`compile`](Self::compile); the compiler's log goes to `log`, zero-terminated and cut.
