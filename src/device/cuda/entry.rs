@@ -8,10 +8,9 @@ fn bare(text: &str) -> String {
         let (before, comment) = rest.split_at(at);
         out.push_str(before);
         out.push(' ');
-        let end = if comment.starts_with("/*") {
-            comment[2..].find("*/").map(|at| at + 4)
-        } else {
-            comment.find('\n')
+        let end = match comment.strip_prefix("/*") {
+            Some(inside) => inside.find("*/").map(|at| at + 4),
+            None => comment.find('\n'),
         };
         rest = &comment[end.unwrap_or(comment.len())..];
     }
