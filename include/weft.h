@@ -265,6 +265,11 @@
 #define WEFT_OP_CAST 18
 
 /**
+ * weft_launch.
+ */
+#define WEFT_OP_LAUNCH 19
+
+/**
  * Query i sees key j where j <= i + (Skv - Sq): the masks' lower right corners meet. Sq and Skv are those of each batch
  * entry (its lengths, where they are given).
  */
@@ -639,6 +644,51 @@
 #define WEFT_EW_IS_INF 68
 
 /**
+ * A number of 32 bits without sign, from weft_argument.integer.
+ */
+#define WEFT_ARGUMENT_U32 1
+
+/**
+ * A number of 32 bits with sign, from weft_argument.integer: -1 is UINT64_MAX there.
+ */
+#define WEFT_ARGUMENT_I32 2
+
+/**
+ * A number of 64 bits without sign, from weft_argument.integer.
+ */
+#define WEFT_ARGUMENT_U64 3
+
+/**
+ * A number of 64 bits with sign, from weft_argument.integer: -1 is UINT64_MAX there.
+ */
+#define WEFT_ARGUMENT_I64 4
+
+/**
+ * A float, from weft_argument.real, rounded.
+ */
+#define WEFT_ARGUMENT_F32 5
+
+/**
+ * A double, from weft_argument.real.
+ */
+#define WEFT_ARGUMENT_F64 6
+
+/**
+ * The device's address of byte weft_argument.offset of weft_argument.buffer.
+ */
+#define WEFT_ARGUMENT_BUFFER 7
+
+/**
+ * The first weft_argument.size of weft_argument.bytes: a struct, or a number of another width.
+ */
+#define WEFT_ARGUMENT_BYTES 8
+
+/**
+ * The most bytes that an argument of WEFT_ARGUMENT_BYTES has.
+ */
+#define WEFT_MAX_ARGUMENT_BYTES 128
+
+/**
  * No epilogue.
  */
 #define WEFT_EPILOGUE_NONE 0
@@ -878,6 +928,22 @@ typedef struct weft_device_info {
    * 0.
    */
   uint32_t reserved;
+  /**
+   * GPU: its compute capability, the number before the point; 0 for the CPU.
+   */
+  uint32_t compute_major;
+  /**
+   * GPU: the number behind the point.
+   */
+  uint32_t compute_minor;
+  /**
+   * GPU: the CUDA version of its driver, 1000 times the major plus 10 times the minor; 0 for the CPU.
+   */
+  uint32_t cuda_version;
+  /**
+   * 0.
+   */
+  uint32_t reserved1;
 } weft_device_info;
 
 /**
@@ -1671,6 +1737,120 @@ typedef struct weft_port_desc {
 } weft_port_desc;
 
 /**
+ * What `weft_program_create` compiles.
+ */
+typedef struct weft_program_desc {
+  /**
+   * sizeof(weft_program_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t flags;
+  /**
+   * PTX text: UTF-8, read during the call. It is trusted as the program's own code is: its kernels reach what they like
+   * of the device's memory.
+   */
+  const char *ptx;
+  /**
+   * Bytes of the text; 0: as far as its closing zero byte.
+   */
+  uint64_t size;
+  /**
+   * Where the compiler's whole log goes, zero-terminated and cut to log_capacity; the sentence of an error has its
+   * beginning. Written by the call; empty if there is nothing to say. NULL with 0.
+   */
+  char *log;
+  /**
+   * Bytes at log; more than 1048576 are not used.
+   */
+  uint64_t log_capacity;
+} weft_program_desc;
+
+/**
+ * Handle of a program: PTX of the caller's, compiled for a context's device.
+ */
+typedef uint64_t weft_program;
+
+/**
+ * Handle of a kernel: a function of a program.
+ */
+typedef uint64_t weft_kernel;
+
+/**
+ * One argument of a launch. Frozen: its fields never change. Those that its kind does not use are not looked at.
+ */
+typedef struct weft_argument {
+  /**
+   * What it is, one of WEFT_ARGUMENT_U32 ... WEFT_ARGUMENT_BYTES.
+   */
+  uint32_t kind;
+  /**
+   * WEFT_ARGUMENT_BYTES: how many of bytes there are.
+   */
+  uint32_t size;
+  /**
+   * WEFT_ARGUMENT_U32, _I32, _U64, _I64: the number.
+   */
+  uint64_t integer;
+  /**
+   * WEFT_ARGUMENT_F32, _F64: the number.
+   */
+  double real;
+  /**
+   * WEFT_ARGUMENT_BUFFER: the buffer's handle.
+   */
+  uint64_t buffer;
+  /**
+   * WEFT_ARGUMENT_BUFFER: bytes from the buffer's start.
+   */
+  uint64_t offset;
+  /**
+   * WEFT_ARGUMENT_BYTES: the parameter's bytes.
+   */
+  uint8_t bytes[128];
+} weft_argument;
+
+/**
+ * One launch of a kernel of weft_kernel_get.
+ */
+typedef struct weft_launch_desc {
+  /**
+   * sizeof(weft_launch_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t flags;
+  /**
+   * What to launch: a weft_kernel of the queue's context.
+   */
+  uint64_t kernel;
+  /**
+   * Blocks along each axis; 0 means 1, but for the first, which is required.
+   */
+  uint32_t grid[3];
+  /**
+   * Threads of a block along each axis; 0 means 1, but for the first, which is required.
+   */
+  uint32_t block[3];
+  /**
+   * Bytes of dynamic shared memory.
+   */
+  uint32_t shared;
+  /**
+   * How many arguments follow: as many as the kernel has parameters.
+   */
+  uint32_t argument_count;
+  /**
+   * The arguments, in the order of the parameters; read during the call. NULL with 0.
+   */
+  const struct weft_argument *arguments;
+} weft_launch_desc;
+
+/**
  * Options of `weft_queue_create`.
  */
 typedef struct weft_queue_desc {
@@ -1895,6 +2075,36 @@ typedef struct weft_stats_info {
 typedef void (*weft_log_fn)(uint64_t user, uint32_t level, const char *message);
 
 /**
+ * What `weft_library_info_get` tells of a library.
+ */
+typedef struct weft_library_info {
+  /**
+   * sizeof(weft_library_info), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * WEFT_OK, or WEFT_ERROR_UNAVAILABLE where it is absent or of no use; then reason says why.
+   */
+  weft_status status;
+  /**
+   * Its name, such as "libcuda", zero-terminated.
+   */
+  char name[32];
+  /**
+   * Its version, such as "13.0", zero-terminated; empty where it is absent.
+   */
+  char version[32];
+  /**
+   * Where it was found, zero-terminated UTF-8, cut at 511 bytes; empty where it is absent.
+   */
+  char path[512];
+  /**
+   * Where it is absent: why, and what to do about it, zero-terminated UTF-8, cut at 1023 bytes.
+   */
+  char reason[1024];
+} weft_library_info;
+
+/**
  * Success.
  */
 #define WEFT_OK 0
@@ -2070,10 +2280,10 @@ weft_status weft_buffer_info_get(weft_buffer buffer, struct weft_buffer_info *in
 weft_status weft_buffer_release(weft_buffer buffer);
 
 /**
- * How many devices there are. The CPU is always one of them, and the last.
+ * How many devices there are: the GPUs of the CUDA driver, then the CPU, which is always there and the last.
  *
  * Thread safety: any thread.
- * Blocks: no.
+ * Blocks: briefly, while the first call starts the CUDA driver.
  * Callable from callback: yes.
  * Ownership: none.
  * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (count is NULL); WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
@@ -2084,14 +2294,15 @@ weft_status weft_buffer_release(weft_buffer buffer);
 weft_status weft_device_count(uint32_t *count);
 
 /**
- * Describes device `index`, counted from 0. The caller sets info->struct_size.
+ * Describes device `index`, counted from 0: GPU N of the CUDA driver is device N and "cuda:N", the CPU is the last. The
+ * caller sets info->struct_size.
  *
  * Thread safety: any thread.
- * Blocks: no.
+ * Blocks: briefly, while the first call starts the CUDA driver.
  * Callable from callback: yes.
  * Ownership: none.
- * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (no such device, info is NULL, struct_size); WEFT_ERROR_FORKED;
- * WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (no such device, info is NULL, struct_size); WEFT_ERROR_UNAVAILABLE and
+ * WEFT_ERROR_DEVICE_LOST (the driver does not tell of a GPU); WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `info` is NULL or points to a weft_device_info of info->struct_size bytes.
@@ -2609,6 +2820,88 @@ weft_status weft_port_wake(weft_port port);
 weft_status weft_port_release(weft_port port);
 
 /**
+ * Compiles PTX text for the context's GPU. PTX is trusted code: what its kernels do to the device's memory is the
+ * caller's, and a fault of theirs ends the device for the process. The CPU device runs none.
+ *
+ * Thread safety: any thread.
+ * Blocks: while the driver compiles.
+ * Callable from callback: yes.
+ * Ownership: release the program with weft_program_release.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (desc, program is NULL; the text is none or does not compile: the sentence
+ * and desc->log have the compiler's log); WEFT_ERROR_UNSUPPORTED (the CPU device); WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_OUT_OF_DEVICE_MEMORY; WEFT_ERROR_UNAVAILABLE;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ *
+ * Memory: `desc` is NULL or a struct of its struct_size, `program` NULL or valid for one write.
+ */
+weft_status weft_program_create(weft_context context,
+                                const struct weft_program_desc *desc,
+                                weft_program *program);
+
+/**
+ * The kernel of this name (a .visible .entry) of a program. It stays valid when the program is released.
+ *
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: release the kernel with weft_kernel_release.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (name is NULL or of no kernel, kernel is NULL); WEFT_ERROR_UNSUPPORTED
+ * (parameters that an old driver does not tell of); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+ * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_OUT_OF_DEVICE_MEMORY; WEFT_ERROR_UNAVAILABLE; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ *
+ * Memory: `name` is NULL or a zero-terminated string, `kernel` NULL or valid for one write.
+ */
+weft_status weft_kernel_get(weft_program program, const char *name, weft_kernel *kernel);
+
+/**
+ * Launches a kernel of the caller's: see weft_launch_desc. Number and sizes of the arguments are checked against the
+ * kernel's parameters, grid, block and shared memory against what it can have; buffers live until the launch is complete.
+ * What the kernel does is not checked.
+ *
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED (the CPU
+ * device); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ *
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_launch(weft_queue queue,
+                        const struct weft_launch_desc *desc,
+                        const struct weft_submit *options,
+                        weft_request *out);
+
+/**
+ * Gives up a program. Its kernels stay valid until they are released themselves. 0 is allowed.
+ *
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ */
+weft_status weft_program_release(weft_program program);
+
+/**
+ * Gives up a kernel. Launches in flight complete. 0 is allowed.
+ *
+ * Thread safety: any thread.
+ * Blocks: no.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ */
+weft_status weft_kernel_release(weft_kernel kernel);
+
+/**
  * Creates a queue. Its requests run one after another in the order of submission; requests of different queues run
  * side by side, and see each other's results only after a wait. `options` may be NULL.
  *
@@ -2951,6 +3244,37 @@ weft_status weft_fill(weft_queue queue,
  * Memory: `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
  */
 weft_status weft_barrier(weft_queue queue, const struct weft_submit *options, weft_request *out);
+
+/**
+ * How many vendor libraries Weft knows, whether they are there or not.
+ *
+ * Thread safety: any thread.
+ * Blocks: briefly, while the first call opens the libraries.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (count is NULL); WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ *
+ * Memory: `count` is NULL or valid for one write.
+ */
+weft_status weft_library_count(uint32_t *count);
+
+/**
+ * Tells of vendor library `index`, counted from 0: where it was found, or why it is not used and the remedy. A library that
+ * is absent is an answer, not an error: info->status has it. The caller sets info->struct_size.
+ *
+ * Thread safety: any thread.
+ * Blocks: briefly, while the first call opens the libraries.
+ * Callable from callback: yes.
+ * Ownership: none.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (no such library, info is NULL, struct_size); WEFT_ERROR_FORKED;
+ * WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ *
+ * Memory: `info` is NULL or points to a weft_library_info of info->struct_size bytes.
+ */
+weft_status weft_library_info_get(uint32_t index,
+                                  struct weft_library_info *info);
 
 #ifdef __cplusplus
 }  // extern "C"

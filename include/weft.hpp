@@ -268,6 +268,16 @@ inline std::vector<weft_device_info> devices() {
     return all;
 }
 
+/* The vendor libraries that Weft knows: where they are, or why they are not used. */
+inline std::vector<weft_library_info> libraries() {
+    uint32_t count = 0;
+    check(weft_library_count(&count));
+    std::vector<weft_library_info> all(count, make<weft_library_info>());
+    for (uint32_t i = 0; i < count; i++)
+        check(weft_library_info_get(i, &all[i]));
+    return all;
+}
+
 /* Accepts no more work from here on, and waits for all that was. False: the time ran out first. */
 inline weft_status try_shutdown(nanoseconds timeout = forever) noexcept { return weft_shutdown(detail::ns(timeout)); }
 inline bool shutdown(nanoseconds timeout = forever) { return detail::patiently(timeout, try_shutdown) == WEFT_OK; }
@@ -435,6 +445,56 @@ public:
     }
 };
 
+/* ---- Kernels of your own ---- */
+
+/* A function of a program. */
+class kernel : public detail::owner<weft_kernel_release> {
+public:
+    using owner::owner;
+    kernel() noexcept = default;
+};
+
+/* PTX text, compiled. It is trusted like the program's own code. */
+class program : public detail::owner<weft_program_release> {
+public:
+    using owner::owner;
+    program() noexcept = default;
+    /* Throws with the compiler's log in the sentence if it does not compile. */
+    program(const context &on, const std::string &ptx) : program(try_create(on, ptx).value().release()) {}
+    static result<program> try_create(const context &on, const std::string &ptx, std::string *log = nullptr) noexcept {
+        auto options = make<weft_program_desc>();
+        options.ptx = ptx.c_str();
+        if (log)
+            options.log = log->data(), options.log_capacity = log->size();
+        return detail::created<program>([&](uint64_t *out) { return weft_program_create(on.get(), &options, out); });
+    }
+    /* The kernel of this name. */
+    class kernel kernel(const char *name) const { return try_kernel(name).value(); }
+    result<class kernel> try_kernel(const char *name) const noexcept {
+        return detail::created<class kernel>([&](uint64_t *out) { return weft_kernel_get(get(), name, out); });
+    }
+};
+
+/* An argument of a launch: a number of 4 or 8 bytes, an address in a buffer, or any plain value of at most 128 bytes. */
+template <class T> weft_argument argument(T value) noexcept {
+    static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= WEFT_MAX_ARGUMENT_BYTES,
+                  "an argument is a plain value of at most 128 bytes");
+    weft_argument one{};
+    one.kind = WEFT_ARGUMENT_BYTES, one.size = sizeof(T);
+    std::memcpy(one.bytes, &value, sizeof(T));
+    return one;
+}
+inline weft_argument argument(const buffer &of, uint64_t offset = 0) noexcept {
+    weft_argument one{};
+    one.kind = WEFT_ARGUMENT_BUFFER, one.buffer = of.get(), one.offset = offset;
+    return one;
+}
+
+/* Blocks, or threads of a block, along each axis. */
+struct extent {
+    uint32_t x, y = 1, z = 1;
+};
+
 /* Descriptors from the tensors that an operation cannot do without; set what else you need in the struct that comes. */
 namespace desc {
 using tensor = const weft_tensor &;
@@ -490,6 +550,17 @@ inline weft_reduce_desc reduce(uint32_t function, tensor x, tensor y, uint32_t a
 inline weft_cast_desc cast(tensor x, tensor y) noexcept {
     auto desc = make<weft_cast_desc>();
     desc.x = x, desc.y = y;
+    return desc;
+}
+/* A launch of a kernel: desc::launch(kernel, {blocks}, {256}, arguments), where the arguments, an array or a vector of
+ * weft_argument, live until they are submitted. */
+template <class Arguments>
+weft_launch_desc launch(const kernel &of, extent grid, extent block, const Arguments &arguments, uint32_t shared = 0) {
+    auto desc = make<weft_launch_desc>();
+    desc.kernel = of.get(), desc.shared = shared;
+    desc.grid[0] = grid.x, desc.grid[1] = grid.y, desc.grid[2] = grid.z;
+    desc.block[0] = block.x, desc.block[1] = block.y, desc.block[2] = block.z;
+    desc.arguments = std::data(arguments), desc.argument_count = static_cast<uint32_t>(std::size(arguments));
     return desc;
 }
 } // namespace desc
@@ -1057,6 +1128,7 @@ public:
     WEFT_OPERATION(arg_reduce, weft_rank_desc)
     WEFT_OPERATION(reduce, weft_reduce_desc)
     WEFT_OPERATION(cast, weft_cast_desc)
+    WEFT_OPERATION(launch, weft_launch_desc)
 #undef WEFT_OPERATION
 
 private:

@@ -29,6 +29,10 @@ pub enum Kind {
     Request = 4,
     /// Where completions collect.
     Port = 5,
+    /// Code of the caller's, compiled.
+    Program = 6,
+    /// A function of a program.
+    Kernel = 7,
 }
 
 impl Kind {
@@ -39,6 +43,8 @@ impl Kind {
             3 => "a queue",
             4 => "a request",
             5 => "a port",
+            6 => "a program",
+            7 => "a kernel",
             _ => "nothing that weft ever issued",
         }
     }

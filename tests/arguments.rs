@@ -10,15 +10,17 @@ use weft::api::buffer::*;
 use weft::api::context::*;
 use weft::api::library::*;
 use weft::api::operations::*;
+use weft::api::program::*;
 use weft::api::queue::*;
 use weft::api::request::*;
 use weft::api::submit::*;
 use weft::api::transfer::*;
+use weft::api::vendor::*;
 use weft::dtype::Dtype::{self, *};
 use weft::layout::weft_tensor;
 use weft::ops::{
-    attention::*, cast::*, elementwise::*, matmul::*, norm::*, rank::*, reduce::*, rope::*, rows::*,
-    softmax::*,
+    attention::*, cast::*, elementwise::*, launch::*, matmul::*, norm::*, rank::*, reduce::*, rope::*,
+    rows::*, softmax::*,
 };
 use weft::status::*;
 
@@ -380,8 +382,29 @@ fn the_other_functions_tell_bad_arguments() {
         told(weft_device_info_get(1000, &mut info), bad, "index is 1000");
         told(weft_device_info_get(0, ptr::null_mut()), bad, "info");
         told(weft_device_info_get(0, &mut weft_device_info::default()), bad, "struct_size");
-        ok(weft_device_info_get(0, &mut info));
+        let mut count = 0;
+        ok(weft_device_count(&mut count));
+        told(weft_device_info_get(count, &mut info), bad, "index is");
+        ok(weft_device_info_get(count - 1, &mut info));
         assert_eq!(CStr::from_ptr(info.name.as_ptr()), c"cpu");
+        let mut older = weft_device_info { struct_size: 184, compute_major: 9, ..Default::default() };
+        ok(weft_device_info_get(count - 1, &mut older));
+        assert_eq!((older.kind, older.compute_major), (1, 9), "what an older program lacks is not written");
+        told(weft_library_count(ptr::null_mut()), bad, "count is NULL");
+        ok(weft_library_count(&mut count));
+        let mut library = Box::new(weft_library_info { struct_size: 1608, ..Default::default() });
+        told(weft_library_info_get(count, &mut *library), bad, "index is");
+        told(weft_library_info_get(0, ptr::null_mut()), bad, "info");
+        told(weft_library_info_get(0, &mut weft_library_info::default()), bad, "struct_size");
+        ok(weft_library_info_get(0, &mut *library));
+        let empty = |text: &[std::ffi::c_char]| text[0] == 0;
+        assert_eq!(CStr::from_ptr(library.name.as_ptr()), c"libcuda");
+        let there = library.status == WEFT_OK;
+        assert!(
+            empty(&library.path) != there
+                && empty(&library.version) != there
+                && empty(&library.reason) == there
+        );
         told(weft_buffer_create(s.context, 8, ptr::null(), ptr::null_mut()), bad, "buffer is NULL");
         told(weft_buffer_create(0, 8, ptr::null(), &mut handle), bad, "context is 0");
         told(
@@ -436,10 +459,46 @@ fn the_other_functions_tell_bad_arguments() {
         told(weft_fill(q, b, 0, 8, 0, 3, n, &mut handle), bad, "pattern_size is 3");
         told(weft_fill(q, b, 2, 8, 0, 4, n, &mut handle), bad, "multiples");
         told(weft_barrier(b, n, &mut handle), WEFT_ERROR_WRONG_KIND, "queue");
+        let unsupported = WEFT_ERROR_UNSUPPORTED;
+        let text = c".version 7.0\n.target sm_80\n.address_size 64\n";
+        let program =
+            weft_program_desc { struct_size: 40, ptx: text.as_ptr(), ..weft_program_desc::default() };
+        let c = s.context;
+        told(weft_program_create(c, &program, &mut handle), unsupported, "CPU device");
+        told(weft_program_create(c, ptr::null(), &mut handle), bad, "desc is NULL");
+        told(weft_program_create(c, &program, ptr::null_mut()), bad, "program is NULL");
+        told(weft_program_create(q, &program, &mut handle), WEFT_ERROR_WRONG_KIND, "context");
+        let none = weft_program_desc { ptx: ptr::null(), ..program };
+        told(weft_program_create(c, &none, &mut handle), bad, "ptx is NULL");
+        let flagged = weft_program_desc { flags: 4, ..program };
+        told(weft_program_create(c, &flagged, &mut handle), bad, "flags are 0x4");
+        let endless = weft_program_desc { size: u64::MAX, ..program };
+        told(weft_program_create(c, &endless, &mut handle), bad, "size is 18446744073709551615");
+        let binary = weft_program_desc { ptx: c"\xff\xfe".as_ptr(), ..program };
+        told(weft_program_create(c, &binary, &mut handle), bad, "UTF-8");
+        let unlogged = weft_program_desc { log_capacity: 7, ..program };
+        told(weft_program_create(c, &unlogged, &mut handle), bad, "log is NULL");
+        told(weft_kernel_get(0, c"x".as_ptr(), &mut handle), bad, "program is 0");
+        told(weft_kernel_get(c, c"x".as_ptr(), &mut handle), WEFT_ERROR_WRONG_KIND, "a program");
+        told(weft_kernel_get(6 << 60 | 1, c"x".as_ptr(), &mut handle), WEFT_ERROR_STALE_HANDLE, "program");
+        told(weft_kernel_get(0, c"x".as_ptr(), ptr::null_mut()), bad, "kernel is NULL");
+        let launch = weft_launch_desc { struct_size: 56, ..weft_launch_desc::default() };
+        told(weft_launch(q, &launch, n, &mut handle), unsupported, "CPU device");
+        told(weft_launch(q, ptr::null(), n, &mut handle), bad, "desc is NULL");
+        told(weft_launch(q, &weft_launch_desc::default(), n, &mut handle), bad, "struct_size");
+        told(weft_program_release(q), WEFT_ERROR_WRONG_KIND, "program");
+        told(weft_kernel_release(7 << 60 | 1), WEFT_ERROR_STALE_HANDLE, "kernel");
         assert_eq!(handle, 5, "a call that fails writes nothing");
         assert_eq!(weft_buffer_release(b), WEFT_OK);
     }
-    for release in [weft_buffer_release, weft_queue_release, weft_context_release, weft_request_release] {
+    for release in [
+        weft_buffer_release,
+        weft_queue_release,
+        weft_context_release,
+        weft_request_release,
+        weft_program_release,
+        weft_kernel_release,
+    ] {
         ok(release(0));
     }
     assert_eq!(weft_abi_check(WEFT_ABI_VERSION), WEFT_OK);

@@ -1,10 +1,13 @@
 //! The CUDA driver below the C API: what the library makes of absent, old, broken and failing drivers (stand-ins, each
 //! in a process of its own), and, where there is a GPU, that memory, streams and kernels do what they say.
 
+use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-use weft::device::cuda::{Gpu, Module, Shape, Stream, count, describe, driver};
+use weft::api::{buffer::*, context::*, program::*, queue::*, request::weft_request_release, vendor::*};
+use weft::device::cuda::{Gpu, Key, Module, Shape, Stream, count, describe, driver};
+use weft::ops::launch::*;
+use weft::ptx::{self, Kernel, params};
 use weft::status::*;
 
 /// A folder of its own with a `libcuda.so.1`: the stand-in, compiled with `options`.
@@ -24,7 +27,8 @@ fn fake(name: &str, options: &[&str]) -> PathBuf {
 /// What the process of this test's `probe` prints with a driver from `folder`.
 fn probe_with(folder: &Path, environment: &[(&str, &str)]) -> String {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "probe", "--nocapture"]).env("WEFT_PROBE", "1").env("WEFT_LIBRARY_PATH", folder);
+    child.args(["--exact", "probe", "--nocapture"]).env("WEFT_PROBE", "all").env("WEFT_LIBRARY_PATH", folder);
+    child.env("WEFT_CACHE_DIR", folder.join("cache"));
     let output = child.envs(environment.iter().copied()).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
@@ -45,11 +49,228 @@ fn probe() {
     let text = unsafe { std::ffi::CStr::from_ptr(weft::api::library::weft_last_error()) };
     println!("create {status}: {}", text.to_string_lossy());
     println!("count {}", count());
+    things();
+    if status == WEFT_OK && std::env::var("WEFT_PROBE").is_ok_and(|parts| parts == "all") {
+        programs(device);
+    }
     for (step, answer) in steps() {
         println!(
             "{step} {}",
             answer.map_or_else(|error| format!("{} {}", error.status, error.message), |()| "ok".into())
         );
+    }
+}
+
+/// Prints the devices and the libraries as C sees them.
+fn things() {
+    let (mut devices, mut libraries) = (0, 0);
+    let mut device = weft_device_info { struct_size: 200, ..Default::default() };
+    let mut library = Box::new(weft_library_info { struct_size: 1608, ..Default::default() });
+    // SAFETY: pointers to locals, structs of their struct_size; the library ends every text with a zero byte.
+    unsafe {
+        weft_device_count(&mut devices);
+        weft_library_count(&mut libraries);
+        for index in 0..devices {
+            let status = weft_device_info_get(index, &mut device);
+            let (name, cuda) = (CStr::from_ptr(device.name.as_ptr()), device.cuda_version);
+            let (major, minor, units) = (device.compute_major, device.compute_minor, device.units);
+            let about = CStr::from_ptr(device.description.as_ptr());
+            println!(
+                "device {index}: {status} {name:?} {about:?} {major}.{minor} {cuda} {units} {}",
+                device.memory
+            );
+        }
+        for index in 0..libraries {
+            let status = weft_library_info_get(index, &mut *library);
+            let [name, version] =
+                [library.name, library.version].map(|text| CStr::from_ptr(text.as_ptr()).to_owned());
+            let (path, reason) =
+                (CStr::from_ptr(library.path.as_ptr()), CStr::from_ptr(library.reason.as_ptr()));
+            println!("library {index}: {status} {} {name:?} {version:?} {path:?} {reason:?}", library.status);
+        }
+    }
+}
+
+#[test]
+fn devices_and_libraries_are_told_of() {
+    let folder = fake("things", &[]);
+    let text = probe_with(&folder, &[("FAKE_CUDA_DEVICES", "2"), ("FAKE_CUDA_CAPABILITY", "103")]);
+    let says = |line: &str| assert!(text.contains(line), "{line:?} is not in {text}");
+    says("device 0: 0 \"cuda:0\" \"Fake GPU 0\" 10.3 13000 132 17179869184");
+    says("device 1: 0 \"cuda:1\" \"Fake GPU 1\" 10.3");
+    says("device 2: 0 \"cpu\"");
+    says("library 0: 0 0 \"libcuda\" \"13.0\"");
+    says("fake-things/libcuda.so.1\" \"\"");
+    let text = probe_with(&folder, &[("FAKE_CUDA_VERSION", "11080")]);
+    let says = |line: &str| assert!(text.contains(line), "{line:?} is not in {text}");
+    says("device 0: 0 \"cpu\"");
+    says(&format!("library 0: 0 {WEFT_ERROR_UNAVAILABLE} \"libcuda\" \"\" \"\""));
+    says("expected 12.0 or newer: update NVIDIA's driver");
+}
+
+/// The text of two kernels, as the library reads their parameters.
+const KERNELS: &CStr = c".version 8.0
+.target sm_80
+.address_size 64
+.visible .entry small(.param .u64 at, .param .f32 factor, .param .align 4 .b8 pair[12]) { ret; }
+.visible .entry none() { ret; }";
+
+fn argument(kind: u32, buffer: u64) -> weft_argument {
+    weft_argument { kind, size: 12, buffer, ..Default::default() }
+}
+
+/// Prints what programs, kernels and launches that fit or do not fit are answered with.
+fn programs(device: u64) {
+    let (mut program, mut kernel, mut queue, mut buffer) = (0, 0, 0, 0);
+    let mut log = [b'?' as std::ffi::c_char; 64];
+    let told = |step: &str, status: i32| {
+        // SAFETY: the library's own text.
+        let text = unsafe { CStr::from_ptr(weft::api::library::weft_last_error()) };
+        println!(
+            "{step} {status}{}{}",
+            if status < 0 { ": " } else { "" },
+            if status < 0 { text } else { c"" }.to_string_lossy()
+        );
+    };
+    // SAFETY: descriptors of their struct_size, C strings and pointers to locals.
+    unsafe {
+        let mut desc = weft_program_desc { struct_size: 40, ptx: c"no PTX".as_ptr(), ..Default::default() };
+        (desc.log, desc.log_capacity) = (log.as_mut_ptr(), log.len() as u64);
+        told("bad program", weft_program_create(device, &desc, &mut program));
+        println!("log {}", CStr::from_ptr(log.as_ptr()).to_string_lossy());
+        desc.ptx = KERNELS.as_ptr();
+        told("program", weft_program_create(device, &desc, &mut program));
+        println!("log {:?}", CStr::from_ptr(log.as_ptr()));
+        told("no kernel", weft_kernel_get(program, c"absent".as_ptr(), &mut kernel));
+        told("kernel", weft_kernel_get(program, c"small".as_ptr(), &mut kernel));
+        told("release", weft_program_release(program));
+        told("queue", weft_queue_create(device, std::ptr::null(), &mut queue));
+        told("buffer", weft_buffer_create(device, 64, std::ptr::null(), &mut buffer));
+        let launch = |step: &str, desc: weft_launch_desc, arguments: &[weft_argument]| {
+            let desc = weft_launch_desc {
+                struct_size: 56,
+                argument_count: arguments.len() as u32,
+                arguments: arguments.as_ptr(),
+                ..desc
+            };
+            let mut done = 0;
+            told(step, weft_launch(queue, &desc, std::ptr::null(), &mut done));
+            weft_request_release(done);
+        };
+        let (grid, block) = ([1, 0, 0], [32, 0, 0]);
+        let fine = weft_launch_desc { kernel, grid, block, ..Default::default() };
+        let right = [
+            argument(WEFT_ARGUMENT_BUFFER, buffer),
+            argument(WEFT_ARGUMENT_F32, 0),
+            argument(WEFT_ARGUMENT_BYTES, 0),
+        ];
+        launch("launch", fine, &right);
+        launch("few", fine, &right[..2]);
+        launch("order", fine, &[right[1], right[0], right[2]]);
+        launch("stranger", fine, &[argument(WEFT_ARGUMENT_BUFFER, queue), right[1], right[2]]);
+        launch("past", fine, &[weft_argument { offset: 65, ..right[0] }, right[1], right[2]]);
+        launch("no grid", weft_launch_desc { grid: [0; 3], ..fine }, &right);
+        launch("wide", weft_launch_desc { block: [1025, 1, 1], ..fine }, &right);
+        launch("deep", weft_launch_desc { block: [1, 1, 65], ..fine }, &right);
+        launch("shared", weft_launch_desc { shared: 1 << 30, ..fine }, &right);
+        launch("no kernel", weft_launch_desc { kernel: buffer, ..fine }, &right);
+    }
+    weft_queue_drain(queue, u64::MAX);
+    for (release, handle) in [
+        (weft_kernel_release as extern "C" fn(u64) -> i32, kernel),
+        (weft_buffer_release, buffer),
+        (weft_queue_release, queue),
+        (weft_context_release, device),
+    ] {
+        release(handle);
+    }
+}
+
+/// Programs, kernels and launches are checked the same whether the driver tells of parameters or not.
+#[test]
+fn programs_and_launches_are_checked_before_they_are_accepted() {
+    let (old, new) = (fake("no-parameters", &["-DWITHOUT_PARAMETERS"]), fake("parameters", &[]));
+    for folder in [old, new] {
+        let text = probe_with(&folder, &[]);
+        let says = |line: &str| assert!(text.contains(line), "{line:?} is not in {text}");
+        let bad = WEFT_ERROR_INVALID_ARGUMENT;
+        says(&format!("bad program {bad}: "));
+        says("CUDA_ERROR_INVALID_PTX (218): ptxas fatal: no .version");
+        says("log ptxas fatal: no .version\n");
+        says("program 0\nlog \"\"\n");
+        says(&format!(
+            "no kernel {bad}: name is \"absent\"; expected a kernel (.visible .entry) of the program: small, none"
+        ));
+        says("kernel 0\nrelease 0\nqueue 0\nbuffer 0\nlaunch 0\n");
+        says(&format!(
+            "few {bad}: launch: argument_count is 2; expected 3, the parameters of kernel \"small\""
+        ));
+        says(&format!("order {bad}: launch: arguments[0] (WEFT_ARGUMENT_F32) has 4 bytes; expected 8"));
+        says(&format!("stranger {WEFT_ERROR_WRONG_KIND}: launch: arguments[0].buffer is"));
+        says(&format!("past {bad}: launch: arguments[0].offset is 65; expected at most the 64 bytes"));
+        says(&format!("no grid {bad}: launch: grid is [0, 1, 1]"));
+        says(&format!("wide {bad}: launch: block is [1025, 1, 1]; expected 1 to 1024"));
+        says(&format!("deep {bad}: launch: block is [1, 1, 65]"));
+        says(&format!("shared {bad}: launch: shared is 1073741824 bytes; expected at most"));
+        says(&format!("no kernel {WEFT_ERROR_WRONG_KIND}: launch: kernel is"));
+    }
+}
+
+params! {
+    /// A kernel that does nothing.
+    pub struct NothingArgs / NothingVals {
+        /// Nothing reads it.
+        n: u32,
+    }
+}
+
+/// What was compiled by a process with this environment, and what else it printed.
+fn compiled(folder: &Path, environment: &[(&str, &str)]) -> (usize, String) {
+    let list = folder.join("compiled");
+    let _ = std::fs::remove_file(&list);
+    let mut all = vec![("FAKE_CUDA_COMPILED", list.to_str().unwrap()), ("WEFT_LOG", "debug")];
+    all.extend(environment);
+    let text = probe_with(folder, &all);
+    assert!(text.contains("kernel ok"), "{text}");
+    // Two more are texts of other steps, which are compiled each time.
+    let lines = std::fs::read_to_string(&list).unwrap_or_default().lines().count();
+    (lines - 3, text)
+}
+
+#[test]
+fn a_second_process_compiles_nothing() {
+    let folder = fake("cached", &[]);
+    let cache = folder.join("cache");
+    let _ = std::fs::remove_dir_all(&cache);
+    let compiles = |environment: &[(&str, &str)]| compiled(&folder, environment).0;
+    let entry = || std::fs::read_dir(&cache).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(compiles(&[]), 1, "the first");
+    assert_eq!(compiles(&[]), 0, "the second");
+    assert_eq!(compiles(&[("WEFT_CACHE", "off")]), 1, "turned off");
+    assert_eq!(compiles(&[("WEFT_CACHE_DIR", "cache")]), 1, "not absolute");
+    assert_eq!(compiles(&[("WEFT_CACHE_DIR", "/proc/none")]), 1, "cannot be made");
+    assert_eq!(compiles(&[("WEFT_CACHE_SIZE", "10")]), 0, "what is there is used");
+    assert_eq!(compiles(&[("FAKE_CUDA_VERSION", "12080")]), 1, "another driver");
+    assert_eq!(compiles(&[("FAKE_CUDA_CAPABILITY", "89")]), 1, "another GPU");
+    assert_eq!(std::fs::read_dir(&cache).unwrap().count(), 3);
+    let home = folder.join("home");
+    let _ = std::fs::remove_dir_all(&home);
+    let at_home = [("WEFT_CACHE_DIR", ""), ("XDG_CACHE_HOME", ""), ("HOME", home.to_str().unwrap())];
+    assert_eq!((compiles(&at_home), compiles(&at_home)), (1, 0), "at home");
+    assert_eq!(std::fs::read_dir(home.join(".cache/weft")).unwrap().count(), 1);
+    let elsewhere = [("WEFT_CACHE_DIR", ""), ("XDG_CACHE_HOME", home.to_str().unwrap())];
+    assert_eq!((compiles(&elsewhere), compiles(&elsewhere)), (1, 0), "where XDG_CACHE_HOME says");
+    // What the driver refuses, though it is what was kept, goes; so does what is damaged.
+    std::fs::remove_dir_all(&cache).unwrap();
+    assert_eq!(compiles(&[]), 1);
+    assert_eq!(compiles(&[("FAKE_CUDA_FAIL", "cuModuleLoadDataEx:4:200")]), 1, "refused");
+    let bytes = std::fs::read(entry()).unwrap();
+    std::fs::write(entry(), &bytes[..bytes.len() - 1]).unwrap();
+    assert_eq!((compiles(&[]), compiles(&[])), (1, 0), "damaged");
+    for function in ["cuLinkCreate_v2", "cuLinkAddData_v2", "cuLinkComplete"] {
+        std::fs::remove_dir_all(&cache).unwrap();
+        let text = compiled(&folder, &[("FAKE_CUDA_FAIL", &format!("{function}:1:54321"))]).1;
+        assert!(text.contains("allocate ok"), "without a linker the text is compiled as it is: {text}");
     }
 }
 
@@ -65,6 +286,10 @@ fn steps() -> Vec<(&'static str, weft::status::Result<()>)> {
         Err(error) => return vec![("stream", Err(error))],
     };
     answers.push(("compile", Module::compile(gpu.clone(), "no PTX").map(drop)));
+    let kernel = stream.kernel::<NothingArgs>(Key("nothing", [0; 8]), |target| {
+        Kernel::build(&ptx::Shape::new("nothing", target, [32, 1, 1]), |k, _: NothingVals<'_>| k.barrier())
+    });
+    answers.push(("kernel", kernel.map(drop)));
     answers.push(("allocate", stream.allocate(4096).map(drop)));
     answers.push(("huge", stream.allocate(1 << 50).map(drop)));
     answers.push(("synchronize", stream.synchronize()));
@@ -127,6 +352,13 @@ fn a_driver_that_fails_at_any_call_answers_and_never_aborts() {
         "cuMemAllocFromPoolAsync",
         "cuMemFreeAsync",
         "cuModuleLoadDataEx",
+        "cuLinkCreate_v2",
+        "cuLinkAddData_v2",
+        "cuLinkComplete",
+        "cuLinkDestroy",
+        "cuModuleGetFunction",
+        "cuFuncGetAttribute",
+        "cuFuncGetParamInfo",
     ];
     let mut runs = 0;
     for function in functions {
@@ -143,10 +375,16 @@ fn a_driver_that_fails_at_any_call_answers_and_never_aborts() {
 #[test]
 fn one_failed_allocation_is_tried_again_after_a_trim() {
     let folder = fake("retry", &[]);
-    let text = probe_with(&folder, &[("FAKE_CUDA_FAIL", "cuMemAllocFromPoolAsync:1:2")]);
-    assert!(text.contains("allocate ok"), "{text}");
     let text =
-        probe_with(&folder, &[("FAKE_CUDA_FAIL", "cuMemAllocFromPoolAsync:1:2;cuMemAllocFromPoolAsync:2:2")]);
+        probe_with(&folder, &[("WEFT_PROBE", "few"), ("FAKE_CUDA_FAIL", "cuMemAllocFromPoolAsync:1:2")]);
+    assert!(text.contains("allocate ok"), "{text}");
+    let text = probe_with(
+        &folder,
+        &[
+            ("WEFT_PROBE", "few"),
+            ("FAKE_CUDA_FAIL", "cuMemAllocFromPoolAsync:1:2;cuMemAllocFromPoolAsync:2:2"),
+        ],
+    );
     assert!(text.contains(&format!("allocate {WEFT_ERROR_OUT_OF_DEVICE_MEMORY}")), "{text}");
 }
 

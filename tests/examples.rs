@@ -110,6 +110,21 @@ fn errors_are_as_expected() {
 }
 
 #[test]
+fn devices_are_listed() {
+    let text = run("05_devices");
+    assert!(text.contains("cpu: ") && text.contains(" cores\n") && text.contains("libcuda"), "{text}");
+}
+
+#[test]
+fn a_kernel_runs_where_there_is_a_gpu() {
+    let text = run("06_kernel");
+    assert!(
+        text.starts_with("no GPU to run a kernel on: ") || text.contains("0 of 1000 numbers are wrong"),
+        "{text}"
+    );
+}
+
+#[test]
 fn generate_reproduces_the_reference() {
     let mut compared = 0;
     for case in reference() {

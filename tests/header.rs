@@ -11,11 +11,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::{env, fs};
 use weft::api::library::weft_status_name;
-use weft::api::{buffer::*, context::*, port::*, queue::*, request::*, submit::*, telemetry::*};
+use weft::api::{
+    buffer::*, context::*, port::*, program::*, queue::*, request::*, submit::*, telemetry::*, vendor::*,
+};
 use weft::layout::weft_tensor;
 use weft::ops::softmax::weft_softmax_desc;
 use weft::ops::{
-    attention::*, cast::*, elementwise::*, matmul::*, norm::*, rank::*, reduce::*, rope::*, rows::*,
+    attention::*, cast::*, elementwise::*, launch::*, matmul::*, norm::*, rank::*, reduce::*, rope::*,
+    rows::*,
 };
 use weft::queue::weft_completion;
 
@@ -256,7 +259,10 @@ fn structs_lie_in_c_as_in_rust() {
     let rust = layouts! {
         weft_buffer_desc { struct_size flags address }
         weft_buffer_info { struct_size state size generation reserved address }
-        weft_device_info { struct_size kind name description memory units reserved }
+        weft_device_info {
+            struct_size kind name description memory units reserved compute_major compute_minor cuda_version reserved1
+        }
+        weft_library_info { struct_size status name version path reason }
         weft_context_desc { struct_size threads }
         weft_context_info { struct_size kind threads state buffer_bytes }
         weft_queue_desc { struct_size flags depth priority stream }
@@ -295,6 +301,9 @@ fn structs_lie_in_c_as_in_rust() {
         weft_rank_desc { struct_size flags x values indices axis k }
         weft_reduce_desc { struct_size flags function axes x y }
         weft_cast_desc { struct_size flags x y }
+        weft_program_desc { struct_size flags ptx size log log_capacity }
+        weft_argument { kind size integer real buffer offset bytes }
+        weft_launch_desc { struct_size flags kernel grid block shared argument_count arguments }
     };
     let described = described_layouts();
     let apart: Vec<_> = described.symmetric_difference(&rust).collect();

@@ -3,10 +3,11 @@
 use super::border::{Sized32, check, read_struct, read_text, require_out, write, write_struct};
 use super::{CONTEXTS, telemetry, weft_context};
 use crate::device::cpu::{isa, physical_cores};
-use crate::device::{Context, Device, WEFT_DEVICE_CPU, WEFT_DEVICE_CUDA};
-use crate::status::{WEFT_OK, weft_status};
+use crate::device::{Context, Device, WEFT_DEVICE_CPU, WEFT_DEVICE_CUDA, cuda};
+use crate::status::{Result, WEFT_OK, weft_status};
 use crate::{ensure, tell};
 use std::ffi::c_char;
+use std::mem::offset_of;
 use std::sync::Arc;
 
 /// What `weft_device_info_get` tells of a device.
@@ -27,18 +28,27 @@ pub struct weft_device_info {
     pub units: u32,
     /// 0.
     pub reserved: u32,
+    /// GPU: its compute capability, the number before the point; 0 for the CPU.
+    pub compute_major: u32,
+    /// GPU: the number behind the point.
+    pub compute_minor: u32,
+    /// GPU: the CUDA version of its driver, 1000 times the major plus 10 times the minor; 0 for the CPU.
+    pub cuda_version: u32,
+    /// 0.
+    pub reserved1: u32,
 }
 
 impl Default for weft_device_info {
     fn default() -> Self {
-        let (name, description) = ([0; 32], [0; 128]);
-        Self { struct_size: 0, kind: 0, name, description, memory: 0, units: 0, reserved: 0 }
+        // SAFETY: integers alone, for which zero is a value.
+        unsafe { std::mem::zeroed() }
     }
 }
 
 // SAFETY: repr(C), begins with struct_size, integers alone.
 unsafe impl Sized32 for weft_device_info {
     const NAME: &'static str = "weft_device_info";
+    const FIRST: usize = offset_of!(weft_device_info, compute_major);
 }
 
 /// Options of `weft_context_create`.
@@ -77,10 +87,10 @@ unsafe impl Sized32 for weft_context_info {
     const NAME: &'static str = "weft_context_info";
 }
 
-/// How many devices there are. The CPU is always one of them, and the last.
+/// How many devices there are: the GPUs of the CUDA driver, then the CPU, which is always there and the last.
 ///
 /// Thread safety: any thread.
-/// Blocks: no.
+/// Blocks: briefly, while the first call starts the CUDA driver.
 /// Callable from callback: yes.
 /// Ownership: none.
 /// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (count is NULL); WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
@@ -91,18 +101,22 @@ unsafe impl Sized32 for weft_context_info {
 /// `count` is NULL or valid for one write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn weft_device_count(count: *mut u32) -> weft_status {
-    // SAFETY: this function's contract.
-    check(|| unsafe { write("count", count, 1) })
+    check(|| {
+        require_out("count", count)?;
+        // SAFETY: this function's contract.
+        unsafe { write("count", count, cuda::count() + 1) }
+    })
 }
 
-/// Describes device `index`, counted from 0. The caller sets info->struct_size.
+/// Describes device `index`, counted from 0: GPU N of the CUDA driver is device N and "cuda:N", the CPU is the last. The
+/// caller sets info->struct_size.
 ///
 /// Thread safety: any thread.
-/// Blocks: no.
+/// Blocks: briefly, while the first call starts the CUDA driver.
 /// Callable from callback: yes.
 /// Ownership: none.
-/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (no such device, info is NULL, struct_size); WEFT_ERROR_FORKED;
-/// WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (no such device, info is NULL, struct_size); WEFT_ERROR_UNAVAILABLE and
+/// WEFT_ERROR_DEVICE_LOST (the driver does not tell of a GPU); WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -111,10 +125,32 @@ pub unsafe extern "C" fn weft_device_count(count: *mut u32) -> weft_status {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn weft_device_info_get(index: u32, info: *mut weft_device_info) -> weft_status {
     check(|| {
-        ensure!(index < 1, "index is {index}; expected less than the 1 device that there is");
+        let gpus = cuda::count();
+        ensure!(
+            index <= gpus,
+            "index is {index}; expected less than {}, the devices that there are",
+            gpus + 1
+        );
+        let value = if index < gpus { describe_gpu(index)? } else { describe_cpu() };
         // SAFETY: this function's contract.
-        unsafe { write_struct("info", info, &describe_cpu()) }
+        unsafe { write_struct("info", info, &value) }
     })
+}
+
+fn describe_gpu(ordinal: u32) -> Result<weft_device_info> {
+    let (about, cuda) = (cuda::describe(ordinal)?, cuda::driver()?.cuda);
+    let mut info = weft_device_info {
+        kind: WEFT_DEVICE_CUDA,
+        memory: about.memory,
+        units: about.multiprocessors,
+        compute_major: about.capability.0.max(0).cast_unsigned(),
+        compute_minor: about.capability.1.max(0).cast_unsigned(),
+        cuda_version: cuda.max(0).cast_unsigned(),
+        ..Default::default()
+    };
+    put_text(&mut info.name, &format!("cuda:{ordinal}"));
+    put_text(&mut info.description, &about.name);
+    Ok(info)
 }
 
 fn describe_cpu() -> weft_device_info {
@@ -135,7 +171,7 @@ fn cpu_model() -> String {
     name.unwrap_or_else(|| format!("{} CPU", std::env::consts::ARCH))
 }
 
-fn put_text<const N: usize>(out: &mut [c_char; N], text: &str) {
+pub(super) fn put_text<const N: usize>(out: &mut [c_char; N], text: &str) {
     let end = (0..N).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0).min(text.len());
     out.iter_mut().zip(&text.as_bytes()[..end]).for_each(|(to, &from)| *to = from as c_char);
 }

@@ -5,10 +5,11 @@
 
 use super::border::{call, write_text};
 use super::telemetry::gather;
-use super::{BUFFERS, CONTEXTS, PORTS, QUEUES, REQUESTS, weft_context};
+use super::{BUFFERS, CONTEXTS, KERNELS, PORTS, PROGRAMS, QUEUES, REQUESTS, weft_context};
 use crate::device::{Buffer, Context, Device};
 use crate::handle::Registry;
 use crate::op::code::name;
+use crate::ops::launch::{Kernel, Program};
 use crate::queue::{Port, Queue, Request};
 use crate::status::{Error, Result, WEFT_OK, weft_status};
 use crate::telemetry::clock;
@@ -147,6 +148,8 @@ struct World {
     queues: Listed<Queue>,
     ports: Listed<Port>,
     requests: Listed<Request>,
+    programs: Listed<Program>,
+    kernels: Listed<Kernel>,
     now: u64,
 }
 
@@ -159,6 +162,8 @@ impl World {
             queues: Listed::of(&QUEUES, |queue| ours(queue.context().account.number()))?,
             ports: Listed::of(&PORTS, |port| ours(port.account))?,
             requests: Listed::of(&REQUESTS, |request| ours(request.account))?,
+            programs: Listed::of(&PROGRAMS, |program| ours(program.context().account.number()))?,
+            kernels: Listed::of(&KERNELS, |kernel| ours(kernel.context().account.number()))?,
             now: clock::now(),
         })
     }
@@ -169,6 +174,10 @@ impl World {
         self.queues.write(out, "queue", |out, queue| self.queue(out, queue))?;
         self.ports.write(out, "port", port)?;
         self.requests.write(out, "request", |out, request| self.request(out, request))?;
+        self.programs.write(out, "program", |out, program| write!(out, "{} bytes of PTX", program.size()))?;
+        self.kernels.write(out, "kernel", |out, kernel| {
+            write!(out, "{}, parameters of {:?} bytes", kernel.name(), kernel.parameters())
+        })?;
         self.wait_graph(out)
     }
 

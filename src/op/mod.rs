@@ -81,6 +81,8 @@ pub mod code {
     pub const WEFT_OP_REDUCE: u32 = 17;
     /// weft_cast.
     pub const WEFT_OP_CAST: u32 = 18;
+    /// weft_launch.
+    pub const WEFT_OP_LAUNCH: u32 = 19;
 
     const NAMES: &[&str] = &[
         "unknown",
@@ -102,6 +104,7 @@ pub mod code {
         "arg_reduce",
         "reduce",
         "cast",
+        "launch",
     ];
 
     /// The operation's name, as its function's without the prefix.

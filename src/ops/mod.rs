@@ -4,6 +4,7 @@
 pub mod attention;
 pub mod cast;
 pub mod elementwise;
+pub mod launch;
 pub mod matmul;
 pub mod norm;
 pub mod rank;

@@ -1,8 +1,9 @@
 /* A stand-in for libcuda.so.1 whose device is the host's memory, for machines without a GPU: it shows what the library
  * makes of a driver's answers, not what a GPU computes. Kernels do not run.
  *
- *   FAKE_CUDA_FAIL="cuMemAllocAsync:3:2;cuStreamSynchronize:1:700s"   the 3rd cuMemAllocAsync answers 2; the first
+ *   FAKE_CUDA_FAIL="cuMemAllocFromPoolAsync:3:2;cuStreamSynchronize:1:700s"   the 3rd cuMemAllocAsync answers 2; the first
  *       cuStreamSynchronize answers 700, and so does every later call (s: sticky)
+ *   FAKE_CUDA_COMPILED=FILE                                           a line for each text that is compiled
  *   FAKE_CUDA_VERSION, FAKE_CUDA_DEVICES, FAKE_CUDA_CAPABILITY        13000, 1 and 90 if not set */
 #include <pthread.h>
 #include <stdint.h>
@@ -94,14 +95,37 @@ FAKE(cuMemcpyDtoDAsync_v2, (D to, D from, size_t bytes, P stream), memmove((void
 FAKE(cuMemsetD8Async, (D at, unsigned char value, size_t count, P stream), memset((void *)(uintptr_t)at, value, count); (void)stream)
 FAKE(cuMemsetD16Async, (D at, unsigned short value, size_t count, P stream), for (size_t i = 0; i < count; i++) ((unsigned short *)(uintptr_t)at)[i] = value; (void)stream)
 FAKE(cuMemsetD32Async, (D at, unsigned value, size_t count, P stream), for (size_t i = 0; i < count; i++) ((unsigned *)(uintptr_t)at)[i] = value; (void)stream)
+/* A "cubin" is the text behind a word, and a word at its end that shows that it is whole. */
+static const char CUBIN[] = "CUBIN", END[] = "NIBUC";
+static int compiles(const char *text) {
+    const char *path = getenv("FAKE_CUDA_COMPILED");
+    FILE *file = path ? fopen(path, "a") : 0;
+    if (file) fprintf(file, "compiled\n"), fclose(file);
+    return strstr(text, ".version") != 0;
+}
 FAKE(cuModuleLoadDataEx, (P *module, const void *image, unsigned options, int *keys, void **values),
-     if (!strstr(image, ".version")) {
+     if (!memcmp(image, CUBIN, 5)) {
+         if (!strstr(image, END)) return 200;
+     } else if (!compiles(image)) {
          for (unsigned i = 0; i < options; i++) if (keys[i] == 5) strcpy(values[i], "ptxas fatal: no .version");
          return 218;
      }
      *module = malloc(1))
+FAKE(cuLinkCreate_v2, (unsigned options, int *keys, void **values, P *state), *state = calloc(1, sizeof(char *)); (void)options; (void)keys; (void)values)
+FAKE(cuLinkAddData_v2, (P state, int kind, void *data, size_t size, const char *name, unsigned options, int *keys, void **values),
+     if (kind != 1 || ((char *)data)[size - 1] || !compiles(data)) return 218;
+     char **text = state; *text = malloc(size + 16); sprintf(*text, "%s%s%s", CUBIN, (char *)data, END);
+     (void)name; (void)options; (void)keys; (void)values)
+FAKE(cuLinkComplete, (P state, void **image, size_t *size), *image = *(char **)state; *size = strlen(*image) + 1)
+FAKE(cuLinkDestroy, (P state), free(*(char **)state); free(state))
 FAKE(cuModuleUnload, (P module), free(module))
 FAKE(cuModuleGetFunction, (P *function, P module, const char *name), *function = module; if (!strcmp(name, "absent")) return 500)
+#ifndef WITHOUT_PARAMETERS
+FAKE(cuFuncGetParamInfo, (P function, size_t index, size_t *offset, size_t *size), /* of tests/cuda.rs's "small" */
+     if (index >= 3) return 1;
+     *offset = index ? 4 + 4 * index : 0; *size = index == 0 ? 8 : index == 1 ? 4 : 12; (void)function)
+#endif
+FAKE(cuFuncGetAttribute, (int *value, int attribute, P function), *value = attribute == 0 ? 1024 : attribute == 1 ? 16 : 0; (void)function)
 FAKE(cuFuncSetAttribute, (P function, int attribute, int value), (void)function; (void)attribute; (void)value)
 #ifndef WITHOUT_LAUNCH
 FAKE(cuLaunchKernel, (P function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, P stream, void **parameters, void **extra),

@@ -53,6 +53,13 @@ static void all_are_refused(void) {
     REFUSED(weft_arg_reduce(queue, NULL, NULL, NULL));
     REFUSED(weft_reduce(queue, NULL, NULL, NULL));
     REFUSED(weft_cast(queue, NULL, NULL, NULL));
+    REFUSED(weft_library_count(&count));
+    REFUSED(weft_library_info_get(0, NULL));
+    REFUSED(weft_launch(queue, NULL, NULL, NULL));
+    REFUSED(weft_program_create(context, NULL, &handle));
+    REFUSED(weft_kernel_get(1, "x", &handle));
+    REFUSED(weft_kernel_release(1));
+    REFUSED(weft_program_release(1));
     REFUSED(weft_request_wait(NULL, 0, WEFT_WAIT_ALL, WEFT_FOREVER, NULL));
     REFUSED(weft_request_poll(1));
     REFUSED(weft_request_completion(1, &record));

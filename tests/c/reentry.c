@@ -54,6 +54,14 @@ CALL(weft_device_info_get) {
     DESC(weft_device_info, info);
     return weft_device_info_get(0, &info);
 }
+CALL(weft_library_count) {
+    uint32_t count;
+    return weft_library_count(&count);
+}
+CALL(weft_library_info_get) {
+    DESC(weft_library_info, info);
+    return weft_library_info_get(0, &info);
+}
 CALL(weft_context_create) {
     weft_context made = 0;
     weft_status status = weft_context_create("cpu", NULL, &made);
@@ -214,6 +222,24 @@ CALL(weft_cast) {
     desc.x = tensor(x, WEFT_F32, DIMS(8, 64)), desc.y = tensor(z, WEFT_BF16, DIMS(8, 64));
     return weft_cast(queue, &desc, NULL, &inner);
 }
+/* On the CPU device PTX is refused: that it is, and not WEFT_ERROR_IN_CALLBACK, is what works here. */
+static weft_status refused_as(weft_status answer, weft_status expected) { return answer == expected ? WEFT_OK : answer ? answer : -1; }
+CALL(weft_program_create) {
+    weft_program made = 0;
+    DESC(weft_program_desc, desc);
+    desc.ptx = ".version 7.0\n.target sm_80\n";
+    return refused_as(weft_program_create(context, &desc, &made), WEFT_ERROR_UNSUPPORTED);
+}
+CALL(weft_kernel_get) {
+    weft_kernel made = 0;
+    return refused_as(weft_kernel_get(0, "x", &made), WEFT_ERROR_INVALID_ARGUMENT);
+}
+CALL(weft_launch) {
+    DESC(weft_launch_desc, desc);
+    return refused_as(weft_launch(queue, &desc, NULL, &inner), WEFT_ERROR_UNSUPPORTED);
+}
+CALL(weft_kernel_release) { return weft_kernel_release(0); }
+CALL(weft_program_release) { return weft_program_release(0); }
 
 /* Every function and what it answers inside a callback or a finalizer. */
 #define WORKS(name) {#name, call_##name, WEFT_OK}
@@ -225,7 +251,7 @@ static const struct {
 } FUNCTIONS[] = {
     WORKS(weft_abi_version), WORKS(weft_abi_check), WORKS(weft_version), WORKS(weft_status_name), WORKS(weft_last_error),
     REFUSED(weft_shutdown),
-    WORKS(weft_device_count), WORKS(weft_device_info_get),
+    WORKS(weft_device_count), WORKS(weft_device_info_get), WORKS(weft_library_count), WORKS(weft_library_info_get),
     WORKS(weft_context_create), WORKS(weft_context_info_get), WORKS(weft_context_release),
     WORKS(weft_stats), WORKS(weft_debug_report), WORKS(weft_log_hook),
     WORKS(weft_buffer_create), WORKS(weft_buffer_info_get), WORKS(weft_buffer_release),
@@ -238,6 +264,8 @@ static const struct {
     WORKS(weft_matmul), WORKS(weft_attention), WORKS(weft_rms_norm), WORKS(weft_layer_norm), WORKS(weft_rope),
     WORKS(weft_elementwise), WORKS(weft_softmax), WORKS(weft_gather_rows), WORKS(weft_scatter_rows), WORKS(weft_top_k),
     WORKS(weft_arg_reduce), WORKS(weft_reduce), WORKS(weft_cast),
+    WORKS(weft_program_create), WORKS(weft_kernel_get), WORKS(weft_launch), WORKS(weft_kernel_release),
+    WORKS(weft_program_release),
 };
 enum { COUNT = sizeof FUNCTIONS / sizeof *FUNCTIONS };
 

@@ -96,6 +96,26 @@ void rows_of_numbers() {
     EXPECT(y.holds({3, 4, 0, 0}));
 }
 
+/* The CPU device runs no PTX, and says so; what goes to a kernel is made all the same. */
+void kernels() {
+    const std::string text = ".version 7.0\n.target sm_80\n.address_size 64\n";
+    std::string log(100, '?');
+    EXPECT(weft::program::try_create(*device, text, &log).status() == WEFT_ERROR_UNSUPPORTED);
+    EXPECT(thrown([&] { weft::program program(*device, text); }) == WEFT_ERROR_UNSUPPORTED);
+    EXPECT(thrown([&] { weft::program().kernel("x"); }) == WEFT_ERROR_INVALID_ARGUMENT);
+    weft::buffer buffer(*device, 8);
+    const weft_argument arguments[] = {weft::argument(buffer, 4), weft::argument(2.5f), weft::argument(uint64_t{7})};
+    float real = 0;
+    std::memcpy(&real, arguments[1].bytes, sizeof real);
+    EXPECT(arguments[0].kind == WEFT_ARGUMENT_BUFFER && arguments[0].buffer == buffer.get() && arguments[0].offset == 4);
+    EXPECT(arguments[1].kind == WEFT_ARGUMENT_BYTES && arguments[1].size == 4 && real == 2.5f && arguments[2].size == 8);
+    const weft_launch_desc desc = weft::desc::launch(weft::kernel(), {3, 2}, {256}, arguments, 16);
+    EXPECT(desc.grid[0] == 3 && desc.grid[1] == 2 && desc.grid[2] == 1 && desc.block[0] == 256 && desc.block[1] == 1);
+    EXPECT(desc.argument_count == 3 && desc.arguments == arguments && desc.shared == 16);
+    EXPECT(queue->try_launch(desc).status() == WEFT_ERROR_UNSUPPORTED);
+    EXPECT(thrown([&] { queue->launch(desc); }) == WEFT_ERROR_UNSUPPORTED);
+}
+
 void places() {
     floats table({1, 2, 3, 4, 5, 6}), rows({0, 0, 0, 0}), best({0});
     const std::vector<int32_t> order{2, 0};
@@ -132,5 +152,6 @@ void operations() {
     transfers();
     algebra();
     rows_of_numbers();
+    kernels();
     places();
 }

@@ -17,6 +17,7 @@ static_assert(!std::is_convertible_v<uint64_t, weft::buffer>, "handles of C are 
 void contexts() {
     weft::context context("cpu", 2);
     EXPECT(context && context.info().threads == 2 && context.try_info()->kind == WEFT_DEVICE_CPU);
+    EXPECT(!weft::libraries().empty() && !std::strcmp(weft::libraries()[0].name, "libcuda"));
     EXPECT(!weft::devices().empty() && weft::devices().back().kind == WEFT_DEVICE_CPU);
     EXPECT(thrown([] { weft::context none("abacus"); }) == WEFT_ERROR_INVALID_ARGUMENT);
 

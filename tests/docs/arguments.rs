@@ -45,6 +45,8 @@ impl<'a> World<'a> {
             "queue" => self.queue,
             "port" => self.port,
             "request" => self.request,
+            // There are none on the CPU device.
+            "program" | "kernel" => 0,
             other => panic!("a handle of kind {other} is new: make one in World"),
         }
     }

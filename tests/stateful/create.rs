@@ -7,6 +7,7 @@ use super::world::{World, name};
 use weft::api::buffer::*;
 use weft::api::context::*;
 use weft::api::port::*;
+use weft::api::program::*;
 use weft::api::queue::*;
 use weft::api::request::*;
 use weft::handle::Kind;
@@ -44,6 +45,8 @@ pub fn release(kind: Kind, handle: u64) -> i32 {
         Kind::Queue => weft_queue_release(handle),
         Kind::Request => weft_request_release(handle),
         Kind::Port => weft_port_release(handle),
+        Kind::Program => weft_program_release(handle),
+        Kind::Kernel => weft_kernel_release(handle),
     }
 }
 
@@ -63,8 +66,7 @@ impl World {
         let mut handle = SENTINEL;
         self.note(|| format!("weft_context_create(\"cpu\", {:?}, &context)", options.head));
         // SAFETY: a struct of at least its struct_size where that is accepted, and a local.
-        let status =
-            unsafe { weft_context_create(crate::support::device().as_ptr(), &options.head, &mut handle) };
+        let status = unsafe { weft_context_create(c"cpu".as_ptr(), &options.head, &mut handle) };
         if self.created("weft_context_create", status, &bad, handle) {
             self.model.add(Kind::Context, handle, self.model.contexts);
             self.model.contexts += 1;
@@ -206,7 +208,7 @@ impl World {
         let Ok(id) = found else { return };
         self.model.forget(kind, handle);
         match kind {
-            Kind::Context => {}
+            Kind::Context | Kind::Program | Kind::Kernel => {}
             Kind::Buffer => self.model.buffers[id].live = false,
             Kind::Queue => self.model.queues[id].live = false,
             Kind::Request => self.model.requests[id].live = false,

@@ -121,10 +121,23 @@ functions! {
     /// Compiles and loads PTX, or loads a cubin.
     module_load = c"cuModuleLoadDataEx"(
         module: *mut CUmodule, image: *const c_void, options: u32, keys: *mut i32, values: *mut *mut c_void);
+    /// A linker of the driver's.
+    link_create = c"cuLinkCreate_v2"(
+        options: u32, keys: *mut i32, values: *mut *mut c_void, state: *mut *mut c_void);
+    /// Compiles PTX, or takes a cubin, into it.
+    link_add = c"cuLinkAddData_v2"(
+        state: *mut c_void, kind: i32, data: *mut c_void, size: usize, name: *const c_char, options: u32,
+        keys: *mut i32, values: *mut *mut c_void);
+    /// Its cubin, which lives as long as it.
+    link_complete = c"cuLinkComplete"(state: *mut c_void, image: *mut *mut c_void, size: *mut usize);
+    /// Ends it.
+    link_destroy = c"cuLinkDestroy"(state: *mut c_void);
     /// Unloads a module.
     module_unload = c"cuModuleUnload"(module: CUmodule);
     /// A module's function.
     module_function = c"cuModuleGetFunction"(function: *mut CUfunction, module: CUmodule, name: *const c_char);
+    /// One number about a function.
+    function_attribute = c"cuFuncGetAttribute"(value: *mut i32, attribute: i32, function: CUfunction);
     /// Sets an attribute of a function.
     function_set = c"cuFuncSetAttribute"(function: CUfunction, attribute: i32, value: i32);
     /// Launches a function.
@@ -133,10 +146,15 @@ functions! {
         shared: u32, stream: CUstream, parameters: *mut *mut c_void, extra: *mut *mut c_void);
 }
 
+/// cuFuncGetParamInfo.
+type ParameterInfo = unsafe extern "C" fn(CUfunction, usize, *mut usize, *mut usize) -> i32;
+
 /// The driver of this machine.
 pub struct Driver {
     functions: Functions,
     error_name: Option<unsafe extern "C" fn(i32, *mut *const c_char) -> i32>,
+    /// Where a function's parameter of a number lies and how many bytes it has; a driver of CUDA 12.4 has it.
+    parameter_info: Option<ParameterInfo>,
     /// Where its library was found.
     pub path: String,
     /// 1000 times the major plus 10 times the minor CUDA version.
@@ -158,7 +176,9 @@ fn start() -> Result<Driver> {
     })?;
     // SAFETY: the signature of cuGetErrorName in cuda.h.
     let error_name = unsafe { library.function(c"cuGetErrorName") };
-    let mut driver = Driver { functions, error_name, path: library.path, cuda: 0 };
+    // SAFETY: the signature of cuFuncGetParamInfo in cuda.h.
+    let parameter_info = unsafe { library.function(c"cuFuncGetParamInfo") };
+    let mut driver = Driver { functions, error_name, parameter_info, path: library.path, cuda: 0 };
     driver.begin().map_err(|error| unavailable(format!("{}: {}", driver.path, error.message)))?;
     Ok(driver)
 }
@@ -189,6 +209,26 @@ impl Driver {
         }
         self.cuda = version;
         Ok(())
+    }
+
+    /// Bytes of each parameter of a function; `None` where the driver is too old to tell.
+    ///
+    /// # Safety
+    ///
+    /// `function` is a function of a module that lives.
+    pub unsafe fn parameters(&self, function: CUfunction) -> Option<Result<Vec<usize>>> {
+        let info = self.parameter_info?;
+        let mut sizes = Vec::new();
+        loop {
+            let (mut offset, mut size) = (0, 0);
+            // SAFETY: this function's contract; pointers to locals.
+            match unsafe { info(function, sizes.len(), &mut offset, &mut size) } {
+                0 => sizes.push(size),
+                // CUDA_ERROR_INVALID_VALUE: there is none of this number.
+                1 => return Some(Ok(sizes)),
+                code => return Some(Err(self.error(c"cuFuncGetParamInfo", code))),
+            }
+        }
     }
 
     fn answer(&self, function: &CStr, code: i32) -> Result<()> {
@@ -223,11 +263,27 @@ impl Driver {
 fn status(code: i32) -> i32 {
     match code {
         2 => WEFT_ERROR_OUT_OF_DEVICE_MEMORY,
-        // Not initialised, no device, insufficient driver, not supported, not permitted, stubs and the like.
-        3 | 34 | 46 | 100 | 101 | 801..=803 => WEFT_ERROR_UNAVAILABLE,
-        1 | 200 | 201 | 209 | 218 | 221..=223 | 301 | 400 | 401 | 500 | 600 | 701 => {
-            crate::status::WEFT_ERROR_INTERNAL
-        }
+        // Not initialised, no device, insufficient driver, no compiler of PTX, not supported, not permitted, stubs and the like.
+        3 | 34 | 46 | 100 | 101 | 221 | 223 | 801..=803 => WEFT_ERROR_UNAVAILABLE,
+        // Arguments, images, symbols and launches that do not fit: the device goes on.
+        1
+        | 98
+        | 200
+        | 201
+        | 209
+        | 218
+        | 222
+        | 224
+        | 225
+        | 300..=303
+        | 400
+        | 401
+        | 500
+        | 600
+        | 701
+        | 720
+        | 912
+        | 913 => crate::status::WEFT_ERROR_INTERNAL,
         _ => WEFT_ERROR_DEVICE_LOST,
     }
 }

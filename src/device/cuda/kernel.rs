@@ -79,7 +79,7 @@ impl<P: Params> Loaded<P> {
     pub fn new(gpu: Arc<Gpu>, kernel: &Kernel<P>) -> Result<Self> {
         let name = CString::new(kernel.name.as_str());
         let name = name.map_err(|_| Error::new(WEFT_ERROR_INTERNAL, "a kernel's name holds a zero byte"))?;
-        let function = Module::compile(gpu, &kernel.text)?.function(&name)?;
+        let function = Module::kept(gpu, &kernel.name, &kernel.text)?.function(&name)?;
         Ok(Self { function, block: kernel.block, shared: kernel.dynamic_shared, params: PhantomData })
     }
 

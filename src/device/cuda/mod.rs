@@ -1,14 +1,18 @@
 //! The CUDA device: NVIDIA GPUs through a driver that is opened at run time.
 
+mod cache;
 pub mod cublaslt;
 mod driver;
+pub mod entry;
 mod folders;
 mod gpu;
 mod kernel;
 mod library;
+mod link;
 mod memory;
 mod module;
 mod staging;
+pub mod store;
 mod stream;
 mod transfer;
 mod watcher;
@@ -17,7 +21,7 @@ pub use driver::{Driver, driver};
 pub use gpu::{Description, Gpu, count, describe};
 pub use kernel::{Key, Loaded};
 pub use memory::{Memory, Pinned};
-pub use module::{Function, Module, Shape};
+pub use module::{Function, Limits, Module, Shape};
 pub use staging::Staging;
 pub(crate) use stream::IN_FLIGHT;
 pub use stream::Stream;
