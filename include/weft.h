@@ -863,6 +863,12 @@ typedef struct weft_buffer_desc {
    * 0.
    */
   uint32_t flags;
+  /**
+   * Memory that exists already, to be used as it is instead of new memory: the device's address of its first byte (a
+   * CUdeviceptr on a CUDA device, a host pointer on the CPU), a multiple of 64. It must stay valid until the buffer is
+   * released and the last request that names it is complete; it is never freed here. 0 for new memory.
+   */
+  uint64_t address;
 } weft_buffer_desc;
 
 /**
@@ -894,6 +900,11 @@ typedef struct weft_buffer_info {
    * 0.
    */
   uint32_t reserved;
+  /**
+   * The device's address of the first byte: a CUdeviceptr on a CUDA device, a host pointer on the CPU. Its use by others
+   * is ordered with requests by waiting for them alone.
+   */
+  uint64_t address;
 } weft_buffer_info;
 
 /**
@@ -1871,6 +1882,12 @@ typedef struct weft_queue_desc {
    * the same context begins none.
    */
   uint32_t priority;
+  /**
+   * On a CUDA device, a stream of the caller's (a CUstream or cudaStream_t of the device's primary context) that takes
+   * the requests' work instead of one made for the queue: in order with what the caller puts there. It must outlive the
+   * queue and its requests. 0 for a stream of the queue's own.
+   */
+  uint64_t stream;
 } weft_queue_desc;
 
 /**
@@ -2234,7 +2251,8 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * Allocates `size` bytes of the context's device, all zero, aligned to 64. `options` may be NULL; size may be 0.
+ * Allocates `size` bytes of the context's device, all zero, aligned to 64, or wraps memory of the caller's
+ * (options->address). `options` may be NULL; size may be 0.
  *
  * Thread safety: any thread.
  * Blocks: no.
@@ -2256,7 +2274,7 @@ weft_status weft_buffer_create(weft_context context,
  * Tells about a buffer. The caller sets info->struct_size.
  *
  * Thread safety: any thread.
- * Blocks: no.
+ * Blocks: briefly, until the memory is zeroed.
  * Callable from callback: yes.
  * Ownership: none.
  * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED;

@@ -23,51 +23,51 @@ pub(super) const TENSOR: usize = 5;
 
 /// Where each number is among the words.
 pub(super) mod at {
-    pub const Q: usize = 0;
-    pub const K: usize = 5;
-    pub const V: usize = 10;
-    pub const O: usize = 15;
-    pub const LSE: usize = 20;
-    pub const BIAS: usize = 25;
-    pub const SLOPES: usize = 30;
-    pub const SINKS: usize = 35;
-    pub const Q_LENGTHS: usize = 40;
-    pub const KV_LENGTHS: usize = 45;
-    pub const Q_STARTS: usize = 50;
-    pub const KV_STARTS: usize = 55;
-    pub const TABLE: usize = 60;
+    pub(crate) const Q: usize = 0;
+    pub(crate) const K: usize = 5;
+    pub(crate) const V: usize = 10;
+    pub(crate) const O: usize = 15;
+    pub(crate) const LSE: usize = 20;
+    pub(crate) const BIAS: usize = 25;
+    pub(crate) const SLOPES: usize = 30;
+    pub(crate) const SINKS: usize = 35;
+    pub(crate) const Q_LENGTHS: usize = 40;
+    pub(crate) const KV_LENGTHS: usize = 45;
+    pub(crate) const Q_STARTS: usize = 50;
+    pub(crate) const KV_STARTS: usize = 55;
+    pub(crate) const TABLE: usize = 60;
     /// The records of the sequences, the first error among them, and the word that tells the host.
-    pub const RECORDS: usize = 65;
-    pub const FAILED: usize = 66;
-    pub const VERDICT: usize = 67;
+    pub(crate) const RECORDS: usize = 65;
+    pub(crate) const FAILED: usize = 66;
+    pub(crate) const VERDICT: usize = 67;
     /// Rows times heads times batch entries times pieces of the columns.
-    pub const TASKS: usize = 68;
-    pub const PIECES: usize = 69;
+    pub(crate) const TASKS: usize = 68;
+    pub(crate) const PIECES: usize = 69;
     /// Axis 2 of q.
-    pub const ROWS: usize = 70;
-    pub const HEADS: usize = 71;
-    pub const GROUP: usize = 72;
-    pub const DIM: usize = 73;
-    pub const DIM_V: usize = 74;
-    pub const BATCH: usize = 75;
-    pub const PAGE_SIZE: usize = 76;
+    pub(crate) const ROWS: usize = 70;
+    pub(crate) const HEADS: usize = 71;
+    pub(crate) const GROUP: usize = 72;
+    pub(crate) const DIM: usize = 73;
+    pub(crate) const DIM_V: usize = 74;
+    pub(crate) const BATCH: usize = 75;
+    pub(crate) const PAGE_SIZE: usize = 76;
     /// Pages of k, and of a row of the table.
-    pub const PAGES: usize = 77;
-    pub const PAGES_EACH: usize = 78;
+    pub(crate) const PAGES: usize = 77;
+    pub(crate) const PAGES_EACH: usize = 78;
     /// What the table holds for a sequence at most, in keys; all keys where there is none.
-    pub const CAPACITY: usize = 79;
-    pub const LEFT: usize = 80;
-    pub const RIGHT: usize = 81;
-    pub const KEPT: usize = 82;
-    pub const TOP_LEFT: usize = 83;
+    pub(crate) const CAPACITY: usize = 79;
+    pub(crate) const LEFT: usize = 80;
+    pub(crate) const RIGHT: usize = 81;
+    pub(crate) const KEPT: usize = 82;
+    pub(crate) const TOP_LEFT: usize = 83;
     /// Axes 2 and 3 of the bias; 1 where there is none.
-    pub const BIAS_ROWS: usize = 84;
-    pub const BIAS_KEYS: usize = 85;
-    pub const THRESHOLD: usize = 86;
-    pub const KEY_LOW: usize = 87;
-    pub const KEY_HIGH: usize = 88;
-    pub const OFFSET: usize = 89;
-    pub const COUNT: usize = 90;
+    pub(crate) const BIAS_ROWS: usize = 84;
+    pub(crate) const BIAS_KEYS: usize = 85;
+    pub(crate) const THRESHOLD: usize = 86;
+    pub(crate) const KEY_LOW: usize = 87;
+    pub(crate) const KEY_HIGH: usize = 88;
+    pub(crate) const OFFSET: usize = 89;
+    pub(crate) const COUNT: usize = 90;
 }
 
 params! {

@@ -9,9 +9,9 @@ use crate::ptx::{Builder, Global, Kernel, Load, Ptr, Reg, Scope, Shape, Strength
 use crate::status::Result;
 
 /// Threads of every block.
-pub const THREADS: u32 = 256;
+pub(crate) const THREADS: u32 = 256;
 /// Words of the places, and of the elements of a row.
-pub const WORDS: usize = Space::<2>::word_count(8);
+pub(crate) const WORDS: usize = Space::<2>::word_count(8);
 /// Units under way at once.
 const AHEAD: u32 = 4;
 /// All lanes of a warp.

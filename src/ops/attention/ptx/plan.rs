@@ -14,13 +14,13 @@ pub(super) const FINE: u64 = u64::MAX;
 
 /// Kinds of errors, in the order in which a sequence is checked.
 pub(in crate::ops::attention) mod kind {
-    pub const Q_STARTS: u32 = 1;
-    pub const KV_STARTS: u32 = 2;
-    pub const Q_LENGTHS: u32 = 3;
-    pub const KV_LENGTHS: u32 = 4;
-    pub const BIAS_ROWS: u32 = 5;
-    pub const BIAS_KEYS: u32 = 6;
-    pub const PAGE: u32 = 7;
+    pub(crate) const Q_STARTS: u32 = 1;
+    pub(crate) const KV_STARTS: u32 = 2;
+    pub(crate) const Q_LENGTHS: u32 = 3;
+    pub(crate) const KV_LENGTHS: u32 = 4;
+    pub(crate) const BIAS_ROWS: u32 = 5;
+    pub(crate) const BIAS_KEYS: u32 = 6;
+    pub(crate) const PAGE: u32 = 7;
 }
 
 /// One sequence's record.

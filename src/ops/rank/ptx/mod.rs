@@ -8,8 +8,8 @@ mod sorting;
 
 pub use composite::Order;
 pub use extreme::extreme;
-pub use select::{ROOM, select};
-pub use sorting::{CHUNK, Step, sorting};
+pub(crate) use select::{ROOM, select};
+pub(crate) use sorting::{CHUNK, Step, sorting};
 
 use crate::kernels::gpu::{Space, load_words, store_words};
 use crate::ptx::{Builder, Global, Load, Ptr, Reg, Shape, Target, Words, params};
@@ -17,9 +17,9 @@ use composite::Composite;
 use list::List;
 
 /// Threads of every block.
-pub const THREADS: u32 = 256;
+pub(crate) const THREADS: u32 = 256;
 /// Words of the lines: in x, values and indices.
-pub const LINES: usize = Space::<3>::word_count(8);
+pub(crate) const LINES: usize = Space::<3>::word_count(8);
 
 params! {
     /// `lines` lines of `count` elements.

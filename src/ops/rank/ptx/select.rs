@@ -9,7 +9,7 @@ use crate::ptx::{Builder, Kernel, Ptr, Reg, Scope, Shared, Target};
 use crate::status::Result;
 
 /// As many as are wanted at the most.
-pub const ROOM: u32 = 2048;
+pub(crate) const ROOM: u32 = 2048;
 /// Values of a round's digit, one a thread.
 const DIGITS: u32 = THREADS;
 const BITS: u32 = 8;

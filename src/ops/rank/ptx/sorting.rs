@@ -7,7 +7,7 @@ use crate::ptx::{Builder, Kernel, Reg, Target};
 use crate::status::Result;
 
 /// Composites that a block sorts in its shared memory; lines have room for a multiple of them.
-pub const CHUNK: u32 = 2048;
+pub(crate) const CHUNK: u32 = 2048;
 
 /// A kernel of the sort.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,11 +19,11 @@ use crate::kernels::gpu::{Array, Space};
 use crate::ptx::{Builder, Element, Global, Ptr, Reg, Shape, Target, Words, params};
 
 /// Threads of every block.
-pub const THREADS: u32 = 256;
+pub(crate) const THREADS: u32 = 256;
 /// Words of the kept axes: of x and y.
-pub const KEPT: usize = Space::<2>::word_count(8);
+pub(crate) const KEPT: usize = Space::<2>::word_count(8);
 /// Words of the reduced axes.
-pub const REDUCED: usize = Space::<1>::word_count(8);
+pub(crate) const REDUCED: usize = Space::<1>::word_count(8);
 
 params! {
     /// A reduction of `count` elements each to `results`, each cut into `pieces` of `length` elements (the last may be
