@@ -1,6 +1,6 @@
 //! The functions as formulas over registers, as the CPU has them.
 
-use super::super::functions::*;
+use crate::ops::elementwise::functions::*;
 use crate::kernels::gpu::math::{self as m, Math, of};
 use crate::ptx::compare::Compares;
 use crate::ptx::convert::Rounding;
