@@ -1,5 +1,5 @@
-//! The choices on a GPU, best first: `gemv` and `gemv_columns` (few rows, bandwidth), `cublaslt` (the vendor's library, where
-//! it is there), `mma` (half types on the tensor cores), `simt` (anything).
+//! The choices on a GPU, best first: `gemv` (one row or two, bandwidth), `cublaslt` (the vendor's library, where it is there),
+//! `gemv` and `gemv_columns` (few rows), `mma` (half types on the tensor cores), `simt` (anything).
 
 mod arguments;
 mod blas;
@@ -27,9 +27,10 @@ pub struct Task {
 }
 
 const CHOICES: &[Choice<Task, Stream>] = &[
+    Choice { name: "gemv", accepts: rows::is_fastest, run: rows::run },
+    Choice { name: "cublaslt", accepts: blas::accepts, run: blas::run },
     Choice { name: "gemv", accepts: rows::accepts, run: rows::run },
     Choice { name: "gemv_columns", accepts: columns::accepts, run: columns::run },
-    Choice { name: "cublaslt", accepts: blas::accepts, run: blas::run },
     Choice { name: "mma", accepts: mma::accepts, run: mma::run },
     Choice { name: "simt", accepts: |_, _| true, run: simt::run },
 ];

@@ -29,6 +29,11 @@ pub fn accepts(task: &Task, _: &Stream) -> bool {
     }
 }
 
+/// So few of them that nothing else reads B faster.
+pub fn is_fastest(task: &Task, stream: &Stream) -> bool {
+    task.problem.m <= 2 && accepts(task, stream)
+}
+
 /// Whether all of a view's lines, of which there are `count`, `stride` elements apart, begin at multiples of 16 bytes.
 pub fn is_aligned(p: &Problem, view: &View, stride: isize, operand: usize, count: usize) -> bool {
     let stride = if count == 1 { 0 } else { bytes(view, stride) };
