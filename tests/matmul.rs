@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::sync::{Mutex, MutexGuard};
 use support::*;
 use weft::api::operations::weft_matmul;
 use weft::dtype::*;
@@ -9,11 +10,24 @@ use weft::layout::{Layout, weft_tensor};
 use weft::ops::matmul::*;
 use weft::status::*;
 
+/// A forced choice holds for the whole process: one test at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    let alone = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    weft::op::force("");
+    alone
+}
+
+fn on_gpu() -> bool {
+    device().to_bytes().starts_with(b"cuda")
+}
+
 /// The choices of the device under test; the last takes everything.
 fn choices() -> &'static [&'static str] {
-    match std::env::var("WEFT_TEST_DEVICE") {
-        Ok(device) if device.starts_with("cuda") => &["gemv", "gemv_columns", "cublaslt", "simt"],
-        _ => &["gemv", "direct", "packed", "gemm", "naive"],
+    match on_gpu() {
+        true => &["gemv", "gemv_columns", "cublaslt", "mma", "simt"],
+        false => &["gemv", "direct", "packed", "gemm", "naive"],
     }
 }
 
@@ -246,14 +260,14 @@ fn random_cases(seed: u64, count: usize) {
     }
     weft::op::force("");
     // A GPU without cuBLASLt has one choice for most.
-    assert!(ran > count * 3 / 2 || choices().contains(&"simt") && ran > count);
+    assert!(ran > count * 3 / 2 || on_gpu() && ran > count);
 }
 
-/// One test, because a forced choice holds for the whole process.
 #[test]
 fn every_choice_agrees_with_the_oracle() {
+    let _alone = alone();
     let child = std::env::var("WEFT_MATMUL_TEST_CHILD").is_ok();
-    random_cases(1, if child { 400 } else { 1600 });
+    random_cases(1, if child || on_gpu() { 400 } else { 1600 });
     in_place();
     nan_is_not_read();
     threads_do_not_matter();
@@ -264,6 +278,10 @@ fn every_choice_agrees_with_the_oracle() {
 #[test]
 fn every_instruction_set_agrees_with_the_oracle() {
     if std::env::var("WEFT_MATMUL_TEST_CHILD").is_ok() {
+        return;
+    }
+    if on_gpu() {
+        println!("skipped: a GPU has one instruction set");
         return;
     }
     for isa in ["scalar", "avx2", "avx512"] {
@@ -457,6 +475,7 @@ fn large() {
 /// Bad input: the status, and a sentence that names the argument.
 #[test]
 fn bad_input_is_refused_by_name() {
+    let _alone = alone();
     let session = Session::new(1);
     let mut rng = Rng(3);
     let make = |rng: &mut Rng, dtype, dims: &[i64]| session.normal(rng, dtype, dims, Style::Packed);

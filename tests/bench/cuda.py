@@ -140,15 +140,33 @@ def rows(b, count=16384, columns=8192):
 
 
 def products(b):
-    for m, n, k, dtype in [(1024, 1024, 1024, torch.bfloat16), (2048, 2048, 2048, torch.bfloat16), (4096, 4096, 4096, torch.bfloat16),
-                           (8192, 8192, 8192, torch.bfloat16), (4096, 4096, 4096, torch.float16), (4096, 4096, 4096, torch.float32),
-                           (2048, 2048, 2048, torch.float64), (16, 4096, 4096, torch.bfloat16), (64, 8192, 8192, torch.bfloat16),
-                           (1, 4096, 4096, torch.bfloat16), (1, 4096, 4096, torch.float32), (256, 256, 256, torch.float32)]:
-        x, y, z = normal(m, k, dtype=dtype), normal(n, k, dtype=dtype), torch.empty(m, n, device="cuda", dtype=dtype)
-        skinny = m < 128
-        work = dict(bytes=x.nbytes + y.nbytes + z.nbytes) if skinny else dict(flops=2 * m * n * k)
-        b.compare(f"matmul {DTYPES[dtype]} {m}x{n}x{k}", "matmul", lambda: torch.matmul(x, y.t(), out=z),
-                  a=b.wrap(x), b=b.wrap(y.t()), d=b.wrap(z), alpha=1.0, **work)
+    bf16, f16, f32, f64 = torch.bfloat16, torch.float16, torch.float32, torch.float64
+    for size in (1024, 2048, 4096, 8192):
+        product(b, size, size, size, bf16)
+    product(b, 4096, 4096, 4096, bf16, turned=False)
+    product(b, 4096, 4096, 4096, f16)
+    product(b, 4096, 4096, 4096, f32)
+    product(b, 4096, 4096, 4096, f32, tf32=True)
+    product(b, 2048, 2048, 2048, f64)
+    for m, n, k, dtype in [(64, 8192, 8192, bf16), (16, 4096, 4096, bf16), (16, 8192, 8192, bf16), (8, 8192, 8192, bf16), (4, 8192, 8192, bf16),
+                           (1, 4096, 4096, bf16), (1, 8192, 8192, bf16), (1, 28672, 8192, bf16), (1, 8192, 28672, bf16),
+                           (1, 4096, 4096, f32), (1, 8192, 8192, f32)]:
+        product(b, m, n, k, dtype)
+    for m in (1, 4):
+        product(b, m, 8192, 8192, bf16, turned=False)
+    product(b, 256, 256, 256, f32)
+    product(b, 256, 256, 256, bf16)
+
+
+def product(b, m, n, k, dtype, turned=True, tf32=False):
+    """x y^T, as weights [n, k] are multiplied, or x y."""
+    x, z = normal(m, k, dtype=dtype), torch.empty(m, n, device="cuda", dtype=dtype)
+    y = normal(n, k, dtype=dtype).t() if turned else normal(k, n, dtype=dtype)
+    work = dict(bytes=x.nbytes + y.nbytes + z.nbytes) if m < 128 else dict(flops=2 * m * n * k)
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    flags = C["WEFT_MATMUL_ALLOW_TF32"] if tf32 else 0
+    name = f"matmul {'tf32' if tf32 else DTYPES[dtype]} {m}x{n}x{k}{'' if turned else ' straight'}"
+    b.compare(name, "matmul", lambda: torch.matmul(x, y, out=z), a=b.wrap(x), b=b.wrap(y), d=b.wrap(z), flags=flags, **work)
 
 
 def main():

@@ -165,7 +165,7 @@ impl<'k, R: Real> Block<'_, 'k, R> {
         };
         let words: Vec<_> = starts.iter().map(load).collect();
         for (&at, words) in starts.iter().zip(words) {
-            let b = R::values(k, self.types[1], words);
+            let b = R::values(k, self.types[1], &words);
             for (&a, sums) in thread.a.iter().zip(thread.sums.chunks(b.len())) {
                 let a = k.mad(at, v.strides.get(1), a);
                 let a = Array::new(k, self.types[0], a).load::<R>();

@@ -1,10 +1,12 @@
-//! The choices on a GPU, best first: `gemv` (few rows, bandwidth), `cublaslt` (the vendor's library, where it is there),
-//! `simt` (anything).
+//! The choices on a GPU, best first: `gemv` (one row or two, bandwidth), `cublaslt` (the vendor's library, where it is there),
+//! `gemv` and `gemv_columns` (few rows), `mma` (half types on the tensor cores), `simt` (anything).
 
 mod arguments;
 mod blas;
 mod columns;
 mod finish;
+mod mma;
+mod panel;
 mod real;
 mod rows;
 mod simt;
@@ -25,20 +27,12 @@ pub struct Task {
 }
 
 const CHOICES: &[Choice<Task, Stream>] = &[
+    Choice { name: "gemv", accepts: rows::is_fastest, run: rows::run },
+    Choice { name: "cublaslt", accepts: blas::accepts, run: blas::run },
     Choice { name: "gemv", accepts: rows::accepts, run: rows::run },
     Choice { name: "gemv_columns", accepts: columns::accepts, run: columns::run },
-    Choice { name: "cublaslt", accepts: blas::accepts, run: blas::run },
+    Choice { name: "mma", accepts: mma::accepts, run: mma::run },
     Choice { name: "simt", accepts: |_, _| true, run: simt::run },
-];
-
-/// The types of A and B.
-const FACTORS: [[Dtype; 2]; 6] = [
-    [Dtype::F32, Dtype::F32],
-    [Dtype::F64, Dtype::F64],
-    [Dtype::F16, Dtype::F16],
-    [Dtype::Bf16, Dtype::Bf16],
-    [Dtype::F32, Dtype::F16],
-    [Dtype::F32, Dtype::Bf16],
 ];
 
 /// Queues a checked multiplication.
@@ -49,17 +43,17 @@ pub fn run(op: &Matmul, stream: &Stream) -> Result<()> {
     first("matmul", CHOICES, &Task { problem: Problem::on_device(op), tf32: op.tf32 }, stream)
 }
 
-/// Every kernel of the family, as text.
+/// Of every kernel of the family, as text, what differs most: the specialisations with most registers of each type that sums
+/// are computed in, and each way in which A and B can lie.
 pub fn texts(target: Target) -> Vec<Result<Text>> {
-    let kernels = FACTORS.iter().flat_map(|types| {
-        let simt = [simt::write(target, *types), finish::write(target, types[0])];
-        let few = rows::ROWS.iter().map(|&rows| rows::write(target, *types, rows));
-        let columns = rows::ROWS.iter().map(|&rows| columns::write(target, *types, rows));
-        simt.into_iter().chain(few.chain(columns)).collect::<Vec<_>>()
-    });
-    let mut texts: Vec<Result<Text>> = kernels.map(|kernel| kernel.map(Text::from)).collect();
-    // The last step is the same kernel for all types that sum up in f32.
-    let mut seen = std::collections::HashSet::new();
-    texts.retain(|text| text.as_ref().map_or(true, |text| seen.insert(text.name.clone())));
-    texts
+    use Dtype::{Bf16, F16, F32, F64};
+    let most = rows::ROWS[3];
+    let simt = [[F64, F64], [F32, Bf16], [F16, F16]].map(|types| simt::write(target, types));
+    let rows = [[F64, F64], [F32, F16], [Bf16, F32]].map(|types| rows::write(target, types, most));
+    let columns = [[F64, F64], [Bf16, Bf16]].map(|types| columns::write(target, types, most));
+    let mma =
+        [(F16, [true, false]), (Bf16, [false, true])].map(|(dtype, along)| mma::write(target, dtype, along));
+    let finish = [F32, F64].map(|dtype| finish::write(target, dtype));
+    let few = rows.into_iter().chain(columns);
+    simt.into_iter().chain(few).chain(mma).chain(finish).map(|kernel| kernel.map(Text::from)).collect()
 }

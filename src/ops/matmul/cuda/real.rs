@@ -11,8 +11,8 @@ pub trait Real: Math {
     const KINDS: &'static [Dtype];
     /// Of an argument.
     fn of(value: Reg<'_, f64>) -> Reg<'_, Self>;
-    /// The elements in 16 bytes.
-    fn values<'k>(k: &'k Builder, dtype: Dtype, words: [Reg<'k, u32>; 4]) -> Vec<Reg<'k, Self>>;
+    /// The elements in words.
+    fn values<'k>(k: &'k Builder, dtype: Dtype, words: &[Reg<'k, u32>]) -> Vec<Reg<'k, Self>>;
     /// Four neighbours in shared memory, aligned to 16 bytes.
     fn load4<'k>(at: Ptr<'k, Shared<Self>>) -> [Reg<'k, Self>; 4];
     /// The same, stored.
@@ -82,7 +82,7 @@ impl Real for f32 {
         value.to()
     }
 
-    fn values<'k>(_: &'k Builder, dtype: Dtype, words: [Reg<'k, u32>; 4]) -> Vec<Reg<'k, f32>> {
+    fn values<'k>(_: &'k Builder, dtype: Dtype, words: &[Reg<'k, u32>]) -> Vec<Reg<'k, f32>> {
         match dtype {
             Dtype::F16 => words.iter().flat_map(|word| word.bits::<F16x2>().widen()).collect(),
             Dtype::Bf16 => words.iter().flat_map(|word| word.bits::<Bf16x2>().widen()).collect(),
@@ -115,8 +115,8 @@ impl Real for f64 {
         value
     }
 
-    fn values<'k>(k: &'k Builder, _: Dtype, [a, b, c, d]: [Reg<'k, u32>; 4]) -> Vec<Reg<'k, f64>> {
-        vec![k.pack::<f64>(a, b), k.pack::<f64>(c, d)]
+    fn values<'k>(k: &'k Builder, _: Dtype, words: &[Reg<'k, u32>]) -> Vec<Reg<'k, f64>> {
+        words.chunks_exact(2).map(|pair| k.pack::<f64>(pair[0], pair[1])).collect()
     }
 
     fn load4<'k>(at: Ptr<'k, Shared<f64>>) -> [Reg<'k, f64>; 4] {

@@ -29,6 +29,11 @@ pub fn accepts(task: &Task, _: &Stream) -> bool {
     }
 }
 
+/// So few of them that nothing else reads B faster.
+pub fn is_fastest(task: &Task, stream: &Stream) -> bool {
+    task.problem.m <= 2 && accepts(task, stream)
+}
+
 /// Whether all of a view's lines, of which there are `count`, `stride` elements apart, begin at multiples of 16 bytes.
 pub fn is_aligned(p: &Problem, view: &View, stride: isize, operand: usize, count: usize) -> bool {
     let stride = if count == 1 { 0 } else { bytes(view, stride) };
@@ -170,13 +175,12 @@ impl<'k, R: Real> Block<'_, 'k, R> {
     fn turn(&self, lane: &Lane<'k, R>, at: Reg<'k, u64>, step: Reg<'k, u64>, unroll: u32) {
         let k = self.k;
         let starts: Vec<Reg<'k, u64>> = (0..unroll).map(|n| k.mad(step, u64::from(n), at)).collect();
-        let words: Vec<Vec<_>> = starts
+        let words: Vec<Vec<[Reg<'k, u32>; 4]>> = starts
             .iter()
-            .map(|&at| lane.b.iter().map(|&b| self.words(b, 1, at, 0, Load::Stream)).collect())
+            .map(|&at| lane.b.iter().map(|&b| self.words(1, b, at).load_vec::<4>()).collect())
             .collect();
         for (&at, words) in starts.iter().zip(&words) {
-            let b: Vec<Vec<Reg<'k, R>>> =
-                words.iter().map(|&words| R::values(k, self.types[1], words)).collect();
+            let b: Vec<Vec<Reg<'k, R>>> = words.iter().map(|words| self.values(1, words)).collect();
             for (row, &a) in lane.a.iter().enumerate() {
                 let a = self.row_values(a, at);
                 for (column, b) in b.iter().enumerate() {
@@ -187,24 +191,25 @@ impl<'k, R: Real> Block<'_, 'k, R> {
         }
     }
 
-    /// 16 bytes of operand `operand`'s line `line`, `more` times 16 bytes after its element `at`.
-    fn words(
-        &self,
-        line: Reg<'k, u64>,
-        operand: usize,
-        at: Reg<'k, u64>,
-        more: i32,
-        load: Load,
-    ) -> [Reg<'k, u32>; 4] {
-        let at = self.k.mad(at, self.types[operand].size() as u64, line);
-        Ptr::<Global<u32>>::new(at).loading(load).plus(4 * more).load_vec()
+    /// The elements of operand `operand` in these words.
+    fn values(&self, operand: usize, words: &[Reg<'k, u32>]) -> Vec<Reg<'k, R>> {
+        R::values(self.k, self.types[operand], words)
     }
 
-    /// As many elements of a row of A as 16 bytes of B hold.
+    /// Where element `at` of operand `operand`'s line `line` is.
+    fn words(&self, operand: usize, line: Reg<'k, u64>, at: Reg<'k, u64>) -> Ptr<'k, Global<u32>> {
+        let at = self.k.mad(at, self.types[operand].size() as u64, line);
+        Ptr::new(at).loading(if operand == 0 { Load::ReadOnly } else { Load::Stream })
+    }
+
+    /// As many elements of a row of A as 16 bytes of B hold: 8, 16 or 32 bytes.
     fn row_values(&self, line: Reg<'k, u64>, at: Reg<'k, u64>) -> Vec<Reg<'k, R>> {
-        let count = self.width() as usize * self.types[0].size() / 16;
-        let words = (0..count).map(|more| self.words(line, 0, at, more as i32, Load::ReadOnly));
-        words.flat_map(|words| R::values(self.k, self.types[0], words)).collect()
+        let words = self.words(0, line, at);
+        match self.width() as usize * self.types[0].size() {
+            8 => self.values(0, &words.load_vec::<2>()),
+            16 => self.values(0, &words.load_vec::<4>()),
+            _ => self.values(0, &[words.load_vec::<4>(), words.plus(4).load_vec::<4>()].concat()),
+        }
     }
 
     /// What is left of k after whole 16 bytes, an element a lane of the first warp of a column.
