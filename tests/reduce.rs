@@ -170,7 +170,8 @@ fn check(session: &Session, rng: &mut Rng, dtype: Dtype, function: u32, dims: &[
 #[test]
 fn every_function_over_any_axes() {
     let (session, mut rng) = (Session::new(2), Rng(1));
-    for _ in 0..1500 {
+    // A GPU compiles a kernel for most of these.
+    for _ in 0..by_device(1500, 900) {
         let rank = rng.range(0, 4) as usize;
         let dims: Vec<i64> = (0..rank).map(|_| rng.size(13, true)).collect();
         let all = (1i64 << rank) - 1;
@@ -203,6 +204,8 @@ fn long_axes_are_cut_into_pieces() {
         (vec![2100, 64], 1),
         (vec![6, 5, 512], 5),
         (vec![3000, 7], 2),
+        // So many pieces that blocks join them.
+        (vec![2_400_001], 1),
     ] {
         for function in 0..10 {
             let dtype = rng.pick(&[F32, F32, F64, F16, Bf16, I32, I64, U8]);

@@ -161,7 +161,7 @@ fn scatter_writes_in_the_order_of_the_indices() {
 #[test]
 fn large_requests_are_shared_by_threads() {
     // The other choice takes everything, so that tests running meanwhile only see another way to the same result.
-    for forced in ["", "gather_rows=strided"] {
+    for forced in ["", by_device("gather_rows=strided", "scatter_rows=rows")] {
         weft::op::force(forced);
         large_requests();
     }
@@ -189,6 +189,32 @@ fn large_requests() {
     }
     let want: Vec<f64> = want.into_iter().map(f64::from).collect();
     close("sums", &session.read(&sums), &want, |_| 0.0);
+}
+
+/// More indices than are compared with each other, and fewer, in rows of every unit.
+#[test]
+fn rows_named_again_and_again() {
+    let (session, mut rng) = (Session::new(2), Rng(8));
+    for (count, height, row) in [(1, 5000, 64), (40, 9, 520), (1024, 300, 33), (1500, 97, 8), (3000, 5, 300)]
+    {
+        for (dtype, add) in [(F32, true), (Bf16, true), (U8, true), (F64, false), (U8, false), (I64, false)] {
+            let values = |rng: &mut Rng| if dtype.is_float() { rng.normal() } else { whole(rng) };
+            let table = session.tensor(&mut rng, dtype, &[height, row], Style::Packed, values);
+            let indices =
+                session.tensor(&mut rng, I32, &[count], Style::Packed, |rng| rng.range(0, height - 1) as f64);
+            let rows = session.tensor(&mut rng, dtype, &[count, row], Style::Packed, values);
+            let (mut want, row) = (table.values.clone(), row as usize);
+            for (&index, from) in indices.values.iter().zip(rows.values.chunks(row)) {
+                for (to, &from) in want[index as usize * row..][..row].iter_mut().zip(from) {
+                    *to = if add { sum(dtype, *to, from) } else { from };
+                }
+            }
+            let flags = if add { WEFT_ROWS_ADD } else { 0 };
+            session.run(weft_scatter_rows, &desc(&table, &indices, &rows, flags));
+            close(&format!("{count} of {height} {dtype:?}"), &session.read(&table), &want, |_| 0.0);
+            session.free(&[&table, &indices, &rows]);
+        }
+    }
 }
 
 #[test]

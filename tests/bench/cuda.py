@@ -125,18 +125,61 @@ def rows(b, count=16384, columns=8192):
     b.compare(f"layer_norm {shape}", "layer_norm", lambda: F.layer_norm(x, (columns,), w, bias), "weft_norm_desc", 2 * size,
               x=X, weight=W, bias=B, y=Y, epsilon=1e-5)
     b.compare(f"softmax {shape}", "softmax", lambda: F.softmax(x, -1), bytes=2 * size, x=X, y=Y, axis=-1)
-    total = torch.empty(count, device="cuda", dtype=torch.bfloat16)
-    b.compare(f"sum of rows {shape}", "reduce", lambda: torch.sum(x, 1, out=total), bytes=size, function=C["WEFT_REDUCE_SUM"],
-              axes=2, x=X, y=b.wrap(total))
-    across = torch.empty(columns, device="cuda", dtype=torch.bfloat16)
-    b.compare(f"sum of columns {shape}", "reduce", lambda: torch.sum(x, 0, out=across), bytes=size,
-              function=C["WEFT_REDUCE_SUM"], axes=1, x=X, y=b.wrap(across))
-    indices = torch.randint(0, count, (count,), device="cuda")
-    b.compare(f"gather rows {shape}", "gather_rows", lambda: torch.index_select(x, 0, indices, out=y), "weft_rows_desc", 2 * size,
-              table=X, indices=b.wrap(indices), rows=Y)
+
+
+def reductions(b, count=16384, columns=8192):
+    x = normal(count, columns)
+    X, size, shape = b.wrap(x), x.nbytes, f"bf16 {count}x{columns}"
+    run = lambda name, code, axes, y, function, bytes=size: b.compare(  # noqa: E731
+        f"{name} {shape}", "reduce", function, bytes=bytes, function=C["WEFT_REDUCE_" + code], axes=axes, x=X, y=b.wrap(y))
+    empty = lambda *dims: torch.empty(*dims, device="cuda", dtype=torch.bfloat16)  # noqa: E731
+    total, across, one = empty(count), empty(columns), empty(1)
+    run("sum of rows", "SUM", 2, total, lambda: torch.sum(x, 1, out=total))
+    run("sum of columns", "SUM", 1, across, lambda: torch.sum(x, 0, out=across))
+    run("max of rows", "MAX", 2, total, lambda: torch.amax(x, 1, out=total))
+    run("log-sum-exp of rows", "LOG_SUM_EXP", 2, total, lambda: torch.logsumexp(x, 1, out=total))
+    run("mean of all", "MEAN", 3, one[0], lambda: torch.mean(x))
+
+
+def picks(b, count=16384, columns=8192):
+    x, y = normal(count, columns), normal(count, columns)
+    X, Y, size, shape = b.wrap(x), b.wrap(y), x.nbytes, f"bf16 {count}x{columns}"
+    indices = torch.randperm(count, device="cuda")
+    fields = dict(type_name="weft_rows_desc", table=X)
+    b.compare(f"gather rows {shape}", "gather_rows", lambda: torch.index_select(x, 0, indices, out=y), bytes=2 * size,
+              indices=b.wrap(indices), rows=Y, **fields)
+    b.compare(f"scatter rows {shape}", "scatter_rows", lambda: x.index_copy_(0, indices, y), bytes=2 * size,
+              indices=b.wrap(indices), rows=Y, **fields)
+    b.compare(f"scatter rows adding {shape}", "scatter_rows", lambda: x.index_add_(0, indices, y), bytes=3 * size,
+              flags=C["WEFT_ROWS_ADD"], indices=b.wrap(indices), rows=Y, **fields)
+    x, y = normal(1 << 20, 128), normal(1 << 20, 128)
+    indices = torch.randperm(1 << 20, device="cuda")
+    b.compare(f"gather rows bf16 {1 << 20}x128", "gather_rows", lambda: torch.index_select(x, 0, indices, out=y), "weft_rows_desc",
+              2 * x.nbytes, table=b.wrap(x), indices=b.wrap(indices), rows=b.wrap(y))
+    for few in (1, 64, 1024):
+        some, part = indices[:few].contiguous(), y[:few]
+        fields = dict(type_name="weft_rows_desc", table=b.wrap(x), indices=b.wrap(some), rows=b.wrap(part))
+        b.compare(f"gather {few} of {1 << 20} rows of 128 bf16", "gather_rows", lambda: torch.index_select(x, 0, some, out=part), **fields)
+        b.compare(f"scatter {few} of {1 << 20} rows of 128 bf16", "scatter_rows", lambda: x.index_copy_(0, some, part), **fields)
+
+
+def orders(b, count=16384, columns=8192):
+    x = normal(count, columns)
+    best = torch.empty(count, device="cuda", dtype=torch.int64)
+    b.compare(f"argmax of rows bf16 {count}x{columns}", "arg_reduce", lambda: torch.argmax(x, 1, out=best), "weft_rank_desc", x.nbytes,
+              x=b.wrap(x), indices=b.wrap(best), axis=1)
     values, places = torch.topk(x[:1024], 50)
     b.compare(f"top 50 of 1024 rows of {columns} bf16", "top_k", lambda: torch.topk(x[:1024], 50), "weft_rank_desc", 1024 * columns * 2,
               x=b.wrap(x[:1024]), values=b.wrap(values), indices=b.wrap(places), k=50, axis=-1)
+    for length in (32000, 151936):
+        logits = normal(1, length, dtype=torch.float32)
+        one = torch.empty(1, device="cuda", dtype=torch.int64)
+        b.compare(f"argmax of {length} f32", "arg_reduce", lambda: torch.argmax(logits, 1, out=one), "weft_rank_desc",
+                  x=b.wrap(logits), indices=b.wrap(one), axis=1)
+        for k in (1, 50):
+            values, places = torch.topk(logits, k)
+            b.compare(f"top {k} of {length} f32", "top_k", lambda: torch.topk(logits, k), "weft_rank_desc", x=b.wrap(logits),
+                      values=b.wrap(values), indices=b.wrap(places), k=k, axis=-1)
 
 
 def products(b):
@@ -178,7 +221,7 @@ def main():
     bench = Bench(options)
     print(f"copy on the device: {bench.copy / 1e9:.0f} GB/s\n")
     print("| operation | weft us | PyTorch us | | ratio |\n|---|---|---|---|---|")
-    for table in (pointwise, rows, products):
+    for table in (pointwise, rows, reductions, picks, orders, products):
         table(bench)
     bench.close()
 

@@ -60,6 +60,11 @@ pub fn device() -> CString {
     CString::new(name).unwrap()
 }
 
+/// What holds on the CPU, or on a GPU, whichever the tests run on: names of choices.
+pub fn by_device<T>(cpu: T, gpu: T) -> T {
+    if device().as_bytes().starts_with(b"cuda") { gpu } else { cpu }
+}
+
 /// A context and a queue.
 pub struct Session {
     pub context: u64,

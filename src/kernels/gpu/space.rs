@@ -34,6 +34,12 @@ impl<const N: usize> Space<N> {
         self.axes.len()
     }
 
+    /// The rank that a kernel is written for: the next power of two, so that there are few of them. What
+    /// [`words`](Self::words) has beyond the rank is 0 and adds nothing, whatever the index comes to.
+    pub fn class(&self) -> u32 {
+        self.rank().max(1).next_power_of_two() as u32
+    }
+
     /// Elements.
     pub fn count(&self) -> u64 {
         self.axes.iter().map(|axis| axis.0 as u64).product()

@@ -24,7 +24,7 @@ const FEW: u64 = 16;
 const SOME: u64 = 1024;
 const MANY: u64 = 65536;
 /// Least elements of a piece for a block, and for a thread.
-const PIECE: u64 = 16384;
+const PIECE: u64 = 4096;
 const TALL: u64 = 256;
 /// A block counts the elements of a piece in 32 bits.
 const LONGEST: u64 = 1 << 30;
@@ -46,8 +46,9 @@ impl Rank {
             partial: false,
             values: self.values.is_some(),
             index: self.indices.as_ref().map_or(0, |indices| indices.operand.dtype().size() as u32),
-            rank: self.starts().rank() as u32,
+            rank: self.starts().class(),
             width: THREADS,
+            packed: false,
             many: self.lines.count() as u64 >= 1 << 32,
         }
     }
@@ -118,7 +119,7 @@ fn stages(
     let to = list(stream, spec, args.lines * count)?;
     let first = Args { to, ..args };
     queue(stream, (name, Spec { partial: true, ..spec }, &first), blocks(&first, spec.width), write)?;
-    let spec = Spec { candidates: true, width: last_width, ..spec };
+    let spec = Spec { candidates: true, width: last_width, packed: false, ..spec };
     let last = Args { from: to, count, pieces: 1, length: count, ..args };
     queue(stream, (name, spec, &last), blocks(&last, last_width), write)
 }
@@ -139,7 +140,8 @@ fn extreme(op: &Rank, stream: &Stream) -> Result<()> {
     };
     let pieces = wanted.min(args.count / least).max(1);
     let args = cut(args, args.count.div_ceil(pieces));
-    stages(stream, ("rank_extreme", Spec { width, ..op.spec() }, args), 32, ptx::extreme)
+    let spec = Spec { width, packed: width > 1 && op.step == 1, ..op.spec() };
+    stages(stream, ("rank_extreme", spec, args), 32, ptx::extreme)
 }
 
 fn select(op: &Rank, stream: &Stream) -> Result<()> {
@@ -206,16 +208,19 @@ pub fn texts(target: Target) -> Vec<Result<Text>> {
             index,
             rank: 1,
             width: THREADS,
+            packed: false,
             many: false,
         };
         texts.push(ptx::extreme(target, some).map(Text::from));
+        texts.push(ptx::extreme(target, Spec { packed: true, ..some }).map(Text::from));
         texts.push(ptx::select(target, some).map(Text::from));
         if ![F32, F64, I8].contains(&dtype) {
             continue;
         }
-        let far = Spec { order: Order { wide: true, last: true, ..order }, many: true, rank: 3, ..some };
+        let far = Spec { order: Order { wide: true, last: true, ..order }, many: true, rank: 4, ..some };
         let partial = Spec { partial: true, values: false, index: 0, ..some };
         let candidates = Spec { candidates: true, width: 32, ..some };
+        texts.push(ptx::extreme(target, Spec { packed: true, width: 32, ..far }).map(Text::from));
         for spec in [far, partial, candidates, Spec { width: 1, ..some }, Spec { width: 32, ..far }] {
             texts.push(ptx::extreme(target, spec).map(Text::from));
             texts.push(ptx::select(target, spec).map(Text::from));

@@ -23,6 +23,8 @@ const TALL: u64 = 256;
 const FEW: u64 = 16;
 const SOME: u64 = 1024;
 const MANY: u64 = 65536;
+/// Pieces of a result that a warp joins by itself.
+const WARPS_OWN: u64 = 128;
 /// Bytes of the longest load.
 const LOAD: usize = 16;
 
@@ -62,8 +64,8 @@ impl<'a> Shaped<'a> {
         self.reduced.rank() == 1 && self.reduced.strides(0).next() == Some(1)
     }
 
-    /// Bytes of the longest load of elements along the innermost axis of `dims` and `strides`, of stride 1 in x, that is always aligned
-    /// and whole.
+    /// Bytes of a load of elements along an innermost axis of this dim and stride in x: the most, if such loads are always
+    /// aligned and whole, else an element. Nothing between, so that there are few kernels.
     fn load(&self, inner: Option<(usize, isize)>) -> u32 {
         let Some((dim, 1)) = inner else { return self.size() as u32 };
         let (kept, reduced) = (self.kept.strides(0), self.reduced.strides(0));
@@ -71,8 +73,9 @@ impl<'a> Shaped<'a> {
         let ones = kept.clone().chain(reduced.clone()).filter(|&stride| stride == 1).count();
         let others = kept.chain(reduced).filter(|&stride| ones > 1 || stride != 1);
         let steps = others.fold(dim, |all, stride| all | stride.unsigned_abs()).wrapping_mul(self.size());
-        let aligned = steps | self.op.x.at() as usize | LOAD | (self.fold().abreast() * self.size());
-        (1u32 << aligned.trailing_zeros()).max(self.size() as u32)
+        let longest = LOAD.min(self.fold().abreast() * self.size());
+        let aligned = (steps | self.op.x.at() as usize).is_multiple_of(longest);
+        if aligned { longest as u32 } else { self.size() as u32 }
     }
 
     fn fold(&self) -> Fold {
@@ -81,7 +84,7 @@ impl<'a> Shaped<'a> {
 
     fn spec(&self, width: u32, bytes: u32, packed: bool, partial: bool) -> Spec {
         let fold = self.fold();
-        let (kept, reduced) = (self.kept.rank() as u32, self.reduced.rank() as u32);
+        let (kept, reduced) = (self.kept.class(), self.reduced.class());
         let wide = self.results().max(self.count()) >= 1 << 32;
         Spec { fold, width, bytes, packed, kept, reduced, partial, wide }
     }
@@ -168,8 +171,9 @@ fn launch(stream: &Stream, spec: Spec, args: Args, blocks: u64, kind: (&'static 
     let args = Args { mains, sums, ..args };
     run(name, Spec { partial: true, ..spec }, &args, blocks, write)?;
     let write = |target, spec: Spec| with_number!(spec.fold, A => ptx::merge::<A>(target, spec));
-    let spec = Spec { width: 0, bytes: spec.fold.dtype.size() as u32, packed: false, reduced: 0, ..spec };
-    run("reduce_merge", spec, &args, args.results.div_ceil(u64::from(THREADS / 32)), write)
+    let width = if args.pieces > WARPS_OWN { THREADS } else { 32 };
+    let spec = Spec { width, bytes: spec.fold.dtype.size() as u32, packed: false, reduced: 0, ..spec };
+    run("reduce_merge", spec, &args, args.results.div_ceil(u64::from(THREADS / width)), write)
 }
 
 /// Kernels of every kind, for the tests.
@@ -192,7 +196,9 @@ pub fn texts(target: Target) -> Vec<Result<Text>> {
                 texts.push(ptx::rows::<A>(target, spec(1, size, false, false)).map(Text::from));
                 texts.push(ptx::rows::<A>(target, spec(32, longest, false, false)).map(Text::from));
                 texts.push(ptx::columns::<A>(target, spec(THREADS, size, false, true)).map(Text::from));
-                texts.push(ptx::merge::<A>(target, spec(0, size, false, false)).map(Text::from));
+                for width in [32, THREADS] {
+                    texts.push(ptx::merge::<A>(target, spec(width, size, false, false)).map(Text::from));
+                }
             }
         });
     }

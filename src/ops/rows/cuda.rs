@@ -1,5 +1,5 @@
-//! Gather and scatter on a GPU. Both take as many threads a place as its row keeps busy; scatter first learns the first and
-//! the last place that name each row.
+//! Gather and scatter on a GPU. Both take as many threads a place as its row keeps busy. A scatter of many places first
+//! learns the first and the last place that name each row, one of few is a single kernel.
 
 use super::ptx::{self, Args, Kind, Spec, THREADS};
 use super::*;
@@ -12,8 +12,13 @@ use crate::ptx::{Target, Text};
 pub(super) const GATHER: &[Choice<Rows, Stream>] =
     &[Choice { name: "rows", accepts: |_, _| true, run: |op, stream| op.launch(stream, &[Kind::Gather]) }];
 /// Best first.
-pub(super) const SCATTER: &[Choice<Rows, Stream>] =
-    &[Choice { name: "rows", accepts: |_, _| true, run: |op, stream| op.launch(stream, op.kinds()) }];
+pub(super) const SCATTER: &[Choice<Rows, Stream>] = &[
+    Choice { name: "few", accepts: |op, _| op.count() <= FEW, run: |op, stream| op.launch(stream, op.few()) },
+    Choice { name: "rows", accepts: |_, _| true, run: |op, stream| op.launch(stream, op.kinds()) },
+];
+
+/// Places that are compared with each other.
+const FEW: usize = 1024;
 
 /// Bytes of the largest unit.
 const UNIT: usize = 16;
@@ -26,9 +31,30 @@ const GRID: [u64; 2] = [1 << 20, 65535];
 impl Rows {
     /// The kernels of a scatter.
     fn kinds(&self) -> &'static [Kind] {
-        match self.flags & WEFT_ROWS_ADD {
-            0 => &[Kind::Clear, Kind::Mark, Kind::Scatter],
-            _ => &[Kind::Clear, Kind::Mark, Kind::Add],
+        match self.adds() {
+            false => &[Kind::Clear, Kind::Mark, Kind::Scatter],
+            true => &[Kind::Clear, Kind::Mark, Kind::Add],
+        }
+    }
+
+    /// The kernel of a scatter of few places.
+    fn few(&self) -> &'static [Kind] {
+        if self.adds() { &[Kind::AddFew] } else { &[Kind::ScatterFew] }
+    }
+
+    fn adds(&self) -> bool {
+        self.flags & WEFT_ROWS_ADD != 0
+    }
+
+    /// A dtype that moves, or adds, as this one does.
+    fn alike(&self) -> Dtype {
+        match (self.table.dtype(), self.size()) {
+            (dtype, _) if dtype.is_float() && self.adds() => dtype,
+            (_, 1) => Dtype::U8,
+            (_, 2) => Dtype::U16,
+            (_, 4) => Dtype::U32,
+            (_, 8) => Dtype::U64,
+            (dtype, _) => dtype,
         }
     }
 
@@ -49,14 +75,16 @@ impl Rows {
     }
 
     fn spec(&self, kind: Kind) -> Spec {
-        let elements = if self.is_whole() { u32::MAX } else { Space::from(&self.elements).rank() as u32 };
+        let moves = !matches!(kind, Kind::Clear | Kind::Mark);
+        let strided = moves && !self.is_whole();
+        let elements = if strided { Space::from(&self.elements).class() } else { u32::MAX };
         Spec {
             kind,
-            flags: self.flags,
-            dtype: self.table.dtype(),
+            adds: self.adds(),
+            dtype: if moves { self.alike() } else { Dtype::U8 },
             index: self.indices.dtype().size() as u32,
-            unit: self.unit() as u32,
-            places: self.places_space().rank() as u32,
+            unit: if moves { self.unit() as u32 } else { 1 },
+            places: self.places_space().class(),
             elements,
             wide: self.count().max(self.elements.count()) >= 1 << 32,
         }
@@ -68,8 +96,8 @@ impl Rows {
         let slots = height as usize * if self.spec(kinds[0]).wide { 8 } else { 4 };
         let scratch = |needed: bool| if needed { stream.scratch(slots.max(8)) } else { Ok(0) };
         let units = self.elements.count() as u64 * self.size() as u64 / self.unit() as u64;
-        // The lanes of a warp add together.
-        let least = if kinds.contains(&Kind::Add) { 32 } else { 1 };
+        // The lanes of a warp look at the places, and add, together.
+        let least = if kinds.iter().any(|kind| kind.by_warps()) { 32 } else { 1 };
         let lanes = units.clamp(least, u64::from(THREADS)).next_power_of_two();
         Ok(Args {
             table: self.table.at(),
@@ -83,6 +111,7 @@ impl Rows {
             pitch: (self.table.layout().stride(0) * self.size() as isize) as u64,
             units,
             lanes: lanes.ilog2(),
+            flags: self.flags,
             places: self.places_space().words(),
             elements: Space::from(&self.elements).words(),
         })
@@ -113,9 +142,9 @@ impl Rows {
 /// Kernels of every kind, for the tests.
 #[doc(hidden)]
 pub fn texts(target: Target) -> Vec<Result<Text>> {
-    let whole = |kind, flags, dtype, index, unit| Spec {
+    let whole = |kind, adds, dtype, index, unit| Spec {
         kind,
-        flags,
+        adds,
         dtype,
         index,
         unit,
@@ -124,15 +153,17 @@ pub fn texts(target: Target) -> Vec<Result<Text>> {
         wide: false,
     };
     let strided =
-        |spec: Spec| Spec { unit: spec.dtype.size() as u32, places: 3, elements: 2, wide: true, ..spec };
+        |spec: Spec| Spec { unit: spec.dtype.size() as u32, places: 4, elements: 2, wide: true, ..spec };
     let both = |spec: Spec| [spec, strided(spec)];
-    let moves = [Kind::Gather, Kind::Scatter, Kind::Clear, Kind::Mark].into_iter().flat_map(|kind| {
-        let some = [(0, 4), (WEFT_ROWS_FROM_END, 8), (WEFT_ROWS_SKIP_NEGATIVE, 4)];
-        some.into_iter().flat_map(move |(flags, index)| both(whole(kind, flags, Dtype::Bf16, index, 16)))
+    let moves = [Kind::Gather, Kind::Scatter, Kind::Clear, Kind::Mark, Kind::ScatterFew];
+    let moves = moves.into_iter().flat_map(|kind| {
+        [4, 8].into_iter().flat_map(move |index| both(whole(kind, false, Dtype::U16, index, 16)))
     });
-    let units = [1, 2, 4, 8].map(|unit| whole(Kind::Gather, 0, Dtype::U8, 4, unit));
-    let adds = add::DTYPES.iter().flat_map(|&dtype| both(whole(Kind::Add, WEFT_ROWS_ADD, dtype, 4, 16)));
-    let learns = [Kind::Clear, Kind::Mark].map(|kind| whole(kind, WEFT_ROWS_ADD, Dtype::F32, 8, 16));
+    let units = [1, 2, 4, 8].map(|unit| whole(Kind::Gather, false, Dtype::U8, 4, unit));
+    let adds = [Kind::Add, Kind::AddFew]
+        .into_iter()
+        .flat_map(|kind| add::DTYPES.iter().flat_map(move |&dtype| both(whole(kind, true, dtype, 4, 16))));
+    let learns = [Kind::Clear, Kind::Mark].map(|kind| whole(kind, true, Dtype::U8, 8, 1));
     let all = moves.chain(units).chain(adds).chain(learns.into_iter().flat_map(both));
     all.map(|spec| ptx::kernel(target, spec).map(Text::from)).collect()
 }

@@ -1,8 +1,9 @@
-//! Rows by index as kernels: `lanes` threads a place, which look its index up and move its row's units. Scatter learns first
-//! which places name each row: the last one alone is kept, or the first one's threads add all of them in order.
+//! Rows by index as kernels: `lanes` threads a place, which look its index up and move its row's units. Of many places scatter
+//! learns first which name each row, of few they look themselves: the last one alone is kept, or the first one's threads
+//! add all of them in order.
 
 use super::units::{add_words, load_unit, store_unit};
-use super::{WEFT_ROWS_ADD, WEFT_ROWS_FROM_END, WEFT_ROWS_SKIP_NEGATIVE};
+use super::{WEFT_ROWS_FROM_END, WEFT_ROWS_SKIP_NEGATIVE};
 use crate::dtype::Dtype;
 use crate::kernels::gpu::Space;
 use crate::ptx::{Builder, Global, Kernel, Load, Ptr, Reg, Scope, Shape, Strength, Target, Words, params};
@@ -42,6 +43,8 @@ params! {
         units: u64,
         /// The logarithm of `lanes` to base 2.
         lanes: u32,
+        /// WEFT_ROWS bits.
+        flags: u32,
         /// The places: in indices, and of their rows in rows.
         places: Words<WORDS>,
         /// The elements of a row: in table and in rows.
@@ -62,6 +65,17 @@ pub enum Kind {
     Scatter,
     /// Rows added to the table's.
     Add,
+    /// Rows to the table, of few places: each place's warps look for another of its row themselves.
+    ScatterFew,
+    /// The same, added.
+    AddFew,
+}
+
+impl Kind {
+    /// Whether whole warps have a place together.
+    pub fn by_warps(self) -> bool {
+        matches!(self, Kind::Add | Kind::ScatterFew | Kind::AddFew)
+    }
 }
 
 /// What a kernel is specialised on.
@@ -69,9 +83,9 @@ pub enum Kind {
 pub struct Spec {
     /// What is done.
     pub kind: Kind,
-    /// WEFT_ROWS bits.
-    pub flags: u32,
-    /// Of the rows.
+    /// Whether rows are added.
+    pub adds: bool,
+    /// Of the rows: only its size counts, but for adding.
     pub dtype: Dtype,
     /// Bytes of an index.
     pub index: u32,
@@ -88,8 +102,8 @@ pub struct Spec {
 impl Spec {
     /// All of it, for a kernel's key.
     pub fn words(&self) -> [u32; 8] {
-        let Self { kind, flags, dtype, index, unit, places, elements, wide } = *self;
-        [kind as u32, flags, dtype as u32, index, unit, places, elements, u32::from(wide)]
+        let Self { kind, adds, dtype, index, unit, places, elements, wide } = *self;
+        [kind as u32, u32::from(adds), dtype as u32, index, unit, places, elements, u32::from(wide)]
     }
 }
 
@@ -125,7 +139,7 @@ pub fn kernel(target: Target, spec: Spec) -> Result<Kernel<Args>> {
 
 /// This thread's part of a place.
 fn one<'k>(k: &'k Builder, v: &Vals<'k>, spec: Spec, place: Reg<'k, u64>) {
-    let found = find(k, v, spec, place);
+    let found = find(k, v, spec, place, spec.kind.by_warps());
     let lane = k.thread_x() & (k.shl(k.var(1u32), v.lanes) - 1u32);
     match spec.kind {
         Kind::Clear => {
@@ -140,20 +154,71 @@ fn one<'k>(k: &'k Builder, v: &Vals<'k>, spec: Spec, place: Reg<'k, u64>) {
         let table = k.mad(found.row, v.pitch, v.table);
         match spec.kind {
             Kind::Gather => transfer(k, v, spec, lane, [table, found.rows]),
-            Kind::Scatter => {
-                let kept = slot(v.last, found.row, spec).eq(place);
+            Kind::Scatter | Kind::ScatterFew => {
+                let kept = is_kept(k, v, spec, (place, found.row));
                 k.when(kept, || transfer(k, v, spec, lane, [found.rows, table]));
             }
             _ => {
-                let first = slot(v.first, found.row, spec).eq(place);
+                let first = is_first(k, v, spec, (place, found.row));
                 k.when(first, || add_all(k, v, spec, lane, (place, found.row, table)));
             }
         }
     });
 }
 
-/// Looks a place up; its index is read once: another queue may be writing it.
-fn find<'k>(k: &'k Builder, v: &Vals<'k>, spec: Spec, place: Reg<'k, u64>) -> Found<'k> {
+/// Whether no later place names the row.
+fn is_kept<'k>(
+    k: &'k Builder,
+    v: &Vals<'k>,
+    spec: Spec,
+    (place, row): (Reg<'k, u64>, Reg<'k, u64>),
+) -> Reg<'k, bool> {
+    match spec.kind {
+        Kind::Scatter => slot(v.last, row, spec).eq(place),
+        _ => !named(k, v, spec, row, [place + 1u64, v.count]),
+    }
+}
+
+/// Whether no earlier place does.
+fn is_first<'k>(
+    k: &'k Builder,
+    v: &Vals<'k>,
+    spec: Spec,
+    (place, row): (Reg<'k, u64>, Reg<'k, u64>),
+) -> Reg<'k, bool> {
+    match spec.kind {
+        Kind::Add => slot(v.first, row, spec).eq(place),
+        _ => !named(k, v, spec, row, [k.var(0u64), place]),
+    }
+}
+
+/// Whether one of the places `start..end` names `row`. The lanes of a warp are here together.
+fn named<'k>(
+    k: &'k Builder,
+    v: &Vals<'k>,
+    spec: Spec,
+    row: Reg<'k, u64>,
+    [start, end]: [Reg<'k, u64>; 2],
+) -> Reg<'k, bool> {
+    let (start, seen) = (k.var(start), k.var(0u32));
+    k.repeat_while(
+        || start.lt(end),
+        || {
+            for i in 0..AHEAD {
+                let place = start + k.lane().to::<u64>() + u64::from(32 * i);
+                let found = find(k, v, spec, k.min(place, v.count - 1u64), false);
+                let named = place.lt(end) & found.row.eq(row);
+                seen.set(k.select(named, 1u32, seen));
+            }
+            start.set(start + u64::from(32 * AHEAD));
+        },
+    );
+    k.ballot(seen.ne(0u32), ALL).ne(0u32)
+}
+
+/// Looks a place up; its index is read once: another queue may be writing it. Where a warp looks `together`, its first
+/// lane's counts, so that all of them go the same way.
+fn find<'k>(k: &'k Builder, v: &Vals<'k>, spec: Spec, place: Reg<'k, u64>, together: bool) -> Found<'k> {
     let [at, row] = Space::<2>::locate(k, &v.places, spec.places as usize, spec.wide, place);
     let index = Ptr::<Global<i64>>::new(k.mad(at, u64::from(spec.index), v.indices));
     let volatile = (Strength::Volatile, Scope::Device);
@@ -161,16 +226,15 @@ fn find<'k>(k: &'k Builder, v: &Vals<'k>, spec: Spec, place: Reg<'k, u64>) -> Fo
         4 => index.cast::<i32>().load_strong(volatile.0, volatile.1).to::<i64>(),
         _ => index.load_strong(volatile.0, volatile.1),
     };
+    let value = if together { k.broadcast(value, 0u32) } else { value };
     let negative = value.lt(0i64);
-    let number = match spec.flags & WEFT_ROWS_FROM_END {
-        0 => value,
-        _ => k.select(negative, value + v.height.bits::<i64>(), value),
-    };
+    let from_end = negative & (v.flags & WEFT_ROWS_FROM_END).ne(0u32);
+    let number = k.select(from_end, value + v.height.bits::<i64>(), value);
     // As an unsigned number, a negative one is above all rows.
     let number = number.bits::<u64>();
     let valid = number.lt(v.height);
-    let skipped = spec.flags & WEFT_ROWS_SKIP_NEGATIVE != 0;
-    let stray = if skipped { !valid & !negative } else { !valid };
+    let skipped = negative & (v.flags & WEFT_ROWS_SKIP_NEGATIVE).ne(0u32);
+    let stray = !valid & !skipped;
     let rows = k.mad(row, spec.dtype.size() as u64, v.rows);
     Found { row: number, valid, stray, rows }
 }
@@ -195,7 +259,7 @@ fn clear<'k>(v: &Vals<'k>, spec: Spec, row: Reg<'k, u64>) {
     } else {
         Ptr::<Global<u32>>::new(v.last).at_far(row).store(0u32);
     }
-    match (spec.flags & WEFT_ROWS_ADD != 0, spec.wide) {
+    match (spec.adds, spec.wide) {
         (false, _) => {}
         (_, true) => Ptr::<Global<u64>>::new(v.first).at_far(row).store(u64::MAX),
         _ => Ptr::<Global<u32>>::new(v.first).at_far(row).store(u32::MAX),
@@ -203,7 +267,7 @@ fn clear<'k>(v: &Vals<'k>, spec: Spec, row: Reg<'k, u64>) {
 }
 
 fn mark<'k>(v: &Vals<'k>, spec: Spec, (row, place): (Reg<'k, u64>, Reg<'k, u64>)) {
-    let adds = spec.flags & WEFT_ROWS_ADD != 0;
+    let adds = spec.adds;
     if spec.wide {
         Ptr::<Global<u64>>::new(v.last).at_far(row).atomic().max(place);
         if adds {
@@ -279,12 +343,13 @@ fn add_all<'k>(
     lane: Reg<'k, u32>,
     (place, row, table): (Reg<'k, u64>, Reg<'k, u64>, Reg<'k, u64>),
 ) {
-    let (first, last) = (k.var(place), slot(v.last, row, spec));
+    let last = if spec.kind == Kind::Add { slot(v.last, row, spec) } else { v.count - 1u64 };
+    let first = k.var(place);
     k.repeat_while(
         || first.le(last),
         || {
             let mine = k.min(first + k.lane().to::<u64>(), last);
-            let found = find(k, v, spec, mine);
+            let found = find(k, v, spec, mine, false);
             let inside = (first + k.lane().to::<u64>()).le(last);
             let named = k.var(k.ballot(inside & found.valid & found.row.eq(row), ALL));
             k.repeat_while(

@@ -2,10 +2,14 @@
 
 use super::composite::Composite;
 use super::list::List;
+use super::sieve::Sieve;
 use super::{Args, Line, Spec, THREADS, Vals, put};
-use crate::kernels::gpu::turns;
-use crate::ptx::{Builder, Kernel, Reg, Target};
+use crate::kernels::gpu::{elements, load_words, turns};
+use crate::ptx::{Builder, Kernel, Load, Reg, Target};
 use crate::status::Result;
+
+/// Bytes of a vector.
+const VECTOR: u32 = 16;
 
 /// The kernel of `spec`.
 pub fn extreme(target: Target, spec: Spec) -> Result<Kernel<Args>> {
@@ -40,6 +44,10 @@ fn search<'k>(
     let start = piece * v.length;
     let length = k.min(v.length, v.count - start);
     let (line, best) = (Line::new(k, v, spec, line, start), spec.order.none(k));
+    if spec.packed {
+        packed(k, spec, &line, &best, (length, lane));
+        return best;
+    }
     turns(
         k,
         spec.width,
@@ -49,6 +57,48 @@ fn search<'k>(
         |composite| best.raise(k, &composite),
     );
     best
+}
+
+/// The same of elements side by side: a few up to an aligned address, vectors, and a few at the end.
+fn packed<'k>(
+    k: &'k Builder,
+    spec: Spec,
+    line: &Line<'k>,
+    best: &Composite<'k>,
+    (length, lane): (Reg<'k, u64>, Reg<'k, u32>),
+) {
+    let size = spec.order.dtype.size() as u32;
+    let vector = u64::from(VECTOR / size);
+    let below = (k.var(0u64) - line.start) & u64::from(VECTOR - 1);
+    let head = k.min(below / u64::from(size), length);
+    let vectors = (length - head) / vector;
+    let body = k.mad(head, u64::from(size), line.start);
+    let sieve = Sieve::new(k, spec.order);
+    turns(
+        k,
+        spec.width,
+        lane,
+        vectors,
+        |number, displaced| {
+            let number = number + u64::from(displaced);
+            (number, load_words(k.mad(number, u64::from(VECTOR), body), VECTOR, Load::Stream))
+        },
+        |(number, words)| {
+            sieve.pass(&words, || {
+                let first = k.mad(number, vector, line.first + head);
+                for (i, raw) in elements(k, &words, VECTOR, size).into_iter().enumerate() {
+                    best.raise(k, &spec.order.composite(k, raw, first + i as u64));
+                }
+            });
+        },
+    );
+    // Fewer than two vectors are left, and there are as many lanes.
+    let (behind, lane) = (head + vectors * vector, lane.to::<u64>());
+    k.when(lane.lt(head + (length - behind)), || {
+        let number = k.select(lane.lt(head), lane, lane - head + behind);
+        let raw = spec.order.load(k, k.mad(number, u64::from(size), line.start));
+        best.raise(k, &spec.order.composite(k, raw, line.first + number));
+    });
 }
 
 /// With the other lanes' and warps' of the width, in its first thread.

@@ -4,6 +4,7 @@ mod composite;
 mod extreme;
 mod list;
 mod select;
+mod sieve;
 mod sorting;
 
 pub use composite::Order;
@@ -72,6 +73,8 @@ pub struct Spec {
     pub rank: u32,
     /// Threads that share a line.
     pub width: u32,
+    /// Whether the elements of a line lie side by side, for comparing.
+    pub packed: bool,
     /// Whether there are 2^32 lines.
     pub many: bool,
 }
@@ -79,8 +82,8 @@ pub struct Spec {
 impl Spec {
     /// All of it, for a kernel's key.
     pub fn words(&self) -> [u32; 8] {
-        let Self { order, candidates, partial, values, index, rank, width, many } = *self;
-        let flags = [order.smallest, order.last, order.wide, candidates, partial, values, many];
+        let Self { order, candidates, partial, values, index, rank, width, packed, many } = *self;
+        let flags = [order.smallest, order.last, order.wide, candidates, partial, values, many, packed];
         let bits = flags.iter().enumerate().map(|(i, &flag)| u32::from(flag) << i).sum();
         [order.dtype as u32, bits, index, rank, width, 0, 0, 0]
     }
