@@ -1,7 +1,7 @@
 //! The functions as formulas over registers, as the CPU has them.
 
-use crate::ops::elementwise::functions::*;
 use crate::kernels::gpu::math::{self as m, Math, of};
+use crate::ops::elementwise::functions::*;
 use crate::ptx::compare::Compares;
 use crate::ptx::convert::Rounding;
 use crate::ptx::floats::float;
@@ -110,7 +110,7 @@ fn activations<'k, T: Math>(
     [alpha, beta]: [Reg<'k, T>; 2],
 ) -> Reg<'k, T> {
     match code {
-        WEFT_EW_SILU => a / (m::exp(k, -(alpha * a)) + of::<T>(1.0)),
+        WEFT_EW_SILU => a * m::sigmoid(k, alpha * a),
         WEFT_EW_SOFTPLUS => m::softplus(k, a),
         WEFT_EW_SOFTSIGN => a / (k.abs(a) + of::<T>(1.0)),
         WEFT_EW_MISH => m::mish(k, a),
