@@ -60,6 +60,11 @@ pub fn device() -> CString {
     CString::new(name).unwrap()
 }
 
+/// What holds on the CPU, or on a GPU, whichever the tests run on: names of choices.
+pub fn by_device<T>(cpu: T, gpu: T) -> T {
+    if device().as_bytes().starts_with(b"cuda") { gpu } else { cpu }
+}
+
 /// A context and a queue.
 pub struct Session {
     pub context: u64,
@@ -91,6 +96,18 @@ pub struct Tensor {
 impl Tensor {
     pub fn dims(&self) -> &[i64] {
         self.layout.dims()
+    }
+
+    /// A packed tensor less its first element and all but one of a row: aligned to an element, and to no more.
+    pub fn shifted(mut self) -> Self {
+        self.desc.offset += self.dtype.size() as u64;
+        self.desc.dims[0] -= 1;
+        self.layout = Layout::packed(&self.desc.dims[..self.desc.rank as usize]);
+        if !self.values.is_empty() {
+            self.values.remove(0);
+            self.values.truncate(self.layout.count());
+        }
+        self
     }
 }
 
