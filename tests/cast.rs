@@ -186,7 +186,7 @@ fn long_runs_and_broadcasts() {
 #[test]
 fn transposes_of_every_size_of_element() {
     // The other choice takes everything, so that tests running meanwhile only see another way to the same result.
-    for forced in ["", "cast=runs"] {
+    for forced in ["", by_device("cast=runs", "cast=strided")] {
         weft::op::force(forced);
         transposes();
     }
@@ -196,7 +196,7 @@ fn transposes_of_every_size_of_element() {
 fn transposes() {
     let (session, mut rng) = (Session::new(2), Rng(3));
     for dtype in [U8, F16, F32, F64] {
-        for (rows, columns) in [(64, 64), (65, 130), (131, 64), (67, 257), (8, 8), (200, 9)] {
+        for (rows, columns) in [(64, 64), (65, 130), (131, 64), (67, 257), (8, 8), (200, 9), (144, 272)] {
             let mut x = input(&session, &mut rng, dtype, &[3, columns, rows], Style::Packed);
             // x seen with its last axes swapped.
             x.desc.dims[..3].copy_from_slice(&[3, rows, columns]);
@@ -210,6 +210,30 @@ fn transposes() {
                 let from = plane * rows * columns + column * rows + row;
                 assert!(equal(got, x.values[from as usize]), "{dtype:?} {rows} x {columns} at {i}");
             }
+            session.free(&[&x, &y]);
+        }
+    }
+}
+
+#[test]
+fn long_runs_of_every_width_by_vectors_and_tails() {
+    let (session, mut rng) = (Session::new(2), Rng(11));
+    let pairs = [
+        (Bf16, F32),
+        (F32, Bf16),
+        (F64, U8),
+        (I8, F64),
+        (F8E4m3, F16),
+        (F32, F8E5m2),
+        (Bool, I64),
+        (U16, U16),
+    ];
+    for (from, to) in pairs {
+        for (count, shift) in [(1 << 17, 0), ((1 << 16) + 15, 0), (4097, 1), (4097, 2), (7, 0)] {
+            let x = input(&session, &mut rng, from, &[count + i64::from(shift == 1)], Style::Packed);
+            let y = output(&session, &mut rng, to, &[count + i64::from(shift == 2)], Style::Packed);
+            let (x, y) = (if shift == 1 { x.shifted() } else { x }, if shift == 2 { y.shifted() } else { y });
+            check(&session, &x, &y, from, to, false);
             session.free(&[&x, &y]);
         }
     }

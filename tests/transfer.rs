@@ -33,3 +33,38 @@ fn fill_repeats_the_pattern() {
     assert_eq!(bytes[8..16], [0x44, 0x33, 0x22, 0x11, 0x44, 0x33, 0x22, 0x11]);
     assert!(bytes[..8].iter().chain(&bytes[24..]).all(|&byte| byte == 0));
 }
+
+#[test]
+fn fills_of_every_period_begin_and_end_anywhere() {
+    let session = Session::new(2);
+    let pattern = 0x8877_6655_4433_2211u64;
+    for (offset, size) in
+        [(0, 64), (8, 8), (8, 16), (8, 72), (24, 4096), (40, 1 << 20), (16, 8), (8, 0), (56, 100_008)]
+    {
+        for period in [1, 2, 4, 8] {
+            let room = offset + size + 24;
+            let buffer = session.buffer(room);
+            session.write_bytes(buffer, &vec![0xDB; room]);
+            // SAFETY: handles and locals alone.
+            session.wait(|out| unsafe {
+                weft_fill(
+                    session.queue,
+                    buffer,
+                    offset as u64,
+                    size as u64,
+                    pattern,
+                    period,
+                    ptr::null(),
+                    out,
+                )
+            });
+            let bytes = session.read_bytes(buffer, room);
+            let right = |(i, &byte): (usize, &u8)| {
+                let inside = (offset..offset + size).contains(&i);
+                let want = if inside { pattern.to_le_bytes()[(i - offset) % period as usize] } else { 0xDB };
+                byte == want
+            };
+            assert!(bytes.iter().enumerate().all(right), "{size} bytes from {offset} on, period {period}");
+        }
+    }
+}

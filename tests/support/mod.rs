@@ -97,6 +97,18 @@ impl Tensor {
     pub fn dims(&self) -> &[i64] {
         self.layout.dims()
     }
+
+    /// A packed tensor less its first element and all but one of a row: aligned to an element, and to no more.
+    pub fn shifted(mut self) -> Self {
+        self.desc.offset += self.dtype.size() as u64;
+        self.desc.dims[0] -= 1;
+        self.layout = Layout::packed(&self.desc.dims[..self.desc.rank as usize]);
+        if !self.values.is_empty() {
+            self.values.remove(0);
+            self.values.truncate(self.layout.count());
+        }
+        self
+    }
 }
 
 pub fn last_error() -> String {

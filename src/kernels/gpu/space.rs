@@ -45,6 +45,17 @@ impl<const N: usize> Space<N> {
         self.axes.iter().map(|axis| axis.0 as u64).product()
     }
 
+    /// The same space walked `lanes` elements at a time along the innermost axis, where they are packed or one for all in
+    /// every operand: `None` where they are not, or fill no whole number of vectors.
+    pub fn by_vectors(&self, lanes: usize) -> Option<Self> {
+        let mut axes = self.axes.clone();
+        let (dim, strides) = axes.last_mut()?;
+        let fits = dim.is_multiple_of(lanes) && strides.iter().all(|stride| matches!(stride, 0 | 1));
+        *dim /= lanes;
+        strides.iter_mut().for_each(|stride| *stride *= lanes as isize);
+        fits.then_some(Self { axes })
+    }
+
     /// The dims, outermost first.
     pub fn dims(&self) -> impl DoubleEndedIterator<Item = usize> + '_ {
         self.axes.iter().map(|axis| axis.0)

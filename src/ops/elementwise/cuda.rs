@@ -1,4 +1,4 @@
-//! On CUDA: dense operands by vectors, everything else by the strided kernel.
+//! On CUDA: dense operands by vectors, rows that are dense too, everything else by the strided kernel.
 
 use super::ptx::{Args, Spec, THREADS, Way};
 use super::{Elementwise, Kind};
@@ -10,11 +10,12 @@ use crate::status::Result;
 /// Best first.
 pub(super) const CHOICES: &[Choice<Elementwise, Stream>] = &[
     Choice { name: "dense", accepts: |op, _| op.dense().is_some(), run: dense },
+    Choice { name: "rows", accepts: |op, _| op.rows().is_some(), run: rows },
     Choice { name: "strided", accepts: |_, _| true, run: strided },
 ];
 
-/// Blocks of a multiprocessor.
-const BLOCKS: u64 = 8;
+/// Blocks of a grid: one for each tile as far as that goes, so that the last ones to finish are few.
+const BLOCKS: u64 = 1 << 20;
 
 impl Elementwise {
     /// The operands, those that are missing being y, then y.
@@ -31,25 +32,54 @@ impl Elementwise {
         Spec { function: self.function, dtype: self.inputs[self.inputs.len() - 1].dtype(), way }
     }
 
+    /// Whether the formula's operands can be taken by vectors where they lie packed.
+    fn suits_vectors(&self, spec: Spec) -> bool {
+        !spec.is_long() && spec.dtype.size() <= 8
+    }
+
+    /// The inputs that have stride 0 along the innermost axis.
+    fn uniform(&self, space: &Space<4>) -> u32 {
+        let stride = |n: usize| space.strides(n).next_back();
+        (0..self.inputs.len()).filter(|&n| stride(n) == Some(0)).fold(0, |bits, n| bits | 1 << n)
+    }
+
+    /// Whether the vectors of every operand and y begin where a vector may, `uniform` ones aside.
+    fn is_aligned(&self, space: &Space<4>, spec: Spec, uniform: u32) -> bool {
+        let lanes = spec.lanes() as isize;
+        (0..self.inputs.len()).chain([3]).filter(|n| uniform >> n & 1 == 0).all(|n| {
+            let begins = self.sides()[n].at().is_multiple_of(spec.vector_bytes(n) as u64);
+            let outer = space.strides(n).rev().skip(1);
+            begins && outer.into_iter().all(|stride| stride % lanes == 0)
+        })
+    }
+
     /// The dense kernel and how many vectors it moves, if it can be used.
     fn dense(&self) -> Option<(Spec, u32)> {
         let space = self.space();
         let stride = |n: usize| space.strides(n).next().unwrap_or(1);
         let runs = space.rank() <= 1 && stride(3) == 1 && (0..3).all(|n| matches!(stride(n), 0 | 1));
-        let uniform = (0..self.inputs.len()).filter(|&n| stride(n) == 0).fold(0, |bits, n| bits | 1 << n);
+        let uniform = self.uniform(&space);
         let spec = self.spec(Way::Dense { uniform });
-        if !runs || spec.is_long() || spec.dtype.size() > 8 {
-            return None;
-        }
-        let fits =
-            |n: usize| stride(n) == 0 || self.sides()[n].at().is_multiple_of(spec.vector_bytes(n) as u64);
-        let aligned = (0..self.inputs.len()).chain([3]).all(fits);
+        let fits = runs && self.suits_vectors(spec) && self.is_aligned(&space, spec, uniform);
         let vectors = space.count() / u64::from(spec.lanes());
-        (aligned && vectors < 1 << 31).then_some((spec, vectors as u32))
+        (fits && vectors < 1 << 31).then_some((spec, vectors as u32))
     }
 
-    fn launch(&self, stream: &Stream, spec: Spec, vectors: u32, items: u64) -> Result<()> {
+    /// The kernel of rows and the space in vectors, if it can be used.
+    fn rows(&self) -> Option<(Spec, Space<4>)> {
         let space = self.space();
+        let uniform = self.uniform(&space);
+        let spec = self.spec(Way::Rows { uniform, rank: space.rank() });
+        let packed = space.strides(3).next_back() == Some(1);
+        if !packed || !self.suits_vectors(spec) || !self.is_aligned(&space, spec, uniform) {
+            return None;
+        }
+        let vectors = space.by_vectors(spec.lanes() as usize)?;
+        (vectors.count() < 1 << 31).then_some((spec, vectors))
+    }
+
+    /// By a kernel whose threads have `items` to share.
+    fn launch(&self, stream: &Stream, spec: Spec, space: &Space<4>, vectors: u32, items: u64) -> Result<()> {
         let arguments = Args {
             count: space.count(),
             vectors,
@@ -58,8 +88,7 @@ impl Elementwise {
             at: self.sides().map(Operand::at),
             space: space.words(),
         };
-        let most = stream.gpu().description.multiprocessors as u64 * BLOCKS;
-        let blocks = items.div_ceil(u64::from(THREADS)).clamp(1, most);
+        let blocks = items.div_ceil(u64::from(THREADS)).clamp(1, BLOCKS);
         let kernel = stream.kernel(Key("elementwise", spec.key()), |target| spec.kernel(target))?;
         // SAFETY: the kernel reaches the elements of the checked layouts of operands that the request owns.
         unsafe { kernel.launch(stream, [blocks as u32, 1, 1], &arguments) }
@@ -67,17 +96,20 @@ impl Elementwise {
 }
 
 fn dense(op: &Elementwise, stream: &Stream) -> Result<()> {
-    match op.dense() {
-        Some((spec, vectors)) => {
-            op.launch(stream, spec, vectors, u64::from(vectors).div_ceil(u64::from(spec.unroll())))
-        }
-        None => strided(op, stream),
-    }
+    let Some((spec, vectors)) = op.dense() else { return strided(op, stream) };
+    let items = vectors.div_ceil(spec.unroll());
+    op.launch(stream, spec, &op.space(), vectors, u64::from(items))
+}
+
+fn rows(op: &Elementwise, stream: &Stream) -> Result<()> {
+    let Some((spec, space)) = op.rows() else { return strided(op, stream) };
+    let vectors = space.count() as u32;
+    op.launch(stream, spec, &space, vectors, u64::from(vectors.div_ceil(spec.unroll())))
 }
 
 fn strided(op: &Elementwise, stream: &Stream) -> Result<()> {
     debug_assert!(op.function.kind != Kind::Select || op.inputs.len() == 3);
     let space = op.space();
     let (rank, count) = (space.rank(), space.count());
-    op.launch(stream, op.spec(Way::Strided { rank, wide: count >> 32 != 0 }), 0, count)
+    op.launch(stream, op.spec(Way::Strided { rank, wide: count >> 32 != 0 }), &space, 0, count)
 }

@@ -51,6 +51,10 @@ impl Math for f64 {
         k.select(t.lt(1.0f64), small, k.copysign(x, large))
     }
 
+    fn sigmoid<'k>(k: &'k Builder, x: Value<'k>) -> Value<'k> {
+        k.rcp(exp_scaled(k, -x, None, 0) + 1.0f64)
+    }
+
     fn gelu<'k>(k: &'k Builder, x: Value<'k>) -> Value<'k> {
         let size = at_most(k, k.abs(x), 40.0);
         let square = size * size;

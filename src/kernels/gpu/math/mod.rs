@@ -70,6 +70,8 @@ functions! {
     tanh;
     /// The error function.
     erf;
+    /// 1 / (1 + e^-x).
+    sigmoid;
     /// x/2 (1 + erf(x / sqrt 2)).
     gelu;
     /// Sine, of any angle.
@@ -126,23 +128,18 @@ pub fn relu<'k, T: Arithmetic>(k: &'k Builder, x: Reg<'k, T>) -> Reg<'k, T> {
     k.select(x.lt(of::<T>(0.0)), of::<T>(0.0), x)
 }
 
-/// 1 / (1 + e^-x).
-pub fn sigmoid<'k, T: Math>(k: &'k Builder, x: Reg<'k, T>) -> Reg<'k, T> {
-    k.rcp(exp(k, -x) + of::<T>(1.0))
-}
-
 /// x / (1 + e^-x), also called swish.
 pub fn silu<'k, T: Math>(k: &'k Builder, x: Reg<'k, T>) -> Reg<'k, T> {
-    x / (exp(k, -x) + of::<T>(1.0))
+    x * sigmoid(k, x)
 }
 
 /// x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
 pub fn gelu_tanh<'k, T: Math>(k: &'k Builder, x: Reg<'k, T>) -> Reg<'k, T> {
-    // As x / (1 + e^-2u), which loses nothing on the left. Grouped so that x^3 overflows where the tanh is 1 or -1.
+    // As x sigmoid(2u), which loses nothing on the left. Grouped so that x^3 overflows where the tanh is 1 or -1.
     let twice_root = 2.0 * (2.0 / std::f64::consts::PI).sqrt();
     let cube = x * of::<T>(0.044_715) * x;
     let twice = k.fma(cube, x, x) * of::<T>(twice_root);
-    x / (exp(k, -twice) + of::<T>(1.0))
+    x * sigmoid(k, twice)
 }
 
 /// log(1 + e^x).

@@ -33,8 +33,9 @@ pub(super) fn pow<'k>(k: &'k Builder, x: Value<'k>, y: Value<'k>) -> Value<'k> {
     let log = log_twofold(k, k.abs(x));
     let Twofold { high, low } = Twofold::product(k, y, log.high);
     let low = k.fma(y, log.low, low);
-    let finite = k.abs(high).lt(f64::INFINITY);
-    let low = k.select(finite, low, 0.0f64);
+    // Beyond, the exponential is 0 or infinite whatever `low` is, which is no longer small.
+    let near = k.abs(high).lt(1024.0f64);
+    let low = k.select(near, low, 0.0f64);
     of_magnitude(k, x, y, exp_scaled(k, high, Some(low), 0))
 }
 
@@ -67,6 +68,7 @@ fn log_twofold<'k>(k: &'k Builder, x: Value<'k>) -> Twofold<'k> {
     let sum = Twofold::sum(n * LN2_HIGH, log.high);
     let Twofold { high, low } = Twofold::sum(sum.high, k.fma(n, LN2_LOW, sum.low + log.low));
     let high = k.select(x.eq(0.0f64), f64::NEG_INFINITY, high);
+    let high = k.select(x.ge(0.0f64), high, x); // NaN
     let infinite = x.eq(f64::INFINITY);
     Twofold { high: k.select(infinite, x, high), low: k.select(infinite, 0.0f64, low) }
 }

@@ -79,6 +79,12 @@ impl Math for f32 {
         k.select(t.lt(1.0f32), small, k.copysign(x, large))
     }
 
+    fn sigmoid<'k>(k: &'k Builder, x: Value<'k>) -> Value<'k> {
+        // By e^-|x|, so that the reciprocal, which flushes what is subnormal, is of a number from 1 to 2.
+        let e = exp(k, -k.abs(x));
+        k.select(x.lt(0.0f32), e, 1.0f32) * k.rcp_ftz(e + 1.0f32)
+    }
+
     fn gelu<'k>(k: &'k Builder, x: Value<'k>) -> Value<'k> {
         let size = k.min_nan(k.abs(x), 16.0f32);
         let square = size * size;

@@ -26,6 +26,69 @@ pub(super) enum Value<'k> {
 
 use Value::{Bits, Double, Signed, Single, Unsigned};
 
+/// Where an element is read: in memory, or among the words of a vector.
+#[derive(Clone, Copy)]
+pub(super) enum Source<'k, 'w> {
+    Memory(Array<'k>),
+    Vector(&'w [Reg<'k, u32>], u32),
+}
+
+impl<'k> Source<'k, '_> {
+    fn read<T: Lane>(self, k: &'k Builder, dtype: Dtype) -> Reg<'k, T> {
+        match self {
+            Source::Memory(at) => T::read(k, at),
+            Source::Vector(words, index) => T::unpack(k, dtype, words, index),
+        }
+    }
+}
+
+/// What is stored as an element: a float that storing rounds, or bits.
+#[derive(Clone, Copy)]
+pub(super) enum Number<'k> {
+    Float(Reg<'k, f32>),
+    Long(Reg<'k, f64>),
+    Word(Reg<'k, u32>),
+    Wide(Reg<'k, u64>),
+}
+
+impl<'k> Number<'k> {
+    /// Stores it at `at`, whose dtype it was made for.
+    pub(super) fn write(self, k: &'k Builder, at: Array<'k>) {
+        match self {
+            Number::Float(x) => Lane::write(k, at, x),
+            Number::Long(x) => Lane::write(k, at, x),
+            Number::Word(x) => Lane::write(k, at, x),
+            Number::Wide(x) => Lane::write(k, at, x),
+        }
+    }
+
+    /// The words of a vector of `dtype`: all of them are of one kind.
+    pub(super) fn pack(k: &'k Builder, dtype: Dtype, numbers: &[Self]) -> Vec<Reg<'k, u32>> {
+        fn all<'k, T: Lane>(
+            k: &'k Builder,
+            dtype: Dtype,
+            numbers: &[Number<'k>],
+            of: impl Fn(&Number<'k>) -> Option<Reg<'k, T>>,
+        ) -> Vec<Reg<'k, u32>> {
+            T::pack(k, dtype, &numbers.iter().filter_map(of).collect::<Vec<_>>())
+        }
+        match numbers[0] {
+            Number::Float(_) => {
+                all(k, dtype, numbers, |x| if let Number::Float(x) = x { Some(*x) } else { None })
+            }
+            Number::Long(_) => {
+                all(k, dtype, numbers, |x| if let Number::Long(x) = x { Some(*x) } else { None })
+            }
+            Number::Word(_) => {
+                all(k, dtype, numbers, |x| if let Number::Word(x) = x { Some(*x) } else { None })
+            }
+            Number::Wide(_) => {
+                all(k, dtype, numbers, |x| if let Number::Wide(x) = x { Some(*x) } else { None })
+            }
+        }
+    }
+}
+
 impl Conversion {
     /// One element, complex ones too.
     pub(super) fn element<'k>(self, k: &'k Builder, x: Array<'k>, y: Array<'k>) {
@@ -34,11 +97,13 @@ impl Conversion {
         }
         let real = self.parts();
         if real.from == self.from {
-            return self.store(k, y, self.load(k, x));
+            return self.number(k, self.value(k, Source::Memory(x))).write(k, y);
         }
         let [x, y] = [Array::new(k, real.from, x.address()), Array::new(k, real.to, y.address())];
-        let parts = [0u64, 1].map(|part| real.load(k, x.at(k.var(part))));
-        parts.into_iter().zip([0u64, 1]).for_each(|(value, part)| real.store(k, y.at(k.var(part)), value));
+        let parts = [0u64, 1].map(|part| real.value(k, Source::Memory(x.at(k.var(part)))));
+        for (value, part) in parts.into_iter().zip([0u64, 1]) {
+            real.number(k, value).write(k, y.at(k.var(part)));
+        }
     }
 
     /// The conversion of a complex number's parts; a real conversion as it is, and so what only moves in 8 bytes.
@@ -50,37 +115,36 @@ impl Conversion {
         }
     }
 
-    /// The number at `at`.
-    pub(super) fn load<'k>(self, k: &'k Builder, at: Array<'k>) -> Value<'k> {
-        match self.from {
-            from if from == self.to => Bits(match from.size() {
-                8 => at.ptr::<u64>().load(),
-                _ => <u32 as Lane>::read(k, at).to::<u64>(),
+    /// The number there.
+    pub(super) fn value<'k>(self, k: &'k Builder, at: Source<'k, '_>) -> Value<'k> {
+        let from = self.from;
+        match from {
+            _ if from == self.to => Bits(match from.size() {
+                8 => at.read(k, from),
+                _ => at.read::<u32>(k, from).to::<u64>(),
             }),
-            F32 | F16 | Bf16 => Single(at.load()),
-            F8E4m3 => Single(small(k, at, 4, 3, 0x7f)),
-            F8E5m2 => Single(small(k, at, 5, 2, 0x7d)),
-            F64 => Double(at.load()),
-            U64 => Unsigned(at.ptr::<u64>().load()),
-            I64 => Signed(at.ptr::<i64>().load()),
-            I8 | I16 | I32 => Signed(<i32 as Lane>::read(k, at).to::<i64>()),
-            Bool => Signed(k.select(<bool as Lane>::read(k, at), 1i64, 0i64)),
-            _ => Signed(<u32 as Lane>::read(k, at).to::<i64>()),
+            F32 | F16 | Bf16 => Single(at.read(k, from)),
+            F8E4m3 => Single(small(k, at.read(k, from), 4, 3, 0x7f)),
+            F8E5m2 => Single(small(k, at.read(k, from), 5, 2, 0x7d)),
+            F64 => Double(at.read(k, from)),
+            U64 => Unsigned(at.read(k, from)),
+            I64 => Signed(at.read(k, from)),
+            I8 | I16 | I32 => Signed(at.read::<i32>(k, from).to::<i64>()),
+            Bool => Signed(k.select(at.read::<bool>(k, from), 1i64, 0i64)),
+            _ => Signed(at.read::<u32>(k, from).to::<i64>()),
         }
     }
 
-    /// Stores the number at `at`.
-    pub(super) fn store<'k>(self, k: &'k Builder, at: Array<'k>, value: Value<'k>) {
+    /// The number as `to` has it.
+    pub(super) fn number<'k>(self, k: &'k Builder, value: Value<'k>) -> Number<'k> {
         match (self.to, value) {
-            (to, Bits(bits)) => match to.size() {
-                8 => at.ptr::<u64>().store(bits),
-                _ => <u32 as Lane>::write(k, at, bits.to::<u32>()),
-            },
-            (F64, value) => at.store(double(value)),
-            (F32, value) => at.store(self.finite(k, single(value), f32::MAX)),
-            (F16 | Bf16 | F8E4m3 | F8E5m2, value) => self.narrow(k, at, odd(k, value)),
-            (Bool, value) => <bool as Lane>::write(k, at, holds(value)),
-            (to, value) => integer(k, to, at, value),
+            (to, Bits(bits)) if to.size() == 8 => Number::Wide(bits),
+            (_, Bits(bits)) => Number::Word(bits.to::<u32>()),
+            (F64, value) => Number::Long(double(value)),
+            (F32, value) => Number::Float(self.finite(k, single(value), f32::MAX)),
+            (F16 | Bf16 | F8E4m3 | F8E5m2, value) => self.narrow(k, odd(k, value)),
+            (Bool, value) => Number::Word(k.select(holds(value), 1u32, 0u32)),
+            (to, value) => integer(k, to, value),
         }
     }
 
@@ -90,27 +154,19 @@ impl Conversion {
     }
 
     /// A float of 16 or 8 bits, of an f32 that has lost nothing that this rounding could miss.
-    fn narrow<'k>(self, k: &'k Builder, at: Array<'k>, x: Reg<'k, f32>) {
+    fn narrow<'k>(self, k: &'k Builder, x: Reg<'k, f32>) -> Number<'k> {
+        const E4M3: Format = Format { mantissa: 3, bias: 7, largest: 0x7e, beyond: 0x7f, nan: 0x7f };
+        const E5M2: Format = Format { mantissa: 2, bias: 15, largest: 0x7b, beyond: 0x7c, nan: 0x7e };
         match self.to {
-            F16 => at.store(self.finite(k, x, 65504.0)),
-            Bf16 => at.store(self.finite(k, x, f32::from_bits(0x7f7f_0000))),
-            F8E4m3 => self.store_code(
-                k,
-                at,
-                x,
-                Format { mantissa: 3, bias: 7, largest: 0x7e, beyond: 0x7f, nan: 0x7f },
-            ),
-            _ => self.store_code(
-                k,
-                at,
-                x,
-                Format { mantissa: 2, bias: 15, largest: 0x7b, beyond: 0x7c, nan: 0x7e },
-            ),
+            F16 => Number::Float(self.finite(k, x, 65504.0)),
+            Bf16 => Number::Float(self.finite(k, x, f32::from_bits(0x7f7f_0000))),
+            F8E4m3 => self.code(k, x, E4M3),
+            _ => self.code(k, x, E5M2),
         }
     }
 
     /// As `kernels::narrow` has it: no instruction rounds to 8 bits without keeping in range.
-    fn store_code<'k>(self, k: &'k Builder, at: Array<'k>, x: Reg<'k, f32>, format: Format) {
+    fn code<'k>(self, k: &'k Builder, x: Reg<'k, f32>, format: Format) -> Number<'k> {
         let drop = 23 - format.mantissa;
         let bits = x.bits::<u32>() & 0x7fff_ffffu32;
         let nearest = (bits + ((1u32 << (drop - 1)) - 1) + (bits >> drop & 1u32)) >> drop;
@@ -123,7 +179,7 @@ impl Conversion {
         let code = k.select(code.gt(format.largest), beyond, code);
         let code = k.select(bits.gt(0x7f80_0000u32), format.nan, code);
         let sign = x.bits::<u32>() >> 24u32 & 0x80u32;
-        <u32 as Lane>::write(k, at, code | sign);
+        Number::Word(code | sign)
     }
 }
 
@@ -139,9 +195,8 @@ struct Format {
 }
 
 /// A float of 8 bits: codes from `nan` on are NaN, and infinity below them where there are any.
-fn small<'k>(k: &'k Builder, at: Array<'k>, exponent: u32, mantissa: u32, nan: u32) -> Reg<'k, f32> {
+fn small<'k>(k: &'k Builder, code: Reg<'k, u32>, exponent: u32, mantissa: u32, nan: u32) -> Reg<'k, f32> {
     let bias = (1 << (exponent - 1)) - 1;
-    let code = <u32 as Lane>::read(k, at);
     let magnitude = code & 0x7fu32;
     let scale = f32::from_bits((254 - bias) << 23);
     let finite = (magnitude << (23 - mantissa)).bits::<f32>() * scale;
@@ -205,7 +260,7 @@ fn holds(value: Value<'_>) -> Reg<'_, bool> {
 }
 
 /// Of floats: truncated and kept in range, NaN being 0; of integers: the low bits.
-fn integer<'k>(k: &'k Builder, to: Dtype, at: Array<'k>, value: Value<'k>) {
+fn integer<'k>(k: &'k Builder, to: Dtype, value: Value<'k>) -> Number<'k> {
     let signed = matches!(to, I8 | I16 | I32 | I64);
     let bits = to.size() as u32 * 8;
     let whole: Reg<'k, u64> = match value {
@@ -223,10 +278,7 @@ fn integer<'k>(k: &'k Builder, to: Dtype, at: Array<'k>, value: Value<'k>) {
             k.min(x, u64::MAX >> (64 - bits))
         }
     };
-    match bits {
-        64 => at.ptr::<u64>().store(whole),
-        _ => <u32 as Lane>::write(k, at, whole.to::<u32>()),
-    }
+    if bits == 64 { Number::Wide(whole) } else { Number::Word(whole.to::<u32>()) }
 }
 
 /// A float by the one function or the other.

@@ -110,7 +110,7 @@ fn activations<'k, T: Math>(
     [alpha, beta]: [Reg<'k, T>; 2],
 ) -> Reg<'k, T> {
     match code {
-        WEFT_EW_SILU => a / (m::exp(k, -(alpha * a)) + of::<T>(1.0)),
+        WEFT_EW_SILU => a * m::sigmoid(k, alpha * a),
         WEFT_EW_SOFTPLUS => m::softplus(k, a),
         WEFT_EW_SOFTSIGN => a / (k.abs(a) + of::<T>(1.0)),
         WEFT_EW_MISH => m::mish(k, a),

@@ -1,6 +1,7 @@
 //! The kernels: one for dense operands, which moves 16 bytes at a time, and one for any layout, an element at a time.
 
 mod formulas;
+mod vectors;
 
 use super::functions::*;
 use crate::dtype::Dtype;
@@ -38,6 +39,8 @@ params! {
 pub(super) enum Way {
     /// One run each; of operands whose bit is set, one element for all.
     Dense { uniform: u32 },
+    /// Rows that are; along them, operands whose bit is set have one element for all.
+    Rows { uniform: u32, rank: usize },
     /// Anything; `wide` beyond 2^32 elements.
     Strided { rank: usize, wide: bool },
 }
@@ -57,6 +60,7 @@ impl Spec {
         let [way, a, b] = match self.way {
             Way::Dense { uniform } => [0, uniform, 0],
             Way::Strided { rank, wide } => [1, rank as u32, u32::from(wide)],
+            Way::Rows { uniform, rank } => [2, uniform, rank as u32],
         };
         [self.function.code, self.dtype.code(), way, a, b, 0, 0, 0]
     }
@@ -171,7 +175,7 @@ impl Spec {
         formula: impl Fn((Reg<'k, A>, &[Reg<'k, T>]), ()) -> Reg<'k, Y>,
     ) {
         match self.way {
-            Way::Dense { uniform } => self.dense(k, v, uniform, formula),
+            Way::Dense { .. } | Way::Rows { .. } => self.vectors(k, v, formula),
             Way::Strided { .. } => self.each(k, v, |at| self.element(k, at, &formula)),
         }
     }
@@ -196,7 +200,7 @@ impl Spec {
     fn each<'k>(self, k: &'k Builder, v: &Vals<'k>, body: impl FnOnce([Array<'k>; 4])) {
         let (rank, wide) = match self.way {
             Way::Strided { rank, wide } => (rank, wide),
-            Way::Dense { .. } => (1, true),
+            Way::Dense { .. } | Way::Rows { .. } => (1, true),
         };
         let arrays = self.arrays(k, v);
         let number = k.var(k.mad_wide(k.block_x(), THREADS, k.thread_x().to::<u64>()));
@@ -209,104 +213,6 @@ impl Spec {
                 number.set(number + step);
             },
         );
-    }
-}
-
-/// Dense operands.
-impl Spec {
-    fn dense<'k, A: Lane, T: Lane, Y: Lane>(
-        self,
-        k: &'k Builder,
-        v: &Vals<'k>,
-        uniform: u32,
-        formula: impl Fn((Reg<'k, A>, &[Reg<'k, T>]), ()) -> Reg<'k, Y>,
-    ) {
-        let unroll = self.unroll();
-        let tile = THREADS * unroll;
-        let first = k.var(k.mad(k.block_x(), tile, k.thread_x()));
-        let step = k.grid_blocks_x() * tile;
-        k.repeat_while(
-            || (first - k.thread_x()).lt(v.vectors),
-            || {
-                let places: Vec<_> = (0..unroll).map(|u| first + u * THREADS).collect();
-                // Beyond the end the last vector is read once more, and not written.
-                let loads: Vec<_> =
-                    places.iter().map(|&at| self.load(k, v, uniform, k.min(at, v.vectors - 1u32))).collect();
-                for (&at, words) in places.iter().zip(&loads) {
-                    let y = self.vector::<A, T, Y>(k, words, &formula);
-                    let bytes = self.vector_bytes(3);
-                    let to = k.mad_wide(at, bytes as u32, v.at[3]);
-                    k.only(at.lt(v.vectors), || store_words(to, bytes as u32, &y));
-                }
-                first.set(first + step);
-            },
-        );
-        self.tail::<A, T, Y>(k, v, uniform, &formula);
-    }
-
-    /// The words of each operand of vector `at`.
-    fn load<'k>(
-        self,
-        k: &'k Builder,
-        v: &Vals<'k>,
-        uniform: u32,
-        at: Reg<'k, u32>,
-    ) -> Vec<Vec<Reg<'k, u32>>> {
-        let operand = |n: usize| {
-            let bytes = self.vector_bytes(n);
-            if uniform >> n & 1 == 1 {
-                return self.repeated(k, v, n);
-            }
-            load_words(k.mad_wide(at, bytes as u32, v.at[n]), bytes as u32, Load::NoAllocate)
-        };
-        (0..self.function.arity).map(operand).collect()
-    }
-
-    /// The words of a vector whose elements are all the operand's one.
-    fn repeated<'k>(self, k: &'k Builder, v: &Vals<'k>, n: usize) -> Vec<Reg<'k, u32>> {
-        let at = Array::new(k, self.dtype_of(n), v.at[n]);
-        let words = self.vector_bytes(n).div_ceil(4);
-        match at.dtype.size() {
-            8 => {
-                let pair: [_; 2] = k.unpack(at.ptr::<u64>().load());
-                (0..words).map(|word| pair[word % 2]).collect()
-            }
-            4 => vec![at.ptr::<u32>().load(); words],
-            2 => vec![at.ptr::<u16>().load().to::<u32>() * 0x0001_0001u32; words],
-            _ => vec![at.ptr::<u8>().load().to::<u32>() * 0x0101_0101u32; words],
-        }
-    }
-
-    fn vector<'k, A: Lane, T: Lane, Y: Lane>(
-        self,
-        k: &'k Builder,
-        words: &[Vec<Reg<'k, u32>>],
-        formula: &impl Fn((Reg<'k, A>, &[Reg<'k, T>]), ()) -> Reg<'k, Y>,
-    ) -> Vec<Reg<'k, u32>> {
-        let value = |lane: u32| {
-            let a = A::unpack(k, self.dtype_of(0), &words[0], lane);
-            let operands = 1..self.function.arity;
-            let rest: Vec<_> = operands.map(|n| T::unpack(k, self.dtype_of(n), &words[n], lane)).collect();
-            formula((a, &rest), ())
-        };
-        let values: Vec<_> = (0..self.lanes()).map(value).collect();
-        Y::pack(k, self.dtype_of(3), &values)
-    }
-
-    /// The elements after the last vector: fewer than the block has threads.
-    fn tail<'k, A: Lane, T: Lane, Y: Lane>(
-        self,
-        k: &'k Builder,
-        v: &Vals<'k>,
-        uniform: u32,
-        formula: &impl Fn((Reg<'k, A>, &[Reg<'k, T>]), ()) -> Reg<'k, Y>,
-    ) {
-        let number = k.mad_wide(v.vectors, self.lanes(), k.thread_x().to::<u64>());
-        k.when(k.block_x().eq(0u32) & number.lt(v.count), || {
-            let arrays = self.arrays(k, v);
-            let one = |n: usize| if uniform >> n & 1 == 1 { arrays[n] } else { arrays[n].at(number) };
-            self.element(k, std::array::from_fn(one), formula);
-        });
     }
 }
 
@@ -351,6 +257,15 @@ fn every_dtype() -> Vec<Spec> {
     specs.push(Spec { function: row(WEFT_EW_EQUAL), dtype: Bool, way: Way::Dense { uniform: 0 } });
     let way = Way::Strided { rank: 1, wide: false };
     specs.push(Spec { function: row(WEFT_EW_SELECT), dtype: C64, way });
+    for (code, dtype, uniform) in [(WEFT_EW_ADD, Bf16, 0), (WEFT_EW_SWIGLU, F32, 2), (WEFT_EW_SELECT, F64, 1)]
+    {
+        let function = row(code);
+        specs.extend((1..=WEFT_MAX_RANK).map(|rank| Spec {
+            function,
+            dtype,
+            way: Way::Rows { uniform, rank },
+        }));
+    }
     let ranks = (0..=WEFT_MAX_RANK).map(|rank| Way::Strided { rank, wide: rank % 2 == 1 });
     specs.extend(ranks.map(|way| Spec { function: row(WEFT_EW_FMA), dtype: F16, way }));
     specs
