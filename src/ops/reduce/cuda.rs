@@ -129,9 +129,9 @@ fn rows(op: &Reduce, stream: &Stream) -> Result<()> {
     let shaped = Shaped::new(op);
     let (results, count) = (shaped.results(), shaped.count());
     let width = match count {
-        count if count <= FEW => 1,
-        count if count <= SOME => 32,
-        count if count <= MANY && results >= 8 * BLOCKS => 32,
+        ..=FEW => 1,
+        _ if count <= SOME => 32,
+        _ if count <= MANY && results >= 8 * BLOCKS => 32,
         _ => THREADS,
     };
     let packed = width > 1 && shaped.is_packed();
