@@ -36,8 +36,9 @@ pub struct weft_queue_desc {
     /// the same context begins none.
     pub priority: u32,
     /// On a CUDA device, a stream of the caller's (a CUstream or cudaStream_t of the device's primary context) that takes
-    /// the requests' work instead of one made for the queue: in order with what the caller puts there. It must outlive the
-    /// queue and its requests. 0 for a stream of the queue's own.
+    /// the requests' work instead of one made for the queue: behind all that was there at the submission. A thread of the
+    /// library puts it there soon after; what the caller puts there itself is certain to be behind a request only once that
+    /// is complete. The stream must outlive the queue and its requests. 0 for a stream of the queue's own.
     pub stream: u64,
 }
 

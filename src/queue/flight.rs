@@ -9,8 +9,8 @@ use crate::device::{Context, Device, lost};
 use crate::ensure;
 use crate::op::Op;
 use crate::status::{Error, Result};
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU32, Ordering::*};
+use crate::sync::{Line, Mutex};
 use crate::telemetry::trace;
 use crate::telemetry::{Running, Traffic, clock};
 use std::collections::VecDeque;
@@ -24,13 +24,13 @@ const MARK_EVERY: usize = 8;
 /// What is on the device of one queue.
 pub(super) struct Flights {
     stream: Arc<Stream>,
-    list: Mutex<VecDeque<Flight>>,
+    list: Line<Mutex<VecDeque<Flight>>>,
     /// Held by whoever lands flights; when the last one landed, in ticks.
     landing: Mutex<u64>,
     /// The number of the latest flight; the worker alone writes it.
-    latest: AtomicU32,
+    latest: Line<AtomicU32>,
     /// The number of the latest that landed; they land in order, and whoever lands them alone writes it.
-    landed: AtomicU32,
+    landed: Line<AtomicU32>,
 }
 
 /// A request on its way.
@@ -68,20 +68,20 @@ impl Flights {
         };
         let mut list = VecDeque::new();
         list.try_reserve(IN_FLIGHT as usize).map_err(|_| Error::out_of_memory(0))?;
-        let (landing, latest, landed) = (Mutex::new(0), AtomicU32::new(0), AtomicU32::new(0));
-        Ok(Some(Self { stream, list: Mutex::new(list), landing, latest, landed }))
+        let (landing, latest, landed) = (Mutex::new(0), Line::default(), Line::default());
+        Ok(Some(Self { stream, list: Line(Mutex::new(list)), landing, latest, landed }))
     }
 
     /// How many are on their way.
     fn count(&self) -> u32 {
         // The one that grows last: what it is taken from cannot have overtaken it.
-        let landed = self.landed.load(Acquire);
-        self.latest.load(Acquire).wrapping_sub(landed)
+        let landed = self.landed.0.load(Acquire);
+        self.latest.0.load(Acquire).wrapping_sub(landed)
     }
 
     /// Whether the device is past the first; with the device lost all are done for.
     fn is_first_done(&self) -> bool {
-        let first = self.landed.load(Acquire).wrapping_add(1);
+        let first = self.landed.0.load(Acquire).wrapping_add(1);
         let reached = self.stream.reached().wrapping_sub(first).cast_signed() >= 0;
         self.count() > 0 && (reached || self.stream.gpu().lost().is_some())
     }
@@ -120,7 +120,7 @@ impl Core {
         let blocked = self.await_others(request);
         self.context.lanes.0.give_way(self.priority);
         self.await_room(flights);
-        let number = flights.latest.load(Relaxed).wrapping_add(1);
+        let number = flights.latest.0.load(Relaxed).wrapping_add(1);
         let work = request.begin().map(|(op, held)| {
             let begun = blocked.is_none().then(clock::now);
             let mut work = Work { op, failure: blocked, begun, traced: false, _held: held };
@@ -129,13 +129,13 @@ impl Core {
             }
             work
         });
-        flights.list.lock().push_back(Flight { number, request: request.clone(), work });
-        flights.latest.store(number, Release);
+        flights.list.0.lock().push_back(Flight { number, request: request.clone(), work });
+        flights.latest.0.store(number, Release);
     }
 
     /// Puts the timeline behind what was launched, and has it watched.
     fn mark(&self, flights: &Flights) {
-        flights.stream.mark_or_wait(flights.latest.load(Relaxed));
+        flights.stream.mark_or_wait(flights.latest.0.load(Relaxed));
         if let Device::Cuda(cuda) = self.context.device() {
             cuda.watcher().tell();
         }
@@ -179,10 +179,10 @@ impl Core {
         let Some(mut last) = flights.landing.try_lock() else { return false };
         let mut any = false;
         while flights.is_first_done() {
-            let Some(flight) = flights.list.lock().pop_front() else { break };
+            let Some(flight) = flights.list.0.lock().pop_front() else { break };
             let number = flight.number;
             *last = self.land(flights, flight, *last);
-            flights.landed.store(number, Release); // from here on its verdict's place may be another's
+            flights.landed.0.store(number, Release); // from here on its verdict's place may be another's
             any = true;
             self.filled.open(); // for a worker that ends with the last of them
         }

@@ -30,6 +30,11 @@ DRIVER(cuModuleLoadData, P *, const char *)
 DRIVER(cuModuleGetFunction, P *, P, const char *)
 DRIVER(cuLaunchKernel, P, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, P, P *, P *)
 
+/* Ends when the GPU's clock, in nanoseconds, is a second on. */
+static const char *spinning =
+    ".version 7.0\n.target sm_80\n.address_size 64\n.visible .entry spin() {\n.reg .b64 %d<3>; .reg .pred %p;\n"
+    "mov.u64 %d0, %globaltimer; add.u64 %d1, %d0, 1000000000;\n"
+    "again: mov.u64 %d2, %globaltimer; setp.lt.u64 %p, %d2, %d1; @%p bra again; ret; }\n";
 static const char *empty = ".version 7.0\n.target sm_80\n.address_size 64\n.visible .entry empty() { ret; }\n";
 static P stream, function;
 static volatile unsigned *word;
@@ -99,6 +104,20 @@ static void by_poll(void) {
     check(weft_request_release(request));
 }
 
+static weft_kernel kernel, spin;
+
+static weft_launch_desc empty_launch(void) {
+    return (weft_launch_desc){.struct_size = sizeof(weft_launch_desc), .kernel = kernel, .grid = {1}, .block = {1}};
+}
+
+static void by_launch(void) {
+    weft_request request;
+    weft_launch_desc desc = empty_launch();
+    check(weft_launch(queue, &desc, NULL, &request));
+    check(weft_request_wait(&request, 1, WEFT_WAIT_ALL, WEFT_FOREVER, NULL));
+    check(weft_request_release(request));
+}
+
 static weft_port port, threaded;
 static int epoll;
 static volatile int called;
@@ -112,12 +131,10 @@ static void by_callback(void) {
     while (!called) {}
 }
 
-static void by_epoll(void) {
-    weft_submit options = {.struct_size = sizeof options, .port = port};
+static void take(void) {
     weft_completion record;
     uint32_t count = 0;
     struct epoll_event event;
-    check(weft_barrier(queue, &options, NULL));
     for (;;) {
         epoll_wait(epoll, &event, 1, -1);
         check(weft_port_poll(port, &record, 1, &count));
@@ -125,11 +142,25 @@ static void by_epoll(void) {
     }
 }
 
-enum { ROUNDS = 5000, CONTENDERS = 7 };
+static void by_epoll(void) {
+    weft_submit options = {.struct_size = sizeof options, .port = port};
+    check(weft_barrier(queue, &options, NULL));
+    take();
+}
+
+static void by_launch_epoll(void) {
+    weft_submit options = {.struct_size = sizeof options, .port = port};
+    weft_launch_desc desc = empty_launch();
+    check(weft_launch(queue, &desc, &options, NULL));
+    take();
+}
+
+enum { ROUNDS = 5000, CONTENDERS = 9 };
 static const struct { const char *name; void (*run)(void); } contenders[CONTENDERS] = {
     {"floor: stream write, host spins", floor_mark}, {"floor: empty launch + stream write, host spins", floor_launch},
     {"floor: empty launch + cuStreamSynchronize", floor_synchronize}, {"weft: weft_request_wait", by_wait},
     {"weft: weft_request_poll", by_poll}, {"weft: port + epoll", by_epoll}, {"weft: callback on the port's thread", by_callback},
+    {"weft: empty launch, weft_request_wait", by_launch}, {"weft: empty launch, port + epoll", by_launch_epoll},
 };
 
 static void latencies(void) {
@@ -149,7 +180,8 @@ static void latencies(void) {
 
 static void pipelined(void) {
     enum { COUNT = 1000, TIMES = 50 };
-    double best[3] = {1e18, 1e18, 1e18};
+    double best[4] = {1e18, 1e18, 1e18, 1e18};
+    weft_launch_desc desc = empty_launch();
     for (int round = 0; round < TIMES; round++) {
         double start = now();
         for (int i = 0; i < COUNT; i++) mark();
@@ -160,11 +192,14 @@ static void pipelined(void) {
         double end = now();
         for (int i = 0; i < COUNT; i++) launch(), mark();
         await();
-        double last = now(), ns[3] = {middle - start, end - middle, last - end};
-        for (int i = 0; i < 3; i++) best[i] = ns[i] / COUNT < best[i] ? ns[i] / COUNT : best[i];
+        double last = now();
+        for (int i = 0; i < COUNT; i++) check(weft_launch(queue, &desc, NULL, NULL));
+        check(weft_queue_drain(queue, WEFT_FOREVER));
+        double ns[4] = {middle - start, end - middle, last - end, now() - last};
+        for (int i = 0; i < 4; i++) best[i] = ns[i] / COUNT < best[i] ? ns[i] / COUNT : best[i];
     }
-    printf("\n| pipelined, us a request | least |\n|---|---|\n| floor: stream write each | %.2f |\n| floor: launch + stream write each | %.2f |\n| weft_barrier, drained | %.2f |\n",
-           best[0] / 1e3, best[2] / 1e3, best[1] / 1e3);
+    printf("\n| pipelined, us a request | least |\n|---|---|\n| floor: stream write each | %.2f |\n| floor: launch + stream write each | %.2f |\n| weft_barrier, drained | %.2f |\n| weft_launch, drained | %.2f |\n",
+           best[0] / 1e3, best[2] / 1e3, best[1] / 1e3, best[3] / 1e3);
 }
 
 static void write_out(const char *what, double bytes, double ns, double peer) {
@@ -229,17 +264,38 @@ static void transfers(void) {
     check(weft_buffer_release(buffer));
 }
 
-/* Processor time of the whole process while one long transfer-free second passes with a request in flight. */
+/* Processor time of the whole process so far. */
 static double cpu_seconds(void) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     return usage.ru_utime.tv_sec + usage.ru_stime.tv_sec + (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
+/* What the process costs while it does nothing, and while one request runs for about a second. */
+static void busy_second(void) {
+    double before = cpu_seconds(), start = now();
+    sleep(1);
+    printf("\nidle: %.2f %% of a core\n", (cpu_seconds() - before) / (now() - start) * 1e11);
+    weft_launch_desc desc = empty_launch();
+    desc.kernel = spin;
+    weft_request request;
+    before = cpu_seconds(), start = now();
+    check(weft_launch(queue, &desc, NULL, &request));
+    finish(request);
+    double seconds = (now() - start) / 1e9;
+    printf("a request of %.2f s in flight: %.2f %% of a core\n", seconds, (cpu_seconds() - before) / seconds * 100);
+}
+
 int main(int argc, char **argv) {
     open_driver();
     check(weft_context_create("cuda:0", NULL, &context));
     check(weft_queue_create(context, NULL, &queue));
+    weft_program_desc text = {.struct_size = sizeof text, .ptx = empty}, spins = {.struct_size = sizeof spins, .ptx = spinning};
+    weft_program program, spinner;
+    check(weft_program_create(context, &text, &program));
+    check(weft_kernel_get(program, "empty", &kernel));
+    check(weft_program_create(context, &spins, &spinner));
+    check(weft_kernel_get(spinner, "spin", &spin));
     weft_port_desc desc = {.struct_size = sizeof desc, .flags = WEFT_PORT_THREAD};
     check(weft_port_create(context, NULL, &port));
     check(weft_port_create(context, &desc, &threaded));
@@ -250,9 +306,7 @@ int main(int argc, char **argv) {
     epoll_ctl(epoll, EPOLL_CTL_ADD, (int)fd, &event);
     latencies();
     pipelined();
-    double before = cpu_seconds();
-    sleep(1);
-    printf("\nidle for a second: %.2f %% of a core\n", (cpu_seconds() - before) * 100);
+    busy_second();
     transfers();
     check(weft_port_release(port));
     check(weft_port_release(threaded));

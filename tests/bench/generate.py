@@ -12,7 +12,6 @@ import argparse
 import os
 import re
 import statistics
-import struct
 import subprocess
 import time
 from pathlib import Path
@@ -20,80 +19,12 @@ from pathlib import Path
 import llama_cpp
 import numpy
 
+from gguf_model import SMOLLM2, write_model
+
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "examples-c/build/generate"
 BUNDLED = ROOT / "examples-c/models/pycode.gguf"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "weft"
-
-# ---- A model file of a given shape ----
-
-U32, F32, STRING = 4, 6, 8
-SMOLLM2 = dict(layers=30, width=576, heads=9, kv_heads=3, ffn=1536, vocab=49152, context=2048)
-
-
-def text(value):
-    return struct.pack("<Q", len(value.encode())) + value.encode()
-
-
-def entry(key, kind, value):
-    packed = text(value) if kind == STRING else struct.pack("<f" if kind == F32 else "<I", value)
-    return text(key) + struct.pack("<I", kind) + packed
-
-
-def metadata(shape):
-    head_dim = shape["width"] // shape["heads"]
-    return [
-        entry("general.architecture", STRING, "llama"),
-        entry("llama.context_length", U32, shape["context"]),
-        entry("llama.embedding_length", U32, shape["width"]),
-        entry("llama.block_count", U32, shape["layers"]),
-        entry("llama.feed_forward_length", U32, shape["ffn"]),
-        entry("llama.attention.head_count", U32, shape["heads"]),
-        entry("llama.attention.head_count_kv", U32, shape["kv_heads"]),
-        entry("llama.attention.layer_norm_rms_epsilon", F32, 1e-5),
-        entry("llama.rope.dimension_count", U32, head_dim),
-        entry("llama.vocab_size", U32, shape["vocab"]),
-        entry("tokenizer.ggml.model", STRING, "no_vocab"),
-    ]
-
-
-def tensors(shape):
-    """(name, rows or 0 for a vector, cols)"""
-    width, ffn = shape["width"], shape["ffn"]
-    keys = width // shape["heads"] * shape["kv_heads"]
-    yield "token_embd.weight", shape["vocab"], width
-    yield "output_norm.weight", 0, width
-    for i in range(shape["layers"]):
-        matrices = dict(attn_q=(width, width), attn_k=(keys, width), attn_v=(keys, width), attn_output=(width, width),
-                        ffn_gate=(ffn, width), ffn_up=(ffn, width), ffn_down=(width, ffn))
-        for name, (rows, cols) in matrices.items():
-            yield f"blk.{i}.{name}.weight", rows, cols
-        yield f"blk.{i}.attn_norm.weight", 0, width
-        yield f"blk.{i}.ffn_norm.weight", 0, width
-
-
-def values(random, rows, cols):
-    if not rows:
-        return numpy.ones(cols, numpy.float32)
-    return (random.standard_normal((rows, cols), numpy.float32) / cols**0.5).astype(numpy.float16)
-
-
-def write_model(path, shape):
-    """GGUF version 3: header, metadata, table of tensors, their bytes aligned to 32."""
-    random = numpy.random.default_rng(1)
-    table, entries, offset = list(tensors(shape)), metadata(shape), 0
-    header = b"GGUF" + struct.pack("<IQQ", 3, len(table), len(entries)) + b"".join(entries)
-    for name, rows, cols in table:
-        dims = (cols, rows) if rows else (cols,)
-        header += text(name) + struct.pack(f"<I{len(dims)}QIQ", len(dims), *dims, 1 if rows else 0, offset)
-        offset += -(-(rows * cols * 2 if rows else cols * 4) // 32) * 32
-    unfinished = path.with_suffix(".part")
-    with open(unfinished, "wb") as file:
-        file.write(header + bytes(-len(header) % 32))
-        for _, rows, cols in table:
-            data = values(random, rows, cols).tobytes()
-            file.write(data + bytes(-len(data) % 32))
-    unfinished.rename(path)
 
 
 def model_path(name):

@@ -37,7 +37,8 @@ static void begin_load(void) {
     DESC(weft_context_desc, options);
     DESC(weft_queue_desc, short_one); /* full soon, so that waiting for its end takes not long */
     options.threads = 2, short_one.depth = 16;
-    WANT(weft_context_create("cpu", &options, &context) == WEFT_OK);
+    const char *device = getenv("WEFT_TEST_DEVICE");
+    WANT(weft_context_create(device ? device : "cpu", &options, &context) == WEFT_OK);
     for (int i = 0; i < QUEUES; i++) {
         WANT(weft_queue_create(context, &short_one, &queues[i]) == WEFT_OK);
         WANT(weft_buffer_create(context, BYTES, NULL, &buffers[i]) == WEFT_OK);

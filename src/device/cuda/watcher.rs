@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// How long it spins.
 const SPIN: Duration = Duration::from_micros(100);
+/// Rounds of a spin loop between two looks.
+const LOOKS_APART: usize = 8;
 /// How long it sleeps at the least and at the most.
 const NAP: (Duration, Duration) = (Duration::from_micros(10), Duration::from_micros(250));
 /// How often it asks the driver whether a stream that does not move is all right: only so is a fault noticed.
@@ -105,7 +107,8 @@ impl Watcher {
     /// Between two looks at something that has not moved for so long. Whether there was news meanwhile.
     fn pause(&self, waited: Duration, news: impl Fn() -> bool) -> bool {
         if waited < SPIN {
-            std::hint::spin_loop();
+            // Not too often: a look takes cache lines from the worker that launches and from a thread that waits.
+            (0..LOOKS_APART).for_each(|_| std::hint::spin_loop());
             return false;
         }
         let nap = (waited / 64).clamp(NAP.0, NAP.1);

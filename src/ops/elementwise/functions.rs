@@ -173,7 +173,7 @@ pub struct Function {
 }
 
 /// Every function, in the order of the numbers.
-pub(crate) const FUNCTIONS: &[Function] = &[
+pub const FUNCTIONS: &[Function] = &[
     row(WEFT_EW_ADD, "ADD", 2, Number, &[]),
     row(WEFT_EW_SUB, "SUB", 2, Number, &[]),
     row(WEFT_EW_MUL, "MUL", 2, Number, &[]),

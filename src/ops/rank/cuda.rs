@@ -127,9 +127,9 @@ fn extreme(op: &Rank, stream: &Stream) -> Result<()> {
     let (args, across) = (op.args(), op.across());
     let width = match args.count {
         _ if across => 1,
-        0..=FEW => 1,
-        0..=SOME => 32,
-        0..=MANY if args.lines >= 8 * BLOCKS => 32,
+        count if count <= FEW => 1,
+        count if count <= SOME => 32,
+        count if count <= MANY && args.lines >= 8 * BLOCKS => 32,
         _ => THREADS,
     };
     let (wanted, least) = match width {

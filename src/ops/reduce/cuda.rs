@@ -126,9 +126,9 @@ fn rows(op: &Reduce, stream: &Stream) -> Result<()> {
     let shaped = Shaped::new(op);
     let (results, count) = (shaped.results(), shaped.count());
     let width = match count {
-        0..=FEW => 1,
-        0..=SOME => 32,
-        0..=MANY if results >= 8 * BLOCKS => 32,
+        count if count <= FEW => 1,
+        count if count <= SOME => 32,
+        count if count <= MANY && results >= 8 * BLOCKS => 32,
         _ => THREADS,
     };
     let packed = width > 1 && shaped.is_packed();

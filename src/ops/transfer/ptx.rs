@@ -91,7 +91,7 @@ mod tests {
         for (at, bytes) in [(0, 0), (0, 64), (3, 5), (13, 100), (8, 8), (15, 17), (16, 31)] {
             let args = split(at, bytes, [1, 2, 3, 4, 5, 6, 7, 8]);
             assert_eq!(args.head + args.vectors * VECTOR + args.tail, bytes);
-            assert!(args.vectors == 0 || (at + args.head) % VECTOR == 0);
+            assert!(args.vectors == 0 || (at + args.head).is_multiple_of(VECTOR));
             assert!(args.head < VECTOR && args.tail < VECTOR);
             assert_eq!(u64::from(args.turned.to_le_bytes()[0]), args.head % 8 + 1);
         }

@@ -1,7 +1,7 @@
 //! The functions as formulas over registers, as the CPU has them.
 
-use super::super::functions::*;
 use crate::kernels::gpu::math::{self as m, Math, of};
+use crate::ops::elementwise::functions::*;
 use crate::ptx::compare::Compares;
 use crate::ptx::convert::Rounding;
 use crate::ptx::floats::float;
