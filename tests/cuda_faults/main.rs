@@ -8,3 +8,14 @@ mod support;
 mod gpu;
 mod job;
 mod product;
+
+/// What a test runs in a process of its own.
+#[test]
+fn child() {
+    match std::env::var("WEFT_FAULT_JOB").as_deref() {
+        Ok("fault") => product::meet_fault(),
+        Ok("hang") => product::hang(),
+        Ok(kind) => gpu::child(kind),
+        Err(_) => println!("skipped: part of other tests, which run it with a driver of their own"),
+    }
+}

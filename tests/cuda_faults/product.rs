@@ -48,17 +48,6 @@ struct Case {
     rule: String,
 }
 
-/// Runs in a process of its own.
-#[test]
-fn child() {
-    match std::env::var("WEFT_FAULT_JOB").as_deref() {
-        Ok("fault") => meet_fault(),
-        Ok("hang") => hang(),
-        Ok(_) => super::gpu::child(),
-        Err(_) => println!("skipped: part of other tests, which run it with a driver of their own"),
-    }
-}
-
 /// A function of the stand-in that is not the driver's.
 fn stand_in<R>(name: &std::ffi::CStr, call: impl FnOnce(*mut libc::c_void) -> R) -> R {
     let path = Path::new(&std::env::var("WEFT_LIBRARY_PATH").unwrap()).join("libcuda.so.1");
@@ -84,7 +73,7 @@ fn fired() -> i32 {
 const POOL: i32 = 4;
 const MODULE: i32 = 5;
 
-fn meet_fault() {
+pub fn meet_fault() {
     let rule = std::env::var("FAKE_CUDA_FAIL").unwrap_or_default();
     let function = rule.split(':').next().unwrap();
     let size = if WORK.contains(&function) { HUGE } else { LARGE };
@@ -151,7 +140,7 @@ fn until(what: &str, holds: impl Fn() -> bool) {
 }
 
 /// The device, or a call into the driver, hangs: whoever set a deadline is told, and the rest of the process goes on.
-fn hang() {
+pub fn hang() {
     let mut job = Job::new(c"cuda:0", SECOND / 4, HUGE).expect("threads of the caller's do not hang");
     job.submit();
     job.finish_hasty();
@@ -163,7 +152,7 @@ fn hang() {
 /// Runs the child; why it is not as it should be.
 fn run(folder: &Path, case: &Case, more: &[(&str, &str)]) -> Option<String> {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "product::child", "--nocapture"]).env("WEFT_FAULT_JOB", case.job);
+    child.args(["--exact", "child", "--nocapture"]).env("WEFT_FAULT_JOB", case.job);
     child.env("WEFT_LIBRARY_PATH", folder).env("FAKE_CUDA_FAIL", &case.rule).env("WEFT_CACHE", "off");
     child.envs(more.iter().copied()).stdout(Stdio::null()).stderr(Stdio::piped()).env("RUST_BACKTRACE", "0");
     let (mut child, start) = (child.spawn().unwrap(), Instant::now());

@@ -12,11 +12,18 @@ use weft::op::code::WEFT_OP_FILL;
 use weft::status::Result;
 
 /// The request's work: on a GPU, too, the queue's worker is held before anything gets to the device.
-struct Wait(Arc<AtomicBool>);
+struct Wait(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    begun: AtomicBool,
+    over: AtomicBool,
+}
 
 impl Wait {
     fn wait(&self) -> Result<()> {
-        while !self.0.load(SeqCst) {
+        self.0.begun.store(true, SeqCst);
+        while !self.0.over.load(SeqCst) {
             std::thread::sleep(Duration::from_micros(100));
         }
         Ok(())
@@ -34,7 +41,7 @@ impl Op for Wait {
 
 /// A queue kept busy; ends when it is dropped, at the latest.
 pub struct Hold {
-    over: Arc<AtomicBool>,
+    state: Arc<State>,
     /// The request, which is the test's to release. It calls itself a fill.
     pub request: u64,
 }
@@ -42,12 +49,17 @@ pub struct Hold {
 impl Hold {
     /// Submits it to `queue`.
     pub fn new(queue: u64) -> Self {
-        let (over, mut request) = (Arc::new(AtomicBool::new(false)), 0);
         let options = weft_submit { struct_size: size_of::<weft_submit>() as u32, ..Default::default() };
-        let target = Target { queue, op: WEFT_OP_FILL, options: &options, out: &mut request };
+        Self::with(queue, &options)
+    }
+
+    /// Submits it with these options.
+    pub fn with(queue: u64, options: &weft_submit) -> Self {
+        let (state, mut request) = (Arc::<State>::default(), 0);
+        let target = Target { queue, op: WEFT_OP_FILL, options, out: &mut request };
         // SAFETY: options and the place for the handle are locals.
-        ok(unsafe { submit(target, |_, _| Ok(Box::new(Wait(over.clone())))) });
-        Self { over, request }
+        ok(unsafe { submit(target, |_, _| Ok(Box::new(Wait(state.clone())))) });
+        Self { state, request }
     }
 
     /// On the session's own queue.
@@ -55,17 +67,22 @@ impl Hold {
         Self::new(session.queue)
     }
 
+    /// Whether the queue got to it.
+    pub fn begun(&self) -> bool {
+        self.state.begun.load(SeqCst)
+    }
+
     /// Lets it end.
     pub fn end(&self) {
-        self.over.store(true, SeqCst);
+        self.state.over.store(true, SeqCst);
     }
 
     /// Lets it end in a while.
     pub fn end_later(&self) {
-        let over = self.over.clone();
+        let state = self.state.clone();
         std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(50));
-            over.store(true, SeqCst);
+            state.over.store(true, SeqCst);
         });
     }
 }
