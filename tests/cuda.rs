@@ -1,28 +1,17 @@
 //! The CUDA driver below the C API: what the library makes of absent, old, broken and failing drivers (stand-ins, each
 //! in a process of its own), and, where there is a GPU, that memory, streams and kernels do what they say.
 
+mod support;
+
 use std::ffi::CStr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
+use support::driver::{fake, no_gpu};
 use weft::api::{buffer::*, context::*, program::*, queue::*, request::weft_request_release, vendor::*};
 use weft::device::cuda::{Gpu, Key, Module, Shape, Stream, count, describe, driver};
 use weft::ops::launch::*;
 use weft::ptx::{self, Kernel, params};
 use weft::status::*;
-
-/// A folder of its own with a `libcuda.so.1`: the stand-in, compiled with `options`.
-fn fake(name: &str, options: &[&str]) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fake-{name}"));
-    std::fs::create_dir_all(&folder).unwrap();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/fake_cuda.c");
-    let mut gcc = Command::new("gcc");
-    gcc.args(["-O1", "-fPIC", "-shared", "-pthread", "-o"])
-        .arg(folder.join("libcuda.so.1"))
-        .arg(source)
-        .args(options);
-    assert!(gcc.status().expect("gcc").success());
-    folder
-}
 
 /// What the process of this test's `probe` prints with a driver from `folder`.
 fn probe_with(folder: &Path, environment: &[(&str, &str)]) -> String {
@@ -404,9 +393,8 @@ const DOUBLE: &str = "
 
 #[test]
 fn memory_streams_and_kernels_of_a_gpu_do_what_they_say() {
-    if count() == 0 {
-        let reason = driver().map_or_else(|error| error.message, |_| "the driver knows no device".into());
-        return println!("skipped: no GPU: {reason}");
+    if no_gpu() {
+        return;
     }
     let description = describe(0).unwrap();
     println!("{description:?}, CUDA {}, {}", driver().unwrap().cuda, driver().unwrap().path);

@@ -15,6 +15,7 @@ use weft::api::queue::*;
 use weft::api::request::*;
 use weft::api::submit::*;
 use weft::device::Cpu;
+use weft::device::cuda::Stream;
 use weft::device::gate::Wake;
 use weft::op::Op;
 use weft::queue::weft_completion;
@@ -40,10 +41,19 @@ static RAN: [AtomicU8; THREADS * ATTEMPTS] = [const { AtomicU8::new(0) }; THREAD
 
 struct Mark(usize);
 
-impl Op for Mark {
-    fn cpu(&self, _: &Cpu) -> Result<()> {
+impl Mark {
+    fn run(&self) -> Result<()> {
         RAN[self.0].fetch_add(1, SeqCst);
         Ok(())
+    }
+}
+
+impl Op for Mark {
+    fn cpu(&self, _: &Cpu) -> Result<()> {
+        self.run()
+    }
+    fn cuda(&self, _: &Stream) -> Result<()> {
+        self.run()
     }
 }
 

@@ -4,6 +4,7 @@ mod support;
 
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use support::hold::Hold;
 use support::*;
 use weft::api::buffer::*;
 use weft::api::port::*;
@@ -158,16 +159,20 @@ fn callbacks_run_in_dispatch_and_may_not_wait() {
 fn wait_lists_order_queues_and_carry_failures() {
     let session = Session::new(1);
     let other = queue(session.context, 0);
-    let slow = busy(&session, session.queue);
+    let hold = Hold::of(&session);
+    let slow = hold.request;
     let after = weft_submit { after: &slow, after_count: 1, ..options() };
     let (status, second) = barrier(other, &after);
     assert_eq!((status, weft_request_poll(second)), (WEFT_OK, WEFT_NOT_READY));
+    hold.end();
     assert_eq!((wait(second), weft_request_poll(slow)), (WEFT_OK, WEFT_OK));
-    let blocker = busy(&session, session.queue);
+    let hold = Hold::of(&session);
+    let blocker = hold.request;
     let (_, doomed) = barrier(session.queue, &options());
     let (_, dependent) = barrier(other, &weft_submit { after: &doomed, after_count: 1, ..options() });
     let (_, next) = barrier(session.queue, &weft_submit { after: &dependent, after_count: 1, ..options() });
     assert_eq!(weft_request_cancel(doomed), WEFT_OK);
+    hold.end();
     for (request, status) in [
         (doomed, WEFT_ERROR_CANCELLED),
         (dependent, WEFT_ERROR_DEPENDENCY_FAILED),
@@ -185,7 +190,8 @@ fn wait_lists_order_queues_and_carry_failures() {
 #[test]
 fn cancel_and_deadline_tell_the_truth() {
     let session = Session::new(1);
-    let running = busy(&session, session.queue);
+    let hold = Hold::of(&session);
+    let running = hold.request;
     let hasty = weft_submit { deadline_ns: 20_000_000, ..options() };
     let (_, late) = barrier(session.queue, &hasty);
     let (_, cancelled) = barrier(session.queue, &options());
@@ -193,6 +199,7 @@ fn cancel_and_deadline_tell_the_truth() {
     assert_eq!(weft_request_cancel(cancelled), WEFT_OK);
     assert_eq!(weft_request_cancel(running), WEFT_TOO_LATE);
     assert_eq!(weft_request_cancel(cancelled), WEFT_NOT_FOUND);
+    hold.end();
     assert_eq!((wait(running), wait(cancelled)), (WEFT_OK, WEFT_ERROR_CANCELLED));
     ok(weft_queue_drain(session.queue, FOREVER));
     [running, late, cancelled].iter().for_each(|&request| ok(weft_request_release(request)));
@@ -350,7 +357,8 @@ fn a_submission_waits_for_a_place_at_a_full_port() {
 fn the_error_record_names_the_root_cause_of_a_long_chain() {
     let session = Session::new(1);
     let queues = [session.queue, queue(session.context, 0)];
-    let blocker = busy(&session, queues[0]);
+    let hold = Hold::new(queues[0]);
+    let blocker = hold.request;
     let (_, root) = barrier(queues[0], &options());
     let mut chain = vec![root];
     for i in 0..1000 {
@@ -365,6 +373,7 @@ fn the_error_record_names_the_root_cause_of_a_long_chain() {
     };
     assert_eq!(told(chain[1000]).0, WEFT_NOT_READY);
     assert_eq!(weft_request_cancel(root), WEFT_OK);
+    hold.end();
     assert_eq!(wait(chain[1000]), WEFT_ERROR_DEPENDENCY_FAILED);
     for &request in &chain[1..] {
         let (status, info) = told(request);
@@ -385,11 +394,12 @@ fn the_error_record_names_the_root_cause_of_a_long_chain() {
 #[test]
 fn a_deadline_that_passes_without_a_handle_is_reported_by_the_drain() {
     let session = Session::new(1);
-    let blocker = busy(&session, session.queue);
+    let hold = Hold::of(&session);
     let hasty = weft_submit { deadline_ns: 1000, ..options() };
     // SAFETY: a pointer to a local.
     ok(unsafe { weft_barrier(session.queue, &hasty, ptr::null_mut()) });
+    hold.end_later();
     assert_eq!(weft_queue_drain(session.queue, FOREVER), WEFT_ERROR_DEADLINE_EXCEEDED);
     ok(weft_queue_drain(session.queue, FOREVER));
-    ok(weft_request_release(blocker));
+    ok(weft_request_release(hold.request));
 }

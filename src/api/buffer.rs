@@ -119,6 +119,7 @@ pub unsafe extern "C" fn weft_buffer_info_get(
 ) -> weft_status {
     check(|| {
         let buffer = BUFFERS.get("buffer", buffer)?;
+        let address = buffer.settled_address()?; // first: it may find that the device is lost
         let lost = buffer.context().check().is_err();
         let value = weft_buffer_info {
             struct_size: 0,
@@ -126,7 +127,7 @@ pub unsafe extern "C" fn weft_buffer_info_get(
             size: buffer.size() as u64,
             generation: buffer.context().generation(),
             reserved: 0,
-            address: buffer.settled_address()?,
+            address,
         };
         // SAFETY: this function's contract.
         unsafe { write_struct("info", info, &value) }

@@ -85,11 +85,11 @@ impl Buffer {
         }
     }
 
-    /// As [`at`](Self::at), for others than the context's queues: zeroing is done.
+    /// As [`at`](Self::at), for others than the context's queues: zeroing is done, unless the device is lost.
     pub fn settled_address(&self) -> Result<u64> {
-        match (&self.place, self.context.device()) {
-            (Place::Cuda(_), Device::Cuda(cuda)) if self.context.check().is_ok() => cuda.await_memory()?,
-            _ => {}
+        if let (Place::Cuda(_), Device::Cuda(cuda)) = (&self.place, self.context.device()) {
+            let settled = cuda.await_memory();
+            settled.or_else(|error| if self.context.check().is_err() { Ok(()) } else { Err(error) })?;
         }
         Ok(self.at())
     }

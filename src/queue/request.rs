@@ -296,9 +296,10 @@ impl Request {
     /// stays held, but nobody waits for it any more.
     pub fn expire(&self) {
         if self.accepted.load(SeqCst) {
-            drop(self.withdraw());
+            let work = self.withdraw();
             let message = "the request's deadline passed before it completed";
             self.end(Error::new(WEFT_ERROR_DEADLINE_EXCEEDED, message));
+            drop(work); // after the completion: a driver that holds up the release of its memory must not hold up that
         }
     }
 

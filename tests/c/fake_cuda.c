@@ -2,18 +2,31 @@
  * makes of a driver's answers, not what a GPU computes. Kernels do not run.
  *
  *   FAKE_CUDA_FAIL="cuMemAllocFromPoolAsync:3:2;cuStreamSynchronize:1:700s"   the 3rd cuMemAllocAsync answers 2; the first
- *       cuStreamSynchronize answers 700, and so does every later call (s: sticky)
+ *       cuStreamSynchronize answers 700, and so does every later call (s: sticky). Other letters behind the code:
+ *       a   the call answers 0, but the device fails at its work: the timelines stand still, and a few queries later the
+ *           code is every call's answer
+ *       w   the call answers 0, but from then on the timelines stand still and nothing tells
+ *       h   from that call on, a thread of the library's own that makes it never comes back
  *   FAKE_CUDA_COMPILED=FILE                                           a line for each text that is compiled
- *   FAKE_CUDA_VERSION, FAKE_CUDA_DEVICES, FAKE_CUDA_CAPABILITY        13000, 1 and 90 if not set */
+ *   FAKE_CUDA_VERSION, FAKE_CUDA_DEVICES, FAKE_CUDA_CAPABILITY        13000, 1 and 90 if not set
+ *   FAKE_CUDA_CALLS=FILE                                              at the process's end, a line for each function: calls
+ *
+ * A test asks fake_cuda_live(kind) how many streams (0), events (1), blocks of device (2) and host (3) memory, pools (4) and
+ * modules (5) there are, and fake_cuda_fired() how often a rule of FAKE_CUDA_FAIL was followed. */
+#define _GNU_SOURCE
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+enum { STREAM, EVENT, DEVICE, HOST, POOL, MODULE, KINDS };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static int sticky;
+static int sticky, fired, silent, broken, queries;
 static struct { char name[48]; int calls; } seen[64];
+static int alive[KINDS];
 
 static int number(const char *name, int otherwise) {
     const char *text = getenv(name);
@@ -28,17 +41,38 @@ static int calls_of(const char *name) {
     abort();
 }
 
+static int is_librarys_thread(void) {
+    char name[16] = "";
+    pthread_getname_np(pthread_self(), name, sizeof name);
+    return !strncmp(name, "weft-", 5);
+}
+
+static void never_return(void) {
+    pthread_mutex_unlock(&lock);
+    for (;;) pause();
+}
+
+/* Follows a rule for this call of a function. What it answers. */
+static int follow(int code, char letter) {
+    fired++;
+    switch (letter) {
+        case 'h': never_return(); break;
+        case 'a': broken = code; silent = 1; return 0;
+        case 'w': silent = 1; return 0;
+        case 's': sticky = code; break;
+    }
+    return code;
+}
+
 /* The answer that is asked for at this call of `name`, 0 for none. */
 static int asked(const char *name, int call) {
     char rules[512], *rest = rules, *rule;
     snprintf(rules, sizeof rules, "%s", getenv("FAKE_CUDA_FAIL") ? getenv("FAKE_CUDA_FAIL") : "");
     while ((rule = strtok_r(rest, ";", &rest))) {
-        char function[64], stays = 0;
+        char function[64], letter = 0;
         int at, code;
-        if (sscanf(rule, "%63[^:]:%d:%d%c", function, &at, &code, &stays) >= 3 && !strcmp(function, name) && at == call) {
-            if (stays == 's') sticky = code;
-            return code;
-        }
+        if (sscanf(rule, "%63[^:]:%d:%d%c", function, &at, &code, &letter) < 3 || strcmp(function, name)) continue;
+        if (letter == 'h' ? call >= at && is_librarys_thread() : call == at) return follow(code, letter);
     }
     return 0;
 }
@@ -49,6 +83,44 @@ static int answer(const char *name) {
     if (!code) code = sticky;
     pthread_mutex_unlock(&lock);
     return code;
+}
+
+/* One more or one less of a kind. */
+static int count(int kind, int change) {
+    pthread_mutex_lock(&lock);
+    int now = alive[kind] += change;
+    pthread_mutex_unlock(&lock);
+    return now;
+}
+
+int fake_cuda_live(int kind) { return count(kind, 0); }
+int fake_cuda_fired(void) { return fired; }
+
+/* A question about a device that failed at its work: some answers are still good, then none ever. */
+static int question(void) {
+    pthread_mutex_lock(&lock);
+    if (broken && ++queries > 2) sticky = broken;
+    int code = sticky ? sticky : silent ? 600 : 0;
+    pthread_mutex_unlock(&lock);
+    return code;
+}
+
+static void *made(int kind, size_t bytes) {
+    count(kind, 1);
+    return malloc(bytes ? bytes : 1);
+}
+
+static void ended(int kind, void *what) {
+    count(kind, -1);
+    free(what);
+}
+
+__attribute__((destructor)) static void tell_calls(void) {
+    const char *path = getenv("FAKE_CUDA_CALLS");
+    FILE *file = path ? fopen(path, "w") : 0;
+    if (!file) return;
+    for (int i = 0; i < 64 && seen[i].name[0]; i++) fprintf(file, "%s %d\n", seen[i].name, seen[i].calls);
+    fclose(file);
 }
 
 #define FAKE(name, arguments, body) int name arguments { int code = answer(#name); if (code) return code; body; return 0; }
@@ -71,23 +143,26 @@ static _Thread_local P current[16];
 static _Thread_local int depth;
 FAKE(cuCtxPushCurrent_v2, (P context), if (depth == 16) return 1; current[depth++] = context)
 FAKE(cuCtxPopCurrent_v2, (P *context), if (!depth) return 201; *context = current[--depth])
-FAKE(cuStreamCreateWithPriority, (P *stream, unsigned flags, int priority), *stream = malloc(1); (void)priority; if (flags != 1) return 1)
-FAKE(cuStreamQuery, (P stream), (void)stream)
+FAKE(cuStreamCreateWithPriority, (P *stream, unsigned flags, int priority), (void)priority; if (flags != 1) return 1; *stream = made(STREAM, 1))
+FAKE(cuStreamQuery, (P stream), (void)stream; return question())
 FAKE(cuStreamWaitEvent, (P stream, P event, unsigned flags), (void)stream; (void)event; (void)flags)
-FAKE(cuEventCreate, (P *event, unsigned flags), *event = malloc(1); (void)flags)
-FAKE(cuEventDestroy_v2, (P event), free(event))
+FAKE(cuEventCreate, (P *event, unsigned flags), *event = made(EVENT, 1); (void)flags)
+FAKE(cuEventDestroy_v2, (P event), ended(EVENT, event))
 FAKE(cuEventRecord, (P event, P stream), (void)event; (void)stream)
 FAKE(cuPointerGetAttribute, (void *value, int attribute, D at), (void)value; (void)attribute; (void)at; return 1)
-FAKE(cuStreamDestroy_v2, (P stream), free(stream))
-FAKE(cuStreamSynchronize, (P stream), (void)stream)
-FAKE(cuStreamWriteValue32_v2, (P stream, D at, unsigned value, unsigned flags), *(volatile unsigned *)(uintptr_t)at = value; (void)stream; (void)flags)
-FAKE(cuMemPoolCreate, (P *pool, const void *properties), *pool = (P)0x10; (void)properties)
+FAKE(cuStreamDestroy_v2, (P stream), ended(STREAM, stream))
+FAKE(cuStreamSynchronize, (P stream), (void)stream; /* waits for what may never come */
+     while ((code = question()) == 600) usleep(1000);
+     return code)
+FAKE(cuStreamWriteValue32_v2, (P stream, D at, unsigned value, unsigned flags), if (!silent) *(volatile unsigned *)(uintptr_t)at = value; (void)stream; (void)flags)
+FAKE(cuMemPoolCreate, (P *pool, const void *properties), *pool = (P)0x10; count(POOL, 1); (void)properties)
+FAKE(cuMemPoolDestroy, (P pool), count(POOL, -1); (void)pool)
 FAKE(cuMemPoolSetAttribute, (P pool, unsigned attribute, void *value), (void)pool; (void)attribute; (void)value)
 FAKE(cuMemPoolTrimTo, (P pool, size_t keep), (void)pool; (void)keep)
-FAKE(cuMemAllocFromPoolAsync, (D *at, size_t bytes, P pool, P stream), if (bytes > 1ull << 34) return 2; *at = (D)(uintptr_t)malloc(bytes); (void)pool; (void)stream)
-FAKE(cuMemFreeAsync, (D at, P stream), free((void *)(uintptr_t)at); (void)stream)
-FAKE(cuMemHostAlloc, (P *at, size_t bytes, unsigned flags), *at = malloc(bytes); (void)flags)
-FAKE(cuMemFreeHost, (P at), free(at))
+FAKE(cuMemAllocFromPoolAsync, (D *at, size_t bytes, P pool, P stream), if (bytes > 1ull << 34) return 2; *at = (D)(uintptr_t)made(DEVICE, bytes); (void)pool; (void)stream)
+FAKE(cuMemFreeAsync, (D at, P stream), ended(DEVICE, (void *)(uintptr_t)at); (void)stream)
+FAKE(cuMemHostAlloc, (P *at, size_t bytes, unsigned flags), *at = made(HOST, bytes); (void)flags)
+FAKE(cuMemFreeHost, (P at), ended(HOST, at))
 FAKE(cuMemHostGetDevicePointer_v2, (D *device, P host, unsigned flags), *device = (D)(uintptr_t)host; (void)flags)
 FAKE(cuMemcpyHtoDAsync_v2, (D to, const void *from, size_t bytes, P stream), memcpy((void *)(uintptr_t)to, from, bytes); (void)stream)
 FAKE(cuMemcpyDtoHAsync_v2, (void *to, D from, size_t bytes, P stream), memcpy(to, (void *)(uintptr_t)from, bytes); (void)stream)
@@ -110,7 +185,7 @@ FAKE(cuModuleLoadDataEx, (P *module, const void *image, unsigned options, int *k
          for (unsigned i = 0; i < options; i++) if (keys[i] == 5) strcpy(values[i], "ptxas fatal: no .version");
          return 218;
      }
-     *module = malloc(1))
+     *module = made(MODULE, 1))
 FAKE(cuLinkCreate_v2, (unsigned options, int *keys, void **values, P *state), *state = calloc(1, sizeof(char *)); (void)options; (void)keys; (void)values)
 FAKE(cuLinkAddData_v2, (P state, int kind, void *data, size_t size, const char *name, unsigned options, int *keys, void **values),
      if (kind != 1 || ((char *)data)[size - 1] || !compiles(data)) return 218;
@@ -118,7 +193,7 @@ FAKE(cuLinkAddData_v2, (P state, int kind, void *data, size_t size, const char *
      (void)name; (void)options; (void)keys; (void)values)
 FAKE(cuLinkComplete, (P state, void **image, size_t *size), *image = *(char **)state; *size = strlen(*image) + 1)
 FAKE(cuLinkDestroy, (P state), free(*(char **)state); free(state))
-FAKE(cuModuleUnload, (P module), free(module))
+FAKE(cuModuleUnload, (P module), ended(MODULE, module))
 FAKE(cuModuleGetFunction, (P *function, P module, const char *name), *function = module; if (!strcmp(name, "absent")) return 500)
 #ifndef WITHOUT_PARAMETERS
 FAKE(cuFuncGetParamInfo, (P function, size_t index, size_t *offset, size_t *size), /* of tests/cuda.rs's "small" */

@@ -4,6 +4,9 @@
 //! request, `Session::read` checks that nothing outside the tensor's elements changed.
 #![allow(dead_code)]
 
+pub mod driver;
+pub mod hold;
+
 use std::ffi::CString;
 use std::ptr;
 use weft::api::buffer::*;

@@ -92,6 +92,8 @@ functions! {
     stream_write32 = c"cuStreamWriteValue32_v2"(stream: CUstream, at: CUdeviceptr, value: u32, flags: u32);
     /// A new pool of memory.
     pool_create = c"cuMemPoolCreate"(pool: *mut CUmemoryPool, properties: *const CUmemPoolProps);
+    /// Ends a pool.
+    pool_destroy = c"cuMemPoolDestroy"(pool: CUmemoryPool);
     /// Sets an attribute of a pool.
     pool_set = c"cuMemPoolSetAttribute"(pool: CUmemoryPool, attribute: u32, value: *mut c_void);
     /// Gives a pool's free memory back.

@@ -133,8 +133,11 @@ impl Gpu {
         }
         let (device, mut context) = (find(driver, ordinal)?, null_mut());
         let pool = new_pool(driver, device)?;
-        // SAFETY: a device of the driver's, a pointer to a local. Kept for good.
-        unsafe { driver.primary_retain(&mut context, device)? };
+        // SAFETY: a device of the driver's, a pointer to a local. Kept for good, as is the pool from there on.
+        unsafe {
+            let retained = driver.primary_retain(&mut context, device);
+            retained.inspect_err(|_| drop(driver.pool_destroy(pool)))?;
+        }
         Ok(Self {
             driver,
             device,
@@ -181,24 +184,25 @@ impl Gpu {
     }
 
     fn visit<R>(&self, body: impl FnOnce(&'static Driver) -> Result<R>) -> Result<R> {
-        struct Pop(&'static Driver);
-        impl Drop for Pop {
+        struct Pop<'a>(&'a Gpu);
+        impl Drop for Pop<'_> {
             fn drop(&mut self) {
                 let mut context = null_mut();
                 // SAFETY: a pointer to a local. What was pushed below is popped here.
-                let _ = unsafe { self.0.context_pop(&mut context) };
+                let popped = unsafe { self.0.driver.context_pop(&mut context) };
+                let _ = popped.inspect_err(|error| self.0.note(error)); // nobody else hears of it
             }
         }
         // SAFETY: the context lives as long as `self`.
         unsafe { self.driver.context_push(self.context)? };
-        let _pop = Pop(self.driver);
+        let _pop = Pop(self);
         body(self.driver)
     }
 
     /// Makes the GPU's context the current one of this thread, a thread of the library's, for good.
     pub fn settle(&self) -> Result<()> {
         // SAFETY: the context lives as long as the process.
-        unsafe { self.driver.context_push(self.context)? };
+        unsafe { self.driver.context_push(self.context) }.inspect_err(|error| self.note(error))?;
         HOME.set(self.context as usize);
         Ok(())
     }
@@ -212,7 +216,8 @@ impl Gpu {
 
     /// The device cannot be used any more, for this reason.
     pub fn lose(&self, error: Error) {
-        if self.lost.set(error.clone()).is_ok() {
+        let first = self.lost.try_insert(Error { status: WEFT_ERROR_DEVICE_LOST, ..error });
+        if let Ok(error) = first {
             tell!(WEFT_LOG_ERROR, "device \"cuda:{}\" is lost: {}", self.device, error.message);
         }
     }

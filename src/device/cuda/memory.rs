@@ -28,7 +28,8 @@ pub(super) fn new_pool(driver: &Driver, device: i32) -> Result<CUmemoryPool> {
     // SAFETY: pointers to locals; the attribute is a u64.
     unsafe {
         driver.pool_create(&mut pool, &properties)?;
-        driver.pool_set(pool, RELEASE_THRESHOLD, (&raw mut kept).cast())?;
+        let set = driver.pool_set(pool, RELEASE_THRESHOLD, (&raw mut kept).cast());
+        set.inspect_err(|_| drop(driver.pool_destroy(pool)))?;
     }
     Ok(pool)
 }
@@ -101,7 +102,7 @@ impl Drop for Memory {
     }
 }
 
-/// Memory of the host that the device reaches. Zero at first.
+/// Memory of the host that the device reaches.
 pub struct Pinned {
     gpu: Arc<Gpu>,
     at: NonNull<u8>,
@@ -117,6 +118,14 @@ unsafe impl Sync for Pinned {}
 impl Pinned {
     /// `bytes` zero bytes.
     pub fn new(gpu: Arc<Gpu>, bytes: usize) -> Result<Self> {
+        let made = Self::unset(gpu, bytes)?;
+        // SAFETY: `bytes` bytes that nobody else has yet.
+        unsafe { made.at.as_ptr().write_bytes(0, bytes) };
+        Ok(made)
+    }
+
+    /// `bytes` bytes of any value, which cost nothing until they are used.
+    pub fn unset(gpu: Arc<Gpu>, bytes: usize) -> Result<Self> {
         let (at, device) = gpu.with(|driver| {
             let (mut at, mut device) = (null_mut::<c_void>(), 0);
             // SAFETY: pointers to locals; the memory has `bytes` bytes once the first call succeeded.
@@ -127,7 +136,6 @@ impl Pinned {
                     let _ = driver.host_free(at);
                     return Err(error);
                 }
-                at.cast::<u8>().write_bytes(0, bytes);
             }
             Ok((at, device))
         })?;

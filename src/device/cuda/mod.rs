@@ -28,6 +28,7 @@ pub use stream::Stream;
 pub use transfer::Staged;
 pub use watcher::{Sight, Watched, Watcher};
 
+use super::lost;
 use crate::ensure;
 use crate::status::Result;
 use cudarc::driver::sys::{CUevent, CUstream};
@@ -68,11 +69,13 @@ impl Cuda {
     /// GPU `ordinal`.
     pub fn open(ordinal: u32) -> Result<Self> {
         let gpu = Gpu::open(ordinal)?;
+        gpu.lost().map_or(Ok(()), |reason| Err(lost(reason)))?;
         let store = Stream::new(gpu.clone())?;
+        let watcher = Watcher::start(gpu.clone())?;
         let mut zeroed = null_mut();
         // SAFETY: a pointer to a local.
-        gpu.with(|driver| unsafe { driver.event_create(&mut zeroed, ORDER_ALONE) })?;
-        let watcher = Watcher::start(gpu.clone())?;
+        let made = gpu.with(|driver| unsafe { driver.event_create(&mut zeroed, ORDER_ALONE) });
+        made.inspect_err(|_| watcher.end())?;
         Ok(Self { gpu, store, zeroed, zeroings: AtomicU64::new(0), watcher })
     }
 

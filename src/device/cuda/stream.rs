@@ -38,6 +38,8 @@ pub struct Stream {
     /// The request whose work is being queued.
     number: AtomicU32,
     checkpoints: AtomicU32,
+    /// How often in a row the driver refused to say how its work goes.
+    doubts: AtomicU32,
     scratch: Mutex<Scratch>,
     staging: Staging,
 }
@@ -68,7 +70,12 @@ impl Stream {
         let mut stream = null_mut();
         // SAFETY: a pointer to a local; the context is current.
         gpu.with(|driver| unsafe { driver.stream_create(&mut stream, NON_BLOCKING, -(priority as i32)) })?;
-        Self::of(gpu, stream, true).map(Arc::new)
+        let made = Self::of(gpu.clone(), stream, true);
+        let made = made.inspect_err(|_| {
+            // SAFETY: created above, and nothing uses it.
+            let _ = gpu.with(|driver| unsafe { driver.stream_destroy(stream) });
+        });
+        made.map(Arc::new)
     }
 
     /// A stream of the caller's, which outlives this.
@@ -82,9 +89,10 @@ impl Stream {
 
     fn of(gpu: Arc<Gpu>, stream: CUstream, owned: bool) -> Result<Self> {
         let page = Pinned::new(gpu.clone(), VERDICTS + IN_FLIGHT as usize * 4)?;
-        let (number, checkpoints, behind) = (AtomicU32::new(0), AtomicU32::new(0), AtomicU64::new(0));
+        let zero = || AtomicU32::new(0);
+        let (number, checkpoints, doubts, behind) = (zero(), zero(), zero(), AtomicU64::new(0));
         let (scratch, staging) = (Mutex::new(Scratch::default()), Staging::default());
-        Ok(Self { gpu, stream, owned, page, behind, number, checkpoints, scratch, staging })
+        Ok(Self { gpu, stream, owned, page, behind, number, checkpoints, doubts, scratch, staging })
     }
 
     /// The GPU.
@@ -199,8 +207,16 @@ impl Stream {
         const NOT_READY: i64 = 600;
         // SAFETY: a stream that lives.
         match self.gpu.with(|driver| unsafe { driver.stream_query(self.stream) }) {
-            Err(error) if error.native != NOT_READY => self.gpu.lose(error),
-            _ => {}
+            Err(error) if error.native != NOT_READY => self.doubt(error),
+            _ => self.doubts.store(0, Relaxed),
+        }
+    }
+
+    /// The driver did not answer what it was asked about the stream: the device is lost if that stays so.
+    fn doubt(&self, error: Error) {
+        const MOST: u32 = 4;
+        if self.doubts.fetch_add(1, Relaxed) >= MOST {
+            self.gpu.lose(error);
         }
     }
 
@@ -208,7 +224,12 @@ impl Stream {
     pub fn checkpoint(&self) -> Result<u32> {
         let (number, at) = (self.checkpoints.fetch_add(1, Relaxed).wrapping_add(1), self.page.device() + 64);
         // SAFETY: a word of pinned memory that lives as long as the stream.
-        self.gpu.with(|driver| unsafe { driver.stream_write32(self.stream, at, number, 0) })?;
+        let put = self.gpu.with(|driver| unsafe { driver.stream_write32(self.stream, at, number, 0) });
+        if put.is_err() {
+            // What was queued may be under way all the same: whoever uses its memory next must not be too early.
+            self.synchronize().inspect_err(|error| self.gpu.lose(error.clone()))?;
+            self.page.word(64).store(number, Release);
+        }
         Ok(number)
     }
 
