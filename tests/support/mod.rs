@@ -60,6 +60,11 @@ pub fn device() -> CString {
     CString::new(name).unwrap()
 }
 
+/// The names of choices to force: those of the CPU, or those of CUDA, whichever the tests run on.
+pub fn choices<'a>(cpu: &'a [&'a str], cuda: &'a [&'a str]) -> &'a [&'a str] {
+    if device().as_bytes().starts_with(b"cpu") { cpu } else { cuda }
+}
+
 /// A context and a queue.
 pub struct Session {
     pub context: u64,
