@@ -12,9 +12,17 @@ type Texts = fn(Target) -> Vec<Result<Text>>;
 
 /// The families whose kernels run on CUDA.
 const FAMILIES: &[(&str, Texts)] = &[
+    ("attention", weft::ops::attention::texts),
+    ("cast", weft::ops::cast::texts),
+    ("elementwise", weft::ops::elementwise::texts),
+    ("matmul", weft::ops::matmul::texts),
     ("norm", weft::ops::norm::texts),
+    ("rank", weft::ops::rank::texts),
+    ("reduce", weft::ops::reduce::texts),
     ("rope", weft::ops::rope::texts),
+    ("rows", weft::ops::rows::texts),
     ("softmax", weft::ops::softmax::texts),
+    ("transfer", weft::ops::transfer::texts),
 ];
 
 #[test]

@@ -118,6 +118,15 @@ impl Plan {
         if self.team <= 32 { SHARED_BLOCK } else { self.team }
     }
 
+    /// Blocks that a multiprocessor should hold at once, so that some load while others compute: of f64, whose arithmetic
+    /// takes registers, fewer.
+    pub fn resident(&self, dtype: Dtype) -> u32 {
+        match self.way {
+            Way::Held(pieces) if pieces <= 4 && dtype != Dtype::F64 => 1024 / self.block(),
+            _ => 1,
+        }
+    }
+
     /// Blocks for `rows` rows.
     pub fn grid(&self, rows: u64) -> [u32; 3] {
         let blocks = rows.div_ceil(u64::from(self.block() / self.team));
@@ -132,6 +141,7 @@ impl Plan {
         };
         vec![
             plan(512, Way::Held(8), [false, false]),
+            plan(256, Way::Held(4), [false, false]),
             plan(32, Way::Held(1), [true, true]),
             plan(128, Way::Held(4), [true, false]),
             plan(512, Way::Pieces, [true, true]),
@@ -148,7 +158,8 @@ fn in_pieces(given: &Rows) -> (u32, Way) {
         0..=32 => (32, Way::Held(1)),
         33..=64 => (32, Way::Held(2)),
         65..=128 => (32, Way::Held(4)),
-        129..=512 => (128, Way::Held(4)),
+        129..=256 => (128, Way::Held(2)),
+        257..=512 => (128, Way::Held(4)),
         513..=1024 => (256, Way::Held(4)),
         1025..=2048 => (512, Way::Held(4)),
         2049..=4096 if eight => (512, Way::Held(8)),

@@ -1,6 +1,7 @@
 //! The kernel: a team of threads a row; the statistics in f64, of squares that are summed in f32 within a piece. Kernels that
 //! take pieces are written for the operands that there are; those that take elements one by one look which there are.
 
+use super::sums::{squares, sums, tree, two_sum};
 use crate::device::cuda::Key;
 use crate::dtype::Dtype;
 use crate::kernels::gpu::{Array, Chunk, Extent, Place, Plan, Real, Team, Way, packed, piece_len};
@@ -82,7 +83,10 @@ impl Spec {
     pub fn write(&self, target: Target) -> Result<Kernel<Args>> {
         let name =
             self.key().1[..6].iter().fold("norm".to_owned(), |name, number| format!("{name}_{number}"));
-        let shape = Shape::new(name, target, [self.plan.block(), 1, 1]).min_blocks(1);
+        // A mean is another pass, which more threads hide; without it, or beside much else, registers are worth more.
+        let many = self.centred && !self.plan.edged && self.given.weight != Some(Dtype::F32);
+        let blocks = if many { self.plan.resident(self.dtype) } else { 1 };
+        let shape = Shape::new(name, target, [self.plan.block(), 1, 1]).min_blocks(blocks);
         Kernel::build(&shape, |_, v: Vals<'_>| match self.dtype {
             Dtype::F64 => rows::<f64>(self, &v),
             _ => rows::<f32>(self, &v),
@@ -106,7 +110,7 @@ fn rows<F: Real>(spec: &Spec, v: &Vals<'_>) {
                     either(k, spec.dtype, size, |dtype| Array::new(k, dtype, base).at(at).store::<f64>(value))
                 });
             };
-            mean.map(|mean| store(v.mean, v.sizes[2], begin[MEAN], mean));
+            mean.into_iter().for_each(|mean| store(v.mean, v.sizes[2], begin[MEAN], mean));
             store(v.rstd, v.sizes[3], begin[RSTD], rstd);
         });
         line.write(centre, F::narrow(rstd));
@@ -229,18 +233,41 @@ impl<'k, 'v, F: Real> Line<'k, 'v, F> {
         });
     }
 
-    /// The mean, of a sum in f64.
+    /// The mean. Sums of f32 carry what their rounding lost; where they overflow, f64 does it again.
     fn mean(&self) -> Reg<'k, f64> {
+        let k = self.team.k;
+        if self.spec.dtype == Dtype::F64 || !self.team.takes_pieces() {
+            return self.share_of(self.exact_sum());
+        }
+        let (sum, lost) = (k.var(F::constant(0.0)), k.var(F::constant(0.0)));
+        self.pass(|place, chunk| {
+            for value in chunk.values() {
+                let value = if place.single { k.select(place.there, value, F::constant(0.0)) } else { value };
+                let (next, rest) = two_sum(k, sum, value);
+                sum.set(next);
+                lost.set(k.add(lost, rest));
+            }
+        });
+        let total = F::wide(sum) + F::wide(lost);
+        let total = k.var(self.team.fold(total, k.var(0.0f64), |a, b| a + b));
+        k.unless(k.abs(total).lt(f64::INFINITY), || total.set(self.exact_sum()));
+        self.share_of(total)
+    }
+
+    fn share_of(&self, sum: Reg<'k, f64>) -> Reg<'k, f64> {
+        match self.spec.dtype {
+            Dtype::F64 => self.team.k.div(sum, self.extent.count.to::<f64>()),
+            _ => sum * self.v.share,
+        }
+    }
+
+    fn exact_sum(&self) -> Reg<'k, f64> {
         let (k, sum) = (self.team.k, self.team.k.var(0.0f64));
         self.pass(|place, chunk| {
             let values: Vec<_> = chunk.values().into_iter().map(F::wide).collect();
             sum.set(sum + k.select(place.there, tree(&values), 0.0f64));
         });
-        let sum = self.team.fold(sum, k.var(0.0f64), |a, b| a + b);
-        match self.spec.dtype {
-            Dtype::F64 => k.div(sum, self.extent.count.to::<f64>()),
-            _ => sum * self.v.share,
-        }
+        self.team.fold(sum, k.var(0.0f64), |a, b| a + b)
     }
 
     /// The sum of (x - centre)^2. Where f32 would lose it (squares overflow or vanish), f64 does it again.
@@ -332,35 +359,6 @@ impl<'k, 'v, F: Real> Line<'k, 'v, F> {
     }
 }
 
-fn sums<'k, F: Real>(a: &Chunk<'k, F>, b: &Chunk<'k, F>) -> Vec<Reg<'k, F>> {
-    a.values().into_iter().zip(b.values()).map(|(a, b)| a + b).collect()
-}
-
-/// Their sum, joined two by two.
-fn tree<'k>(values: &[Reg<'k, f64>]) -> Reg<'k, f64> {
-    match values {
-        [one] => *one,
-        _ => {
-            let (low, high) = values.split_at(values.len() / 2);
-            tree(low) + tree(high)
-        }
-    }
-}
-
-/// The sum of their squares.
-fn squares<'k, F: Real>(k: &'k Builder, values: &[Reg<'k, F>]) -> Reg<'k, F> {
-    match values.split_at(values.len() / 2) {
-        ([], all) => chain(k, all),
-        (low, high) => k.add(chain(k, low), chain(k, high)),
-    }
-}
-
-/// The sum of their squares, one after another.
-fn chain<'k, F: Real>(k: &'k Builder, values: &[Reg<'k, F>]) -> Reg<'k, F> {
-    let first = values[0] * values[0];
-    values[1..].iter().fold(first, |sum, &value| k.fma(value, value, sum))
-}
-
 /// The kernels that tests assemble.
 pub(super) fn texts(target: Target) -> Vec<Result<Text>> {
     let mut specs = Vec::new();
@@ -383,7 +381,7 @@ fn samples(dtype: Dtype, plan: Plan, sum: bool) -> [Spec; 2] {
     if plan.way == Way::Elements {
         return [all, least];
     }
-    let (weight, bias) = (Some(Dtype::F32), Some(dtype));
+    let (weight, bias) = (Some(if plan.edged { Dtype::F32 } else { dtype }), Some(dtype));
     let given = Given { residual: true, sum, weight, bias, weight_plus_one: true };
     [Spec { given, ..all }, Spec { given: Given { weight: bias, ..Given::default() }, ..least }]
 }
