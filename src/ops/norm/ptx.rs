@@ -84,8 +84,12 @@ impl Spec {
         let name =
             self.key().1[..6].iter().fold("norm".to_owned(), |name, number| format!("{name}_{number}"));
         // A mean is another pass, which more threads hide; without it, or beside much else, registers are worth more.
-        let many = self.centred && !self.plan.edged && self.given.weight != Some(Dtype::F32);
-        let blocks = if many { self.plan.resident(self.dtype) } else { 1 };
+        let much = self.plan.edged || self.given.weight == Some(Dtype::F32);
+        let blocks = match self.plan.resident(self.dtype) {
+            _ if much || !self.centred => 1,
+            blocks if self.given.residual => blocks / 2,
+            blocks => blocks,
+        };
         let shape = Shape::new(name, target, [self.plan.block(), 1, 1]).min_blocks(blocks);
         Kernel::build(&shape, |_, v: Vals<'_>| match self.dtype {
             Dtype::F64 => rows::<f64>(self, &v),
