@@ -176,6 +176,16 @@ impl<'k> WordList<'k> {
         k.check(index < count, format_args!("word {index} of the {count} in {name}"));
         k.value(EVERY, "ld.param.b32", format_args!("[{name}+{}]", index * 8))
     }
+
+    /// Where they begin, for [`behind`](Self::behind); each takes 8 bytes.
+    pub fn start(&self) -> Reg<'k, u64> {
+        self.k.value(EVERY, "mov.b64", format_args!("{}", self.name))
+    }
+
+    /// Number `index` from the one at `from` on: a place that is known only when the kernel runs.
+    pub fn behind(&self, from: Reg<'k, u64>, index: usize) -> Reg<'k, u64> {
+        self.k.value(EVERY, "ld.param.b64", format_args!("[{from}+{}]", index * 8))
+    }
 }
 
 impl<const N: usize> Param for Words<N> {

@@ -120,16 +120,47 @@ def pointwise(b, rows=16384, columns=8192):
     b.compare(f"transpose {shape}", "cast", lambda: turned.copy_(x.t()), bytes=2 * size, x=X, y=b.wrap(turned.t()))
 
 
-def rows(b, count=16384, columns=8192):
-    x, y, r = (normal(count, columns) for _ in range(3))
-    w, bias = normal(columns), normal(columns)
-    X, Y, R, W, B = map(b.wrap, (x, y, r, w, bias))
-    size, shape = x.nbytes, f"bf16 {count}x{columns}"
-    b.compare(f"rms_norm {shape}", "rms_norm", lambda: F.rms_norm(x, (columns,), w), "weft_norm_desc", 2 * size,
-              x=X, weight=W, y=Y, epsilon=1e-5)
-    b.compare(f"layer_norm {shape}", "layer_norm", lambda: F.layer_norm(x, (columns,), w, bias), "weft_norm_desc", 2 * size,
-              x=X, weight=W, bias=B, y=Y, epsilon=1e-5)
-    b.compare(f"softmax {shape}", "softmax", lambda: F.softmax(x, -1), bytes=2 * size, x=X, y=Y, axis=-1)
+def norms(b):
+    for count, columns, skipped in [(16384, 8192, 0), (32768, 4096, 0), (131072, 1024, 0), (65536, 2048, 0), (8192, 16384, 0),
+                                    (16384, 8191, 0), (131072, 1023, 0), (16384, 8192, 1)]:
+        # Elements skipped: rows that begin at odd addresses.
+        x, y, r, total = (normal(skipped + count * columns)[skipped:].view(count, columns) for _ in range(4))
+        w, bias = normal(columns), normal(columns)
+        X, Y, R, T, W, B = map(b.wrap, (x, y, r, total, w, bias))
+        size, shape = x.nbytes, f"bf16 {count}x{columns}" + (" unaligned" if skipped else "")
+        norm = lambda name, function, n, op="rms_norm", **fields: b.compare(  # noqa: E731
+            f"{name} {shape}", op, function, "weft_norm_desc", n * size, x=X, y=Y, epsilon=1e-5, **fields)
+        norm("rms_norm", lambda: F.rms_norm(x, (columns,), w), 2, weight=W)
+        norm("rms_norm of a sum", lambda: F.rms_norm(torch.add(x, r, out=total), (columns,), w), 4, weight=W, residual=R, sum=T)
+        norm("layer_norm", lambda: F.layer_norm(x, (columns,), w, bias), 2, "layer_norm", weight=W, bias=B)
+        norm("layer_norm of a sum", lambda: F.layer_norm(torch.add(x, r, out=total), (columns,), w, bias), 4, "layer_norm",
+             weight=W, bias=B, residual=R, sum=T)
+        b.compare(f"softmax {shape}", "softmax", lambda: F.softmax(x, -1), bytes=2 * size, x=X, y=Y, axis=-1)
+        b.compare(f"log softmax {shape}", "softmax", lambda: F.log_softmax(x, -1), bytes=2 * size, x=X, y=Y, axis=-1,
+                  flags=C["WEFT_SOFTMAX_LOG"])
+
+
+def ropes(b):
+    for batch in (1, 8):
+        x, y = (normal(batch, 32, 4096, 128) for _ in range(2))
+        angles = torch.outer(torch.arange(4096, device="cuda"), 10000 ** (-torch.arange(64, device="cuda") / 64))
+        cos, sin = (function(angles)[:, :, None].expand(4096, 64, 2) for function in (torch.cos, torch.sin))
+        cos, sin = cos.to(x.dtype), sin.to(x.dtype)
+        X, Y, COS, SIN = b.wrap(x), b.wrap(y), b.wrap(angles.cos().float()), b.wrap(angles.sin().float())
+
+        def halves():
+            both = torch.cat([-x[..., 64:], x[..., :64]], -1)
+            return x * cos.transpose(1, 2).reshape(4096, 128) + both * sin.transpose(1, 2).reshape(4096, 128)
+
+        def neighbours():
+            pairs = x.view(batch, 32, 4096, 64, 2)
+            both = torch.stack([-pairs[..., 1], pairs[..., 0]], -1)
+            return (pairs * cos + both * sin).view(x.shape)
+
+        for name, flags, function in [("halves", C["WEFT_ROPE_HALF_SPLIT"], halves), ("neighbours", 0, neighbours)]:
+            shape = f"bf16 {batch}x32x4096x128"
+            b.compare(f"rope, {name} {shape}", "rope", function, bytes=2 * x.nbytes, x=X, y=Y, flags=flags)
+            b.compare(f"rope, {name} by tables {shape}", "rope", function, bytes=2 * x.nbytes, x=X, y=Y, cos=COS, sin=SIN, flags=flags)
 
 
 def reductions(b, count=16384, columns=8192):
@@ -226,7 +257,7 @@ def main():
     bench = Bench(options)
     print(f"copy on the device: {bench.copy / 1e9:.0f} GB/s\n")
     print("| operation | weft us | PyTorch us | | ratio |\n|---|---|---|---|---|")
-    for table in (pointwise, rows, reductions, picks, orders, products):
+    for table in (pointwise, norms, ropes, reductions, picks, orders, products):
         table(bench)
     bench.close()
 

@@ -18,6 +18,6 @@ pub use lanes::Lane;
 pub use philox::philox4x32;
 pub use piece::{Chunk, Real, packed, piece_len};
 pub use raw::{Raw, elements, load_words, store_words};
-pub use rows::{Place, Plan, Rows, Team, Way, row_words};
+pub use rows::{Extent, Lie, Place, Plan, Rows, Team, Way, row_words};
 pub use space::Space;
 pub use turns::turns;

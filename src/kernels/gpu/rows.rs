@@ -8,8 +8,6 @@ use crate::ptx::{Builder, Element, Reg, WordList};
 
 /// Pieces or elements that a thread has in flight.
 const FLIGHT: u32 = 4;
-/// The rank that spaces of rank 2 and more are padded to.
-const PADDED: usize = crate::layout::WEFT_MAX_RANK;
 /// Threads of a block in which several teams work.
 const SHARED_BLOCK: u32 = 256;
 
@@ -31,7 +29,9 @@ pub struct Plan {
     pub team: u32,
     /// How each finds its part.
     pub way: Way,
-    /// Whether the space of the rows, and that of a row's elements, has more than one axis.
+    /// Whether rows begin and end anywhere: elements ahead of the first whole piece and behind the last go one by one.
+    pub edged: bool,
+    /// Whether the space of the rows, and that of a row's elements, may have more than one axis.
     pub axes: [bool; 2],
     /// Whether numbers may pass 2^32.
     pub wide: bool,
@@ -48,21 +48,58 @@ pub struct Rows {
     pub count: u64,
     /// Ranks of the space of the rows, and of that of a row's elements.
     pub ranks: [usize; 2],
-    /// Whether pieces can be taken: packed, whole and aligned.
-    pub pieces: bool,
+    /// How their elements lie.
+    pub lie: Lie,
     /// Pieces that a thread has registers for, 4 or more.
     pub most: u32,
     /// Whether rows lie side by side, so that the elements of one do not.
     pub aside: bool,
 }
 
+/// How the elements of rows lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lie {
+    /// Anywhere.
+    Apart,
+    /// One after another, from addresses that differ between operands by whole pieces.
+    Packed,
+    /// In whole pieces.
+    Whole,
+}
+
+impl Lie {
+    /// That of rows of `count` elements of `dtype` in `lines`: operands of both spaces, and their addresses.
+    pub fn new<const N: usize>(
+        [outer, inner]: [&Space<N>; 2],
+        dtype: Dtype,
+        count: u64,
+        lines: &[(usize, u64)],
+    ) -> Self {
+        let (first, len) = (lines[0], piece_len(dtype) as usize);
+        let fits = |stride: isize| stride.unsigned_abs().is_multiple_of(len);
+        let alike = |&(n, at): &(usize, u64)| {
+            let mut pairs = outer.strides(n).zip(outer.strides(first.0));
+            pairs.all(|(a, b)| fits(a.wrapping_sub(b))) && at.abs_diff(first.1).is_multiple_of(16)
+        };
+        if count == 0 || !inner.is_dense() || !lines.iter().all(alike) {
+            return Self::Apart;
+        }
+        let whole = count.is_multiple_of(len as u64) && first.1.is_multiple_of(16);
+        if whole && outer.strides(first.0).all(fits) { Self::Whole } else { Self::Packed }
+    }
+}
+
 impl Plan {
     /// The best one.
     pub fn new(given: &Rows) -> Self {
-        let axes = given.ranks.map(|rank| rank > 1);
         let wide = given.rows >> 32 != 0 || given.count >> 32 != 0;
-        let (team, way) = if given.pieces { in_pieces(given) } else { (of_elements(given), Way::Elements) };
-        Self { team, way, axes, wide }
+        let axes = given.ranks.map(|rank| rank > 1);
+        let edged = given.lie == Lie::Packed;
+        if given.lie != Lie::Apart {
+            let (team, way) = in_pieces(given);
+            return Self { team, way, edged, axes: [axes[0], false], wide };
+        }
+        Self { team: of_elements(given), way: Way::Elements, edged, axes: [true, axes[1]], wide }
     }
 
     /// Two numbers that tell plans apart.
@@ -73,12 +110,21 @@ impl Plan {
             Way::Elements => 100,
         };
         let bits = u32::from(self.axes[0]) | u32::from(self.axes[1]) << 1 | u32::from(self.wide) << 2;
-        [self.team, way << 3 | bits]
+        [self.team, way << 4 | u32::from(self.edged) << 3 | bits]
     }
 
     /// Threads of a block.
     pub fn block(&self) -> u32 {
         if self.team <= 32 { SHARED_BLOCK } else { self.team }
+    }
+
+    /// Blocks that a multiprocessor should hold at once, so that some load while others compute: of f64, whose arithmetic
+    /// takes registers, fewer.
+    pub fn resident(&self, dtype: Dtype) -> u32 {
+        match self.way {
+            Way::Held(pieces) if pieces <= 4 && dtype != Dtype::F64 => 1024 / self.block(),
+            _ => 1,
+        }
     }
 
     /// Blocks for `rows` rows.
@@ -87,36 +133,33 @@ impl Plan {
         [blocks.clamp(1, 1 << 30) as u32, 1, 1]
     }
 
-    /// The rank that the space of the rows is written with.
-    fn rank(multiple: bool) -> usize {
-        if multiple { PADDED } else { 1 }
-    }
-
     /// Those that tests assemble.
     pub fn samples() -> Vec<Self> {
-        let plan = |team, way, wide| Self { team, way, axes: [wide, wide], wide };
+        let plan = |team, way, [edged, wide]: [bool; 2]| {
+            let elements = way == Way::Elements;
+            Self { team, way, edged, axes: [wide || elements, elements && team != 32], wide }
+        };
         vec![
-            plan(32, Way::Held(1), false),
-            plan(32, Way::Held(4), false),
-            plan(256, Way::Held(4), false),
-            plan(512, Way::Held(8), false),
-            plan(128, Way::Held(4), true),
-            plan(512, Way::Pieces, false),
-            plan(1, Way::Elements, true),
-            plan(32, Way::Elements, false),
-            plan(512, Way::Elements, true),
+            plan(512, Way::Held(8), [false, false]),
+            plan(256, Way::Held(4), [false, false]),
+            plan(32, Way::Held(1), [true, true]),
+            plan(128, Way::Held(4), [true, false]),
+            plan(512, Way::Pieces, [true, true]),
+            plan(1, Way::Elements, [false, true]),
+            plan(32, Way::Elements, [false, false]),
         ]
     }
 }
 
 fn in_pieces(given: &Rows) -> (u32, Way) {
     // Finding the rows takes registers too.
-    let eight = given.most >= 8 && given.ranks[0] <= 1 && given.rows >> 32 == 0;
+    let eight = given.most >= 8 && given.ranks[0] <= 1 && given.rows >> 32 == 0 && given.lie == Lie::Whole;
     match given.count / u64::from(piece_len(given.dtype)) {
         0..=32 => (32, Way::Held(1)),
         33..=64 => (32, Way::Held(2)),
         65..=128 => (32, Way::Held(4)),
-        129..=512 => (128, Way::Held(4)),
+        129..=256 => (128, Way::Held(2)),
+        257..=512 => (128, Way::Held(4)),
         513..=1024 => (256, Way::Held(4)),
         1025..=2048 => (512, Way::Held(4)),
         2049..=4096 if eight => (512, Way::Held(8)),
@@ -151,6 +194,15 @@ pub struct Team<'k> {
     pub dtype: Dtype,
 }
 
+/// How far a row goes.
+#[derive(Clone, Copy)]
+pub struct Extent<'k> {
+    /// Its elements.
+    pub count: Reg<'k, u64>,
+    /// Those ahead of the first whole piece, where there may be some.
+    head: Option<Reg<'k, u64>>,
+}
+
 /// One piece or element of a row, of `N` operands.
 #[derive(Clone, Copy)]
 pub struct Place<'k, const N: usize> {
@@ -158,6 +210,8 @@ pub struct Place<'k, const N: usize> {
     pub at: [Reg<'k, u64>; N],
     /// Whether the row reaches so far; where not, `at` is the row's first.
     pub there: Reg<'k, bool>,
+    /// Whether it is an element.
+    pub single: bool,
 }
 
 impl<'k> Team<'k> {
@@ -191,7 +245,21 @@ impl<'k> Team<'k> {
 
     /// Where row `row` begins, of each of `N` operands.
     pub fn begin<const N: usize>(&self, words: &WordList<'k>, row: Reg<'k, u64>) -> [Reg<'k, u64>; N] {
-        Space::<N>::locate(self.k, words, Plan::rank(self.plan.axes[0]), self.plan.wide, row)
+        self.locate(words, 0, &[row])[0]
+    }
+
+    /// Numbers in the space of the rows (0) or of a row's elements (1).
+    fn locate<const N: usize>(
+        &self,
+        words: &WordList<'k>,
+        which: usize,
+        numbers: &[Reg<'k, u64>],
+    ) -> Vec<[Reg<'k, u64>; N]> {
+        let (k, wide) = (self.k, self.plan.wide);
+        match self.plan.axes[which] {
+            true => Space::locate_all(k, words, wide, numbers),
+            false => numbers.iter().map(|&number| Space::locate(k, words, 1, wide, number)).collect(),
+        }
     }
 
     /// The fold of `value` over the team, in every thread of it. All of them must come here.
@@ -213,62 +281,88 @@ impl<'k> Team<'k> {
         self.plan.way != Way::Elements
     }
 
-    /// The places that are held, of a row of `count` elements.
-    pub fn held<const N: usize>(&self, count: Reg<'k, u64>) -> Option<Vec<Place<'k, N>>> {
+    /// The extent of a row of `count` elements that begins at `row`.
+    pub fn extent(&self, count: Reg<'k, u64>, row: Array<'k>) -> Extent<'k> {
+        let head = self.plan.edged.then(|| {
+            let ahead = (self.k.var(0u64) - row.address()) & 15u64;
+            self.k.min(ahead >> (self.dtype.size() as u32).ilog2(), count)
+        });
+        Extent { count, head }
+    }
+
+    /// The places that are held of a row.
+    pub fn held<const N: usize>(&self, extent: Extent<'k>) -> Option<Vec<Place<'k, N>>> {
         let Way::Held(pieces) = self.plan.way else { return None };
         let first = self.member().to::<u64>();
-        let place = |i: u32| self.place_of_piece(first + u64::from(i * self.plan.team), count);
-        Some((0..pieces).map(place).collect())
+        let piece = |i: u32| self.piece(first + u64::from(i * self.plan.team), extent);
+        Some((0..pieces).map(piece).chain(self.edge(extent)).collect())
     }
 
     /// Runs `body` for the places of this thread, some at a time, where they are not held.
     pub fn each_place<const N: usize>(
         &self,
-        count: Reg<'k, u64>,
+        extent: Extent<'k>,
         words: &WordList<'k>,
-        body: impl FnOnce(&[Place<'k, N>]),
+        body: impl Fn(&[Place<'k, N>]),
     ) {
         let (k, team) = (self.k, self.plan.team);
         let first = k.var(self.member().to::<u64>());
-        let total = if self.takes_pieces() { k.div(count, u64::from(piece_len(self.dtype))) } else { count };
-        let place = |i: u32| {
-            let number = first + u64::from(i * team);
-            if self.takes_pieces() {
-                self.place_of_piece(number, count)
-            } else {
-                self.place_of_element(number, count, words)
-            }
-        };
+        let total = if self.takes_pieces() { self.pieces(extent) } else { extent.count };
         k.repeat_while(
             || first.lt(total),
             || {
-                let places: Vec<_> = (0..FLIGHT).map(place).collect();
-                body(&places);
+                let numbers: Vec<_> = (0..FLIGHT).map(|i| first + u64::from(i * team)).collect();
+                match self.takes_pieces() {
+                    true => body(&numbers.iter().map(|&n| self.piece(n, extent)).collect::<Vec<_>>()),
+                    false => body(&self.elements(&numbers, extent.count, words)),
+                }
                 first.set(first + u64::from(FLIGHT * team));
             },
         );
+        if let Some(edge) = self.edge(extent) {
+            body(&[edge]);
+        }
     }
 
-    fn place_of_piece<const N: usize>(&self, number: Reg<'k, u64>, count: Reg<'k, u64>) -> Place<'k, N> {
+    /// Whole pieces of a row.
+    fn pieces(&self, extent: Extent<'k>) -> Reg<'k, u64> {
+        let behind = extent.head.map_or(extent.count, |head| extent.count - head);
+        behind >> piece_len(self.dtype).ilog2()
+    }
+
+    fn piece<const N: usize>(&self, number: Reg<'k, u64>, extent: Extent<'k>) -> Place<'k, N> {
+        let there = number.lt(self.pieces(extent));
         let at = number << piece_len(self.dtype).ilog2();
-        let there = at.lt(count);
-        Place { at: [self.k.select(there, at, 0u64); N], there }
+        let at = extent.head.map_or(at, |head| at + head);
+        Place { at: [self.k.select(there, at, 0u64); N], there, single: false }
     }
 
-    fn place_of_element<const N: usize>(
+    /// An element ahead of the pieces or behind them; at most 7 of each, so that a team has threads for all.
+    fn edge<const N: usize>(&self, extent: Extent<'k>) -> Option<Place<'k, N>> {
+        let (k, len, head) = (self.k, u64::from(piece_len(self.dtype)), extent.head?);
+        let member = self.member().to::<u64>();
+        let pieces_end = head + (self.pieces(extent) << len.ilog2());
+        let ahead = member.lt(head);
+        let at = k.select(ahead, member, pieces_end + member - len);
+        let there = ahead | (member.ge(len) & at.lt(extent.count));
+        Some(Place { at: [k.select(there, at, 0u64); N], there, single: true })
+    }
+
+    fn elements<const N: usize>(
         &self,
-        number: Reg<'k, u64>,
+        numbers: &[Reg<'k, u64>],
         count: Reg<'k, u64>,
         words: &WordList<'k>,
-    ) -> Place<'k, N> {
-        let there = number.lt(count);
-        let number = self.k.select(there, number, 0u64);
-        let rank = Plan::rank(self.plan.axes[1]);
-        Place { at: Space::<N>::locate(self.k, words, rank, self.plan.wide, number), there }
+    ) -> Vec<Place<'k, N>> {
+        let there: Vec<_> = numbers.iter().map(|number| number.lt(count)).collect();
+        let inside: Vec<_> =
+            numbers.iter().zip(&there).map(|(&n, &there)| self.k.select(there, n, 0u64)).collect();
+        let places = self.locate(words, 1, &inside).into_iter().zip(there);
+        places.map(|(at, there)| Place { at, there, single: true }).collect()
     }
 
-    /// What this thread takes at `at`; of a piece that is not there, zeros.
-    pub fn load<F: Real>(&self, at: Array<'k>, there: Reg<'k, bool>) -> Chunk<'k, F> {
-        if self.takes_pieces() { Chunk::piece(self.k, at, there) } else { Chunk::one(at) }
+    /// What this thread takes at `at`, for `place`; of a piece that is not there, zeros.
+    pub fn load<F: Real, const N: usize>(&self, at: Array<'k>, place: &Place<'k, N>) -> Chunk<'k, F> {
+        if place.single { Chunk::one(at) } else { Chunk::piece(self.k, at, place.there) }
     }
 }

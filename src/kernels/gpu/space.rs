@@ -103,6 +103,30 @@ impl<const N: usize> Space<N> {
         }
         at
     }
+
+    /// As [`locate`](Self::locate), of any rank, and for several numbers at once.
+    pub fn locate_all<'k>(
+        k: &'k Builder,
+        words: &WordList<'k>,
+        wide: bool,
+        numbers: &[Reg<'k, u64>],
+    ) -> Vec<[Reg<'k, u64>; N]> {
+        let (axis, left): (_, Vec<_>) = (k.var(words.start()), numbers.iter().map(|&n| k.var(n)).collect());
+        let at: Vec<[_; N]> = numbers.iter().map(|_| std::array::from_fn(|_| k.var(0u64))).collect();
+        // Nothing is left behind the outermost axis at the latest.
+        let some_left = || left[1..].iter().fold(left[0], |all, &one| all | one).ne(0u64);
+        k.repeat_while(some_left, || {
+            let (dim, strides) = (words.behind(axis, 0), (1..=N).map(|n| words.behind(axis, n)));
+            let strides: Vec<_> = strides.collect();
+            for (left, at) in left.iter().zip(&at) {
+                let (next, index) = divide(k, *left, dim, wide);
+                at.iter().zip(&strides).for_each(|(at, &stride)| at.set(k.mad(index, stride, *at)));
+                left.set(next);
+            }
+            axis.set(axis + Self::word_count(1) as u64 * 8);
+        });
+        at
+    }
 }
 
 /// Quotient and remainder.

@@ -1,9 +1,9 @@
 //! On CUDA: one launch, whatever the layout.
 
 use super::Norm;
-use super::ptx::{Args, Spec};
+use super::ptx::{Args, Given, Spec};
 use crate::device::cuda::Stream;
-use crate::kernels::gpu::{Plan, Rows, Space, piece_len, row_words};
+use crate::kernels::gpu::{Lie, Plan, Rows, Space, Way, piece_len, row_words};
 use crate::layout::Layout;
 use crate::op::{Choice, Operand};
 use crate::status::Result;
@@ -60,27 +60,23 @@ impl Spaces {
             rows: self.rows,
             count: self.count,
             ranks: [self.outer.rank(), self.inner.rank()],
-            pieces: self.in_pieces(norm),
+            lie: self.lie(norm),
             most: if self.is_light(norm) { 8 } else { 4 },
             aside: aside && !self.inner.is_dense(),
         })
     }
 
-    /// Whether rows are packed and whole pieces, at addresses that allow them.
-    fn in_pieces(&self, norm: &Norm) -> bool {
-        let len = u64::from(piece_len(norm.x.dtype()));
-        let starts = (0..4)
-            .all(|n| self.outer.strides(n).all(|stride| (stride.unsigned_abs() as u64).is_multiple_of(len)));
-        let lines = norm.lines().into_iter().flatten().all(|line| line.at().is_multiple_of(16));
-        let parameters = [&norm.weight, &norm.bias].into_iter().flatten();
-        let mut aligned = parameters
-            .map(|operand| operand.at().is_multiple_of((len * operand.dtype().size() as u64).min(16)));
-        self.count > 0
-            && self.count.is_multiple_of(len)
-            && self.inner.is_dense()
-            && starts
-            && lines
-            && aligned.all(|fine| fine)
+    /// How the rows lie, and the parameters with them.
+    fn lie(&self, norm: &Norm) -> Lie {
+        let lines: Vec<_> =
+            norm.lines().into_iter().enumerate().filter_map(|(n, line)| Some((n, line?.at()))).collect();
+        let len = piece_len(norm.x.dtype()) as usize;
+        let aligned =
+            |operand: &Operand| operand.at().is_multiple_of((len * operand.dtype().size()).min(16) as u64);
+        match Lie::new([&self.outer, &self.inner], norm.x.dtype(), self.count, &lines) {
+            Lie::Whole if ![&norm.weight, &norm.bias].into_iter().flatten().all(aligned) => Lie::Packed,
+            lie => lie,
+        }
     }
 
     /// Whether little beside a row takes registers.
@@ -91,6 +87,8 @@ impl Spaces {
 
     fn arguments(&self, norm: &Norm) -> Args {
         let at = |operand: &Option<Operand>| operand.as_ref().map_or(0, Operand::at);
+        let size =
+            |operand: &Option<Operand>| operand.as_ref().map_or(0, |operand| operand.dtype().size() as u32);
         Args {
             rows: self.rows,
             count: self.count,
@@ -101,6 +99,8 @@ impl Spaces {
             bias: at(&norm.bias),
             mean: at(&norm.mean),
             rstd: at(&norm.rstd),
+            sizes: [&norm.weight, &norm.bias, &norm.mean, &norm.rstd].map(size),
+            plus: if norm.weight_plus_one { 1.0 } else { 0.0 },
             outer: row_words(&self.outer),
             inner: row_words(&self.inner),
         }
@@ -115,17 +115,14 @@ impl Norm {
 
     fn spec(&self, plan: Plan) -> Spec {
         let dtype = |operand: &Option<Operand>| operand.as_ref().map(Operand::dtype);
-        Spec {
-            dtype: self.x.dtype(),
-            plan,
+        let given = Given {
             residual: self.residual.is_some(),
             sum: self.sum.is_some(),
             weight: dtype(&self.weight),
             bias: dtype(&self.bias),
-            mean: dtype(&self.mean),
-            rstd: dtype(&self.rstd),
-            centred: self.centred,
             weight_plus_one: self.weight_plus_one,
-        }
+        };
+        let given = if plan.way == Way::Elements { Given::default() } else { given };
+        Spec { dtype: self.x.dtype(), plan, centred: self.centred, given }
     }
 }

@@ -4,6 +4,7 @@ mod cpu;
 mod cuda;
 mod ptx;
 mod rows;
+mod sums;
 
 use crate::device::Cpu;
 use crate::device::cuda::Stream;

@@ -3,7 +3,7 @@
 use crate::device::cuda::Key;
 use crate::dtype::Dtype;
 use crate::kernels::gpu::math::{self, Math};
-use crate::kernels::gpu::{Array, Chunk, Place, Plan, Real, Team, Way};
+use crate::kernels::gpu::{Array, Chunk, Extent, Place, Plan, Real, Team, Way};
 use crate::ptx::{Kernel, Reg, Shape, Target, Text, WordList, Words, params};
 use crate::status::Result;
 use std::cell::RefCell;
@@ -46,7 +46,8 @@ impl Spec {
     /// Writes the kernel.
     pub fn write(&self, target: Target) -> Result<Kernel<Args>> {
         let name = self.key().1.iter().fold("softmax".to_owned(), |name, number| format!("{name}_{number}"));
-        let shape = Shape::new(name, target, [self.plan.block(), 1, 1]).min_blocks(1);
+        let shape =
+            Shape::new(name, target, [self.plan.block(), 1, 1]).min_blocks(self.plan.resident(self.dtype));
         Kernel::build(&shape, |_, v: Vals<'_>| match self.dtype {
             Dtype::F64 => rows::<f64>(self, &v),
             _ => rows::<f32>(self, &v),
@@ -68,7 +69,7 @@ fn rows<F: Real + Math>(spec: &Spec, v: &Vals<'_>) {
 /// One row.
 struct Line<'k, 'v, F> {
     team: Team<'k>,
-    count: Reg<'k, u64>,
+    extent: Extent<'k>,
     inner: &'v WordList<'k>,
     scale: Option<Reg<'k, F>>,
     x: Array<'k>,
@@ -81,8 +82,9 @@ impl<'k, 'v, F: Real + Math> Line<'k, 'v, F> {
     fn new(team: Team<'k>, v: &'v Vals<'k>, scale: Option<Reg<'k, F>>, begin: [Reg<'k, u64>; 2]) -> Self {
         let at = |base, begin| Array::new(team.k, team.dtype, base).at(begin);
         let (x, y) = (at(v.x, begin[0]), at(v.y, begin[1]));
-        let mut line = Self { team, count: v.count, inner: &v.inner, scale, x, y, held: None };
-        line.held = team.held::<2>(v.count).map(|places| {
+        let extent = team.extent(v.count, x);
+        let mut line = Self { team, extent, inner: &v.inner, scale, x, y, held: None };
+        line.held = team.held::<2>(extent).map(|places| {
             let chunks = line.take(&places);
             places.into_iter().zip(chunks).collect()
         });
@@ -90,7 +92,7 @@ impl<'k, 'v, F: Real + Math> Line<'k, 'v, F> {
     }
 
     fn take(&self, places: &[Place<'k, 2>]) -> Vec<Chunk<'k, F>> {
-        places.iter().map(|place| self.team.load(self.x.at(place.at[0]), place.there)).collect()
+        places.iter().map(|place| self.team.load(self.x.at(place.at[0]), place)).collect()
     }
 
     /// Runs `body` for all that this thread has of the row.
@@ -98,7 +100,7 @@ impl<'k, 'v, F: Real + Math> Line<'k, 'v, F> {
         if let Some(held) = &self.held {
             return held.iter().for_each(|(place, chunk)| body(place, chunk));
         }
-        self.team.each_place(self.count, self.inner, |places| {
+        self.team.each_place(self.extent, self.inner, |places| {
             let chunks = self.take(places);
             places.iter().zip(&chunks).for_each(|(place, chunk)| body(place, chunk));
         });
@@ -184,11 +186,15 @@ fn tree<'k, F: Real>(
 /// The kernels that tests assemble.
 pub(super) fn texts(target: Target) -> Vec<Result<Text>> {
     let mut specs = Vec::new();
-    for (dtype, every) in [(Dtype::F32, 2), (Dtype::F64, 2), (Dtype::F16, 3), (Dtype::Bf16, 1)] {
-        for plan in Plan::samples().into_iter().step_by(every) {
-            let held = plan.way == Way::Held(8) && dtype.size() == 2;
-            specs.push(Spec { dtype, plan, log: true, scaled: false });
-            specs.extend((!held).then_some(Spec { dtype, plan, log: false, scaled: true }));
+    for dtype in [Dtype::F32, Dtype::F64, Dtype::F16, Dtype::Bf16] {
+        for (number, plan) in Plan::samples().into_iter().enumerate() {
+            // Eight pieces of short elements are held for logarithms alone.
+            let plain = plan.way != Way::Held(8) || dtype.size() > 2;
+            let scaled = plan.way == Way::Elements || number % 2 == 0;
+            let every = dtype == Dtype::Bf16;
+            let wanted = |log| (log || plain) && (every || log == (number % 2 == 0));
+            let spec = |log| Spec { dtype, plan, log, scaled };
+            specs.extend([false, true].into_iter().filter(|&log| wanted(log)).map(spec));
         }
     }
     specs.into_iter().map(|spec| spec.write(target).map(Text::from)).collect()
