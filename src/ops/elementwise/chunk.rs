@@ -64,7 +64,8 @@ impl Port {
 }
 
 /// Room for a chunk of each operand and of the results, and which of them was asked about.
-#[repr(align(64))]
+// In this order: the stages are aligned as the whole is.
+#[repr(C, align(64))]
 pub(super) struct Stages([std::mem::MaybeUninit<[u8; STAGE]>; 4], [bool; 4]);
 
 impl Stages {
