@@ -48,7 +48,11 @@ struct Machine {
 impl Machine {
     fn new() -> Self {
         let (session, mut other, mut program) = (Session::new(0), 0, 0);
-        let desc = weft_program_desc { struct_size: 40, ptx: KERNELS.as_ptr(), ..Default::default() };
+        let desc = weft_program_desc {
+            struct_size: size_of::<weft_program_desc>() as u32,
+            ptx: KERNELS.as_ptr(),
+            ..Default::default()
+        };
         // SAFETY: a struct of its size, a C string, pointers to locals.
         unsafe {
             ok(weft_queue_create(session.context, ptr::null(), &mut other));
@@ -69,7 +73,11 @@ impl Machine {
         let argument = weft_argument { kind: WEFT_ARGUMENT_U64, integer: number, ..Default::default() };
         let (grid, block) = ([1, 0, 0], [1, 0, 0]);
         let desc = weft_launch_desc { kernel, grid, block, argument_count: 1, ..Default::default() };
-        let desc = weft_launch_desc { struct_size: 56, arguments: &argument, ..desc };
+        let desc = weft_launch_desc {
+            struct_size: size_of::<weft_launch_desc>() as u32,
+            arguments: &argument,
+            ..desc
+        };
         let mut request = 0;
         // SAFETY: a struct of its size with one argument, a pointer to a local.
         ok(unsafe { weft_launch(queue, &desc, ptr::null(), &mut request) });
@@ -78,8 +86,8 @@ impl Machine {
 
     /// An empty request, with options.
     fn barrier(&self, queue: u64, options: weft_submit) -> u64 {
-        let (options, mut request) = (weft_submit { struct_size: 80, ..options }, 0);
-        assert_eq!(size_of::<weft_submit>(), 80);
+        let (options, mut request) =
+            (weft_submit { struct_size: size_of::<weft_submit>() as u32, ..options }, 0);
         // SAFETY: options of their size, a pointer to a local.
         ok(unsafe { weft_barrier(queue, &options, &mut request) });
         request
@@ -188,8 +196,10 @@ fn afterwards(machine: &Machine, buffer: u64) {
     };
     assert_eq!((refused, out), ([WEFT_ERROR_DEVICE_LOST; 5], 0), "{}", last_error());
     assert!(last_error().contains("restart the process"), "{}", last_error());
-    let mut info = weft_buffer_info { struct_size: 32, ..Default::default() };
-    let mut about = weft_context_info { struct_size: 24, ..Default::default() };
+    let mut info =
+        weft_buffer_info { struct_size: size_of::<weft_buffer_info>() as u32, ..Default::default() };
+    let mut about =
+        weft_context_info { struct_size: size_of::<weft_context_info>() as u32, ..Default::default() };
     // SAFETY: structs of their size.
     unsafe {
         ok(weft_buffer_info_get(buffer, &mut info));
