@@ -62,12 +62,16 @@ fn stand_in<R>(name: &std::ffi::CStr, call: impl FnOnce(*mut libc::c_void) -> R)
 
 fn live(kind: i32) -> i32 {
     // SAFETY: its signature in tests/c/fake_cuda.c.
-    stand_in(c"fake_cuda_live", |at| unsafe { std::mem::transmute::<_, extern "C" fn(i32) -> i32>(at)(kind) })
+    stand_in(c"fake_cuda_live", |at| unsafe {
+        std::mem::transmute::<*mut libc::c_void, extern "C" fn(i32) -> i32>(at)(kind)
+    })
 }
 
 fn fired() -> i32 {
     // SAFETY: its signature in tests/c/fake_cuda.c.
-    stand_in(c"fake_cuda_fired", |at| unsafe { std::mem::transmute::<_, extern "C" fn() -> i32>(at)() })
+    stand_in(c"fake_cuda_fired", |at| unsafe {
+        std::mem::transmute::<*mut libc::c_void, extern "C" fn() -> i32>(at)()
+    })
 }
 
 const POOL: i32 = 4;
