@@ -4,7 +4,7 @@
 use super::{Chunk, Real, Space, fold_block, piece_len};
 use crate::dtype::Dtype;
 use crate::kernels::gpu::Array;
-use crate::ptx::{Builder, Element, Reg, WordList};
+use crate::ptx::{Builder, Element, Reg, Target, WordList};
 
 /// Pieces or elements that a thread has in flight.
 const FLIGHT: u32 = 4;
@@ -120,9 +120,12 @@ impl Plan {
 
     /// Blocks that a multiprocessor should hold at once, so that some load while others compute: of f64, whose arithmetic
     /// takes registers, fewer.
-    pub fn resident(&self, dtype: Dtype) -> u32 {
+    pub fn resident(&self, dtype: Dtype, target: Target) -> u32 {
+        // Half of the threads that it can hold; the elements at edges take registers too.
+        let small = matches!(target.sm(), 86..=89 | 120..);
+        let threads = if small || self.edged { 768 } else { 1024 };
         match self.way {
-            Way::Held(pieces) if pieces <= 4 && dtype != Dtype::F64 => 1024 / self.block(),
+            Way::Held(pieces) if pieces <= 4 && dtype != Dtype::F64 => threads / self.block(),
             _ => 1,
         }
     }

@@ -85,7 +85,7 @@ impl Spec {
             self.key().1[..6].iter().fold("norm".to_owned(), |name, number| format!("{name}_{number}"));
         // A mean is another pass, which more threads hide; without it, or beside much else, registers are worth more.
         let much = self.plan.edged || self.given.weight == Some(Dtype::F32);
-        let blocks = match self.plan.resident(self.dtype) {
+        let blocks = match self.plan.resident(self.dtype, target) {
             _ if much || !self.centred => 1,
             blocks if self.given.residual => blocks / 2,
             blocks => blocks,

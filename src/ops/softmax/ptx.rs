@@ -46,8 +46,8 @@ impl Spec {
     /// Writes the kernel.
     pub fn write(&self, target: Target) -> Result<Kernel<Args>> {
         let name = self.key().1.iter().fold("softmax".to_owned(), |name, number| format!("{name}_{number}"));
-        let shape =
-            Shape::new(name, target, [self.plan.block(), 1, 1]).min_blocks(self.plan.resident(self.dtype));
+        let shape = Shape::new(name, target, [self.plan.block(), 1, 1])
+            .min_blocks(self.plan.resident(self.dtype, target));
         Kernel::build(&shape, |_, v: Vals<'_>| match self.dtype {
             Dtype::F64 => rows::<f64>(self, &v),
             _ => rows::<f32>(self, &v),
