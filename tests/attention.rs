@@ -39,16 +39,12 @@ fn may_refuse(choice: &str) -> bool {
     matches!(choice, "tiled" | "decode")
 }
 
-fn cases() -> u64 {
-    std::env::var("ATTENTION_CASES").map_or(1600, |n| n.parse().unwrap())
-}
-
 #[test]
 fn against_the_oracle() {
     let _one = ONE.lock().unwrap_or_else(|e| e.into_inner());
     let (one, two) = (Session::new(1), Session::new(2));
     let mut decoded = 0;
-    for number in 0..cases() {
+    for number in 0..cases(1600) as u64 {
         let mut rng = Rng(number);
         let session = if number % 2 == 0 { &one } else { &two };
         let case = random_case(session, &mut rng);
@@ -68,7 +64,7 @@ fn against_the_oracle() {
         session.free(&case.tensors.iter().map(|entry| &entry.1).collect::<Vec<_>>());
     }
     weft::op::force("");
-    assert!(!on_cpu() || decoded * 20 > cases(), "the decode choice took {decoded} cases only");
+    assert!(!on_cpu() || decoded * 20 > cases(1600) as u64, "the decode choice took {decoded} cases only");
 }
 
 /// The same cases on lesser instruction sets, each in a process of its own.
@@ -78,7 +74,7 @@ fn on_every_instruction_set() {
         let me = std::env::current_exe().unwrap();
         let run = std::process::Command::new(me)
             .args(["against_the_oracle", "--exact"])
-            .envs([("WEFT_ISA", isa), ("ATTENTION_CASES", "250")])
+            .envs([("WEFT_ISA", isa), ("WEFT_TEST_CASES", "250")])
             .output()
             .unwrap();
         assert!(run.status.success(), "{isa}: {}", String::from_utf8_lossy(&run.stdout));

@@ -267,7 +267,7 @@ fn random_cases(seed: u64, count: usize) {
 fn every_choice_agrees_with_the_oracle() {
     let _alone = alone();
     let child = std::env::var("WEFT_MATMUL_TEST_CHILD").is_ok();
-    random_cases(1, if child || on_gpu() { 400 } else { 1600 });
+    random_cases(1, cases(if child || on_gpu() { 400 } else { 1600 }));
     in_place();
     nan_is_not_read();
     threads_do_not_matter();

@@ -208,7 +208,7 @@ fn free(session: &Session, case: &Case) {
 fn random_norms() {
     let session = Session::new(2);
     let mut rng = Rng(21);
-    for i in 0..1200 {
+    for i in 0..cases(1200) {
         let case = case(&session, &mut rng, [F32, F64, F16, Bf16][i % 4]);
         check(&session, &case);
         free(&session, &case);

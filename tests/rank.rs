@@ -146,7 +146,7 @@ fn check_top_k(session: &Session, rng: &mut Rng, case: &Case, k: i64) {
 #[test]
 fn top_k_is_the_head_of_a_stable_sort() {
     let (session, mut rng) = (Session::new(2), Rng(1));
-    for _ in 0..700 {
+    for _ in 0..cases(700) {
         let (dims, axis) = shapes(&mut rng, 257);
         let k = rng.range(0, dims[axis]);
         let case = Case { dtype: rng.pick(&DTYPES), dims, axis, flags: rng.pick(&[0, WEFT_RANK_SMALLEST]) };

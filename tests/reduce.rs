@@ -171,7 +171,7 @@ fn check(session: &Session, rng: &mut Rng, dtype: Dtype, function: u32, dims: &[
 fn every_function_over_any_axes() {
     let (session, mut rng) = (Session::new(2), Rng(1));
     // A GPU compiles a kernel for most of these.
-    for _ in 0..by_device(1500, 900) {
+    for _ in 0..cases(by_device(1500, 900)) {
         let rank = rng.range(0, 4) as usize;
         let dims: Vec<i64> = (0..rank).map(|_| rng.size(13, true)).collect();
         let all = (1i64 << rank) - 1;

@@ -68,6 +68,11 @@ pub fn by_device<T>(cpu: T, gpu: T) -> T {
     if device().as_bytes().starts_with(b"cuda") { gpu } else { cpu }
 }
 
+/// How many random cases to try: `most`, or WEFT_TEST_CASES where that is less, for tools that slow everything down.
+pub fn cases(most: usize) -> usize {
+    std::env::var("WEFT_TEST_CASES").map_or(most, |cases| cases.parse::<usize>().unwrap().min(most))
+}
+
 /// A context and a queue.
 pub struct Session {
     pub context: u64,

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 const SPIN: Duration = Duration::from_micros(100);
 /// Rounds of a spin loop between two looks.
 const LOOKS_APART: usize = 8;
-/// How long it sleeps at the least and at the most.
-const NAP: (Duration, Duration) = (Duration::from_micros(10), Duration::from_micros(250));
+/// How long it sleeps at the least and at the most: a sleep and a look cost about 10 us of a processor.
+const NAP: (Duration, Duration) = (Duration::from_micros(10), Duration::from_millis(1));
 /// How often it asks the driver whether a stream that does not move is all right: only so is a fault noticed.
 const PROBE: Duration = Duration::from_millis(5);
 
