@@ -1884,8 +1884,9 @@ typedef struct weft_queue_desc {
   uint32_t priority;
   /**
    * On a CUDA device, a stream of the caller's (a CUstream or cudaStream_t of the device's primary context) that takes
-   * the requests' work instead of one made for the queue: in order with what the caller puts there. It must outlive the
-   * queue and its requests. 0 for a stream of the queue's own.
+   * the requests' work instead of one made for the queue: behind all that was there at the submission. A thread of the
+   * library puts it there soon after; what the caller puts there itself is certain to be behind a request only once that
+   * is complete. The stream must outlive the queue and its requests. 0 for a stream of the queue's own.
    */
   uint64_t stream;
 } weft_queue_desc;

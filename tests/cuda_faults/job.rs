@@ -18,7 +18,7 @@ const SMALL: usize = 4096;
 pub const LARGE: usize = (256 << 10) + 4096;
 pub const HUGE: usize = (4 << 20) + 4096;
 /// Seconds enough for any fault.
-const SOON: u64 = 5_000_000_000;
+const SOON: u64 = 15_000_000_000;
 
 const KERNEL: &std::ffi::CStr = c".version 8.0
 .target sm_80

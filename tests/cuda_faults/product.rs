@@ -15,7 +15,7 @@ use weft::status::*;
 const HOUR: u64 = 3_600_000_000_000;
 const SECOND: u64 = 1_000_000_000;
 /// A case that takes longer is ended.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Out of memory, a device that is lost for two reasons, what nobody knows, what no driver says, and an argument that it
 /// does not take.
@@ -135,7 +135,7 @@ fn work(mut job: Job, rule: &str) -> (End, i32) {
 
 #[track_caller]
 fn until(what: &str, holds: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(3);
+    let end = Instant::now() + Duration::from_secs(15);
     while !holds() {
         let left: Vec<i32> = (0..=MODULE).map(live).collect();
         assert!(Instant::now() < end, "{what}: {left:?}");
