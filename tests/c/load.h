@@ -8,7 +8,10 @@ static weft_queue queues[QUEUES];
 static weft_buffer buffers[QUEUES];
 static atomic_int pumping;
 
-static void accepted(weft_status status) { WANT(status == WEFT_OK || status == WEFT_WOULD_BLOCK); }
+/* A GPU is lost to threads that go on while the process ends, and its driver with it. */
+static void accepted(weft_status status) {
+    WANT(status == WEFT_OK || status == WEFT_WOULD_BLOCK || status == WEFT_ERROR_DEVICE_LOST);
+}
 
 UNUSED static weft_status fill(int queue, uint64_t size, weft_request *out) {
     return weft_fill(queues[queue], buffers[queue], 0, size, 1, 1, NULL, out);

@@ -71,7 +71,8 @@ pub fn write(target: Target, factors: Dtype) -> Result<Kernel<Args>> {
 }
 
 fn build<R: Real>(target: Target, name: &str) -> Result<Kernel<Args>> {
-    let shape = Shape::new(format!("matmul_finish_{name}"), target, [THREADS, 1, 1]);
+    // As many registers as it likes: it waits for memory anyway.
+    let shape = Shape::new(format!("matmul_finish_{name}"), target, [THREADS, 1, 1]).min_blocks(1);
     Kernel::build(&shape, |k, v: Vals<'_>| v.each_place(k, |place| row_part::<R>(k, &v, place)))
 }
 
