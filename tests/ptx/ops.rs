@@ -29,10 +29,16 @@ const FAMILIES: &[(&str, Texts)] = &[
 fn kernels_of_operations_assemble_without_spills() {
     let Some(assembler) = Assembler::find() else { return };
     for (family, texts) in FAMILIES {
-        for target in ASSEMBLED {
-            let count = assemble(&assembler, family, target, texts(Target::parse(target).unwrap()));
-            println!("{family}: {count} kernels for {target}");
-        }
+        // The assembler is a process of one thread: one for each target side by side.
+        std::thread::scope(|scope| {
+            for target in ASSEMBLED {
+                let assembler = &assembler;
+                scope.spawn(move || {
+                    let count = assemble(assembler, family, target, texts(Target::parse(target).unwrap()));
+                    println!("{family}: {count} kernels for {target}");
+                });
+            }
+        });
     }
 }
 
