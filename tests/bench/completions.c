@@ -3,14 +3,11 @@
  * from pageable and pinned memory beside memcpy and the driver's own copies.
  * Build: cc -O2 tests/bench/completions.c -Iinclude -Ltarget/release -lweft -ldl -lpthread; run with LD_LIBRARY_PATH=target/release. */
 #define _GNU_SOURCE
-#include "weft.h"
+#include "bench.h"
 #include <dlfcn.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 typedef void *P;
@@ -42,25 +39,8 @@ static unsigned next;
 static weft_context context;
 static weft_queue queue;
 
-static void check(weft_status status) {
-    if (status == WEFT_OK) return;
-    fprintf(stderr, "%s: %s\n", weft_status_name(status), weft_last_error());
-    exit(1);
-}
-
 static void raw(int code) {
     if (code) fprintf(stderr, "the driver answers %d\n", code), exit(1);
-}
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1e9 + t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
 }
 
 static void open_driver(void) {

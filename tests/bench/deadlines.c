@@ -1,32 +1,11 @@
 /* How late a deadline is seen: barriers behind work that takes longer, each with a deadline of 2 ms; the time from the
  * deadline to the return of weft_request_wait. Promised: 50 ms at p99.9.
  * Build: cc -O2 tests/bench/deadlines.c -Iinclude -Ltarget/release -lweft; run with LD_LIBRARY_PATH=target/release. */
-#include "weft.h"
-#include <stdio.h>
-#include <stdlib.h>
+#include "bench.h"
 #include <string.h>
-#include <time.h>
 
 enum { ROUNDS = 2000, SIZE = 1 << 26 };
 static const double DEADLINE = 2e6;
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1e9 + t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static void check(weft_status status) {
-    if (status != WEFT_OK) {
-        fprintf(stderr, "%s: %s\n", weft_status_name(status), weft_last_error());
-        exit(1);
-    }
-}
 
 int main(void) {
     static double late[ROUNDS];

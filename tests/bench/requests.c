@@ -1,28 +1,7 @@
 /* The cost of an empty request: submit to completion seen on an idle queue (a spinning waiter, and weft_request_wait),
  * and the submitter's own cost a request when many are in flight, with and without a handle.
  * Build: cc -O2 tests/bench/requests.c -Iinclude -Ltarget/release -lweft; run with LD_LIBRARY_PATH=target/release. */
-#include "weft.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1e9 + t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static void check(weft_status status) {
-    if (status != WEFT_OK) {
-        fprintf(stderr, "%s: %s\n", weft_status_name(status), weft_last_error());
-        exit(1);
-    }
-}
+#include "bench.h"
 
 static void report(const char *what, double *ns, int count) {
     qsort(ns, count, sizeof *ns, by_value);
