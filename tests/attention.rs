@@ -22,11 +22,11 @@ static ONE: Mutex<()> = Mutex::new(());
 
 /// The choices of the device that tests run on, best first but for the first, which leaves it open; the last takes all.
 fn choices() -> &'static [&'static str] {
-    if on_cpu() { &["", "tiled", "decode", "plain"] } else { &["", "simple"] }
+    by_device(&["", "tiled", "decode", "plain"], &["", "simple"])
 }
 
 fn on_cpu() -> bool {
-    device().as_bytes().starts_with(b"cpu")
+    by_device(true, false)
 }
 
 /// Runs by this choice from here on.

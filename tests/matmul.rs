@@ -20,15 +20,15 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 fn on_gpu() -> bool {
-    device().to_bytes().starts_with(b"cuda")
+    by_device(false, true)
 }
 
 /// The choices of the device under test; the last takes everything.
 fn choices() -> &'static [&'static str] {
-    match on_gpu() {
-        true => &["gemv", "gemv_columns", "cublaslt", "mma", "simt"],
-        false => &["gemv", "direct", "packed", "gemm", "naive"],
-    }
+    by_device(
+        &["gemv", "direct", "packed", "gemm", "naive"],
+        &["gemv", "gemv_columns", "cublaslt", "mma", "simt"],
+    )
 }
 
 /// Types of a, b, d.
