@@ -48,14 +48,7 @@ fn search<'k>(
         packed(k, spec, &line, &best, (length, lane));
         return best;
     }
-    turns(
-        k,
-        spec.width,
-        lane,
-        length,
-        |number, displaced| line.get(k, v, spec, number + u64::from(displaced)),
-        |composite| best.raise(k, &composite),
-    );
+    line.visit((v, spec), (spec.width, lane), length, |composite| best.raise(k, &composite));
     best
 }
 

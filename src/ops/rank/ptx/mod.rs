@@ -12,7 +12,7 @@ pub use extreme::extreme;
 pub(crate) use select::{ROOM, select};
 pub(crate) use sorting::{CHUNK, Step, sorting};
 
-use crate::kernels::gpu::{Space, load_words, store_words};
+use crate::kernels::gpu::{Space, load_words, store_words, turns};
 use crate::ptx::{Builder, Global, Load, Ptr, Reg, Shape, Target, Words, params};
 use composite::Composite;
 use list::List;
@@ -125,6 +125,19 @@ impl<'k> Line<'k> {
         }
         let raw = spec.order.load(k, k.mad(index, self.step, self.start));
         spec.order.composite(k, raw, self.first + index)
+    }
+
+    /// Visits the first `length`, shared by `lanes` threads, of which this is number `lane`.
+    fn visit(
+        &self,
+        (v, spec): (&Vals<'k>, Spec),
+        (lanes, lane): (u32, Reg<'k, u32>),
+        length: Reg<'k, u64>,
+        visit: impl Fn(Composite<'k>),
+    ) {
+        let k = v.kernel;
+        let load = |number, displaced| self.get(k, v, spec, number + u64::from(displaced));
+        turns(k, lanes, lane, length, load, visit);
     }
 }
 

@@ -4,7 +4,6 @@
 use super::composite::{Composite, Order};
 use super::list::{List, sort};
 use super::{Args, Line, Spec, THREADS, Vals, put};
-use crate::kernels::gpu::turns;
 use crate::ptx::{Builder, Kernel, Ptr, Reg, Scope, Shared, Target};
 use crate::status::Result;
 
@@ -125,19 +124,12 @@ fn round<'k>(
     shift.set(shift - BITS);
     near.counts.at(k.thread_x()).store(0u32);
     k.barrier();
-    turns(
-        k,
-        THREADS,
-        k.thread_x(),
-        length,
-        |number, displaced| line.get(k, v, spec, number + u64::from(displaced)),
-        |composite| {
-            k.when(before.equal(&composite), || {
-                let digit = digit_of(k, &composite, shift);
-                near.counts.at(digit).atomic().scope(Scope::Block).add(1u32);
-            });
-        },
-    );
+    line.visit((v, spec), (THREADS, k.thread_x()), length, |composite| {
+        k.when(before.equal(&composite), || {
+            let digit = digit_of(k, &composite, shift);
+            near.counts.at(digit).atomic().scope(Scope::Block).add(1u32);
+        });
+    });
     k.barrier();
     find(k, near, wanted);
     k.barrier();
@@ -200,19 +192,12 @@ fn gather<'k>(
     );
     k.when(k.thread_x().eq(0u32), || near.filled.store(0u32));
     k.barrier();
-    turns(
-        k,
-        THREADS,
-        k.thread_x(),
-        length,
-        |number, displaced| line.get(k, v, spec, number + u64::from(displaced)),
-        |composite| {
-            k.when(cut.reached(&composite), || {
-                let slot = near.filled.atomic().scope(Scope::Block).fetch_add(1u32);
-                near.list.put(slot.to::<u64>(), &composite);
-            });
-        },
-    );
+    line.visit((v, spec), (THREADS, k.thread_x()), length, |composite| {
+        k.when(cut.reached(&composite), || {
+            let slot = near.filled.atomic().scope(Scope::Block).fetch_add(1u32);
+            near.list.put(slot.to::<u64>(), &composite);
+        });
+    });
     k.barrier();
 }
 
