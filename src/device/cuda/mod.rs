@@ -14,6 +14,7 @@ mod module;
 mod staging;
 pub mod store;
 mod stream;
+mod tensor;
 mod transfer;
 mod watcher;
 
@@ -25,6 +26,7 @@ pub use module::{Function, Limits, Module, Shape};
 pub use staging::Staging;
 pub(crate) use stream::IN_FLIGHT;
 pub use stream::Stream;
+pub use tensor::Tensor;
 pub use transfer::Staged;
 pub use watcher::{Sight, Watched, Watcher};
 
