@@ -60,7 +60,9 @@ impl<'k, T: Half> Block<'_, 'k, T> {
         let place = ((lane >> 4u32) ^ (lane & 7u32)) << 4u32;
         for (number, sums) in group.acc.registers().chunks(WIDE as usize / 2).enumerate() {
             let slab = slab.plus(((number % 2) as u32 * ROWS * WIDE) as i32);
-            k.when(first, || k.bulk_wait_read(1));
+            // Where the slabs of a tile are odd in number, the next tile begins with the one that was last.
+            let last_too = number == 0 && (self.form.tile.own_columns() / WIDE) % 2 == 1;
+            k.when(first, || k.bulk_wait_read(u32::from(!last_too)));
             self.wait_for_group(group);
             for (pair, sums) in (0..).zip(sums.chunks(8)) {
                 let to = slab.displaced(k.mad(line, 128u32, place ^ (pair * 32u32)));
