@@ -88,7 +88,7 @@ impl<'k, T: Half> Block<'_, 'k, T> {
         let [rows, cols] = [v.m, v.n].map(|size| size.to::<u32>());
         let number = k.mad(work.part.to::<u64>(), v.all, work.matrix.to::<u64>());
         for below in [0, 8] {
-            let row = line + below as u32;
+            let row = line + below;
             let at = k.mad(k.mad(number, v.m, row.to::<u64>()), v.n, col.to::<u64>());
             let to = Ptr::<Global<f32>>::new(k.mad(at, 4u64, v.sums));
             let inside = row.lt(rows);
