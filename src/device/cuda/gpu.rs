@@ -3,6 +3,7 @@
 
 use super::driver::{Driver, driver};
 use super::kernel::Kernels;
+use super::leave;
 use super::memory::new_pool;
 use crate::status::{Error, Result, WEFT_ERROR_DEVICE_LOST, WEFT_ERROR_UNAVAILABLE};
 use crate::{ensure, tell};
@@ -180,6 +181,7 @@ impl Gpu {
 
     /// As [`with`](Self::with), for questions: an error is an answer and nothing more.
     pub fn ask<R>(&self, body: impl FnOnce(&'static Driver) -> Result<R>) -> Result<R> {
+        let _inside = leave::enter()?;
         if at_home(self.context) { body(self.driver) } else { self.visit(body) }
     }
 

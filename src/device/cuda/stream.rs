@@ -3,7 +3,8 @@
 
 use super::gpu::Gpu;
 use super::kernel::{Key, Loaded};
-use super::memory::{Memory, Pinned};
+use super::memory::Memory;
+use super::pinned::Pinned;
 use super::staging::Staging;
 use crate::device::gate::spin_until;
 use crate::ptx::{Kernel, Params, Target};
