@@ -162,6 +162,16 @@ impl Request {
         Some((op, self.hold_finalizer()))
     }
 
+    /// Whether it waits for no other request and has no finalizer.
+    pub fn is_plain(&self) -> bool {
+        self.rare.is_none()
+    }
+
+    /// Takes back work of [`begin`](Self::begin) of which nothing was done.
+    pub fn resume(&self, op: Box<dyn Op>) {
+        *self.op.lock() = Some(op);
+    }
+
     fn hold_finalizer(&self) -> Option<Due> {
         self.rare.as_ref()?.finalizer.lock().as_ref().map(Finalizer::due)
     }

@@ -55,7 +55,6 @@ impl Core {
 
     /// Takes all that waits at once; ends when the queue is closed and empty.
     fn work(&self, mut batch: VecDeque<Arc<Request>>) {
-        let mut taken = 0;
         loop {
             self.exchange(&mut batch);
             if batch.is_empty() {
@@ -63,14 +62,19 @@ impl Core {
                 if over() {
                     return;
                 }
-                self.filled.wait(SPIN, None, || self.submitted().load(SeqCst) != taken || over());
+                self.filled.wait(SPIN, None, || self.has_more() || over());
             }
             match &self.flights {
                 None => batch.iter().for_each(|request| self.finish(request)),
                 Some(flights) => self.launch_all(flights, &batch),
             }
-            taken += batch.len() as u64;
         }
+    }
+
+    /// Whether there is something to take, and no submitter at it.
+    fn has_more(&self) -> bool {
+        let taken = &self.taken.0;
+        self.submitted().load(SeqCst) != taken.count.load(SeqCst) && !taken.steered.load(SeqCst)
     }
 
     /// Gives back the requests that are done and nobody else holds, as far as there is room; takes those that wait.
@@ -80,7 +84,12 @@ impl Core {
         let room = ring.spent.capacity() - ring.spent.len();
         ring.spent.extend(batch.drain(..room.min(batch.len())));
         batch.clear();
+        if self.taken.0.steered.load(Relaxed) {
+            return;
+        }
         std::mem::swap(&mut ring.requests, batch);
+        let taken = &self.taken.0.count;
+        taken.store(taken.load(Relaxed) + batch.len() as u64, SeqCst);
         if batch.is_empty() && ring.busy {
             ring.busy = false;
             self.context.lanes.0.leave(self.priority);

@@ -185,6 +185,20 @@ impl Gpu {
         if at_home(self.context) { body(self.driver) } else { self.visit(body) }
     }
 
+    /// Runs `body`, which asks the driver several times, with this GPU's context current all the while.
+    pub fn stay<R>(&self, body: impl FnOnce() -> R) -> Result<R> {
+        struct Back(usize);
+        impl Drop for Back {
+            fn drop(&mut self) {
+                HOME.set(self.0);
+            }
+        }
+        self.with(|_| {
+            let _back = Back(HOME.replace(self.context as usize));
+            Ok(body())
+        })
+    }
+
     fn visit<R>(&self, body: impl FnOnce(&'static Driver) -> Result<R>) -> Result<R> {
         struct Pop<'a>(&'a Gpu);
         impl Drop for Pop<'_> {

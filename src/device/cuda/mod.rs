@@ -6,6 +6,7 @@ mod driver;
 pub mod entry;
 mod folders;
 mod gpu;
+mod haste;
 mod kernel;
 mod leave;
 mod library;

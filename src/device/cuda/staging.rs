@@ -55,6 +55,11 @@ impl Staging {
         Ok(Some(ring.ptr().wrapping_add(start)))
     }
 
+    /// Whether the ring is there.
+    pub fn is_ready(&self) -> bool {
+        self.ring.get().is_some()
+    }
+
     /// Request `number` is done with its bytes. Requests are done in order.
     pub fn give(&self, number: u32) {
         let mut taken = self.taken.lock();
