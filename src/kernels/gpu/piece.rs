@@ -4,7 +4,7 @@ use super::{Array, Float, Team};
 use crate::dtype::Dtype;
 use crate::ptx::compare::ComparesFloat;
 use crate::ptx::floats::float;
-use crate::ptx::{Bf16x2, Builder, F16x2, Has, Load, Reg};
+use crate::ptx::{Bf16x2, Builder, F16x2, Has, Load, Reg, Store};
 
 /// 16 bytes.
 pub type Words<'k> = [Reg<'k, u32>; 4];
@@ -222,7 +222,8 @@ impl<'k, F: Real> Chunk<'k, F> {
     /// The same, if it is there.
     pub fn store_or(&self, k: &'k Builder, at: Array<'k>, there: Option<Reg<'k, bool>>) {
         let store = || match *self {
-            Self::Piece(_, _, words) => at.ptr::<u32>().store_vec(words),
+            // First to leave the caches: what rows are written to is mostly larger than they are.
+            Self::Piece(_, _, words) => at.ptr::<u32>().storing(Store::Cs).store_vec(words),
             Self::One(_, value) => at.store(value),
         };
         match there {
