@@ -17,7 +17,7 @@ pub use array::{Array, Float, to_odd};
 pub use block::{fold_block, fold_team};
 pub use lanes::Lane;
 pub use philox::philox4x32;
-pub use piece::{Chunk, Fill, Real, packed, piece_len};
+pub use piece::{Chunk, Fill, Real, packed, piece_len, shifted};
 pub use plan::{Lie, Plan, Rows, Way, row_words};
 pub use raw::{Raw, elements, load_words, store_words};
 pub use rows::{Extent, Place, Team};

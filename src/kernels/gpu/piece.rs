@@ -284,3 +284,39 @@ pub fn packed<'k, F: Real>(
     };
     (0..count / len).flat_map(|i| F::unpack(k, at.dtype, piece(i))).collect()
 }
+
+/// `count` packed elements, 16 bytes or more of them, at `at`, of an array that begins and ends anywhere in `within`: from the
+/// 16 bytes in which they begin up to those in which they end, if the array has all of these, else one by one.
+pub fn shifted<'k, F: Real>(
+    k: &'k Builder,
+    at: Array<'k>,
+    count: u32,
+    within: [Reg<'k, u64>; 2],
+) -> Vec<Reg<'k, F>> {
+    let values: Vec<_> = (0..count).map(|_| k.var(F::constant(0.0))).collect();
+    let (whole, bytes) = at.from_boundary();
+    let (from, pieces) = (whole.ptr::<u32>(), count / piece_len(at.dtype));
+    let first = from.address();
+    let inside = first.ge(within[0]) & (first + u64::from(16 * (pieces + 1))).le(within[1]);
+    let together = || {
+        let words: Vec<_> = (0..=pieces as i32).flat_map(|i| from.plus(4 * i).load_vec::<4>()).collect();
+        let words = moved_down(k, words, bytes);
+        let pieces = words.chunks_exact(4).take(pieces as usize);
+        let read = pieces.flat_map(|piece| F::unpack(k, at.dtype, [piece[0], piece[1], piece[2], piece[3]]));
+        values.iter().zip(read).for_each(|(value, read)| value.set(read));
+    };
+    let apart = || (0..count).zip(&values).for_each(|(i, value)| value.set(at.plus(i).load()));
+    k.if_else(inside, together, apart);
+    values
+}
+
+/// Words less the first `bytes` of them, an even number below 16.
+fn moved_down<'k>(k: &'k Builder, words: Vec<Reg<'k, u32>>, bytes: Reg<'k, u32>) -> Vec<Reg<'k, u32>> {
+    let by = |words: Vec<Reg<'k, u32>>, count: usize, condition: Reg<'k, bool>| -> Vec<_> {
+        words.iter().zip(&words[count..]).map(|(&here, &there)| k.select(condition, there, here)).collect()
+    };
+    let words = by(words, 2, (bytes & 8u32).ne(0u32));
+    let words = by(words, 1, (bytes & 4u32).ne(0u32));
+    let bits = (bytes & 2u32) << 3u32;
+    words.windows(2).map(|two| k.shf_r(two[0], two[1], bits)).collect()
+}

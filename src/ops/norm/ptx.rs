@@ -4,7 +4,9 @@
 use super::sums::{squares, sums, tree, two_sum};
 use crate::device::cuda::Key;
 use crate::dtype::Dtype;
-use crate::kernels::gpu::{Array, Chunk, Extent, Fill, Place, Plan, Real, Team, Way, packed, piece_len};
+use crate::kernels::gpu::{
+    Array, Chunk, Extent, Fill, Place, Plan, Real, Team, Way, packed, piece_len, shifted,
+};
 use crate::ptx::{Builder, Kernel, Reg, Shape, Target, Text, Words, params};
 use crate::status::Result;
 use std::cell::Cell;
@@ -377,9 +379,12 @@ impl<'k, 'v, F: Real> Line<'k, 'v, F> {
     ) -> Option<Vec<Reg<'k, F>>> {
         let at = place.of(Array::new(self.team.k, dtype?, base), which);
         let len = if place.single { 1 } else { piece_len(self.spec.dtype) };
-        Some(match self.team.plan.edged || place.single {
-            true => (0..len).map(|i| at.at32(i).load()).collect(),
-            false => packed(self.team.k, at, len, place.there),
+        let (k, size) = (self.team.k, at.dtype.size() as u64);
+        Some(match self.team.plan.edged {
+            _ if place.single => vec![at.load()],
+            true if len < piece_len(at.dtype) => (0..len).map(|i| at.plus(i).load()).collect(),
+            true => shifted(k, at, len, [base, k.mad(self.extent.count, size, base)]),
+            false => packed(k, at, len, place.there),
         })
     }
 
