@@ -17,7 +17,7 @@ pub use block::fold_block;
 pub use lanes::Lane;
 pub use philox::philox4x32;
 pub use piece::{Chunk, Real, packed, piece_len};
-pub use raw::{Raw, elements, load_words, store_words};
+pub use raw::{Raw, elements, load_words, load_words_if, store_words, store_words_at};
 pub use rows::{Extent, Lie, Place, Plan, Rows, Team, Way, row_words};
 pub use space::Space;
 pub use turns::turns;
