@@ -37,6 +37,12 @@ impl<'k> Array<'k> {
         Self { base: self.k.mad(index, self.dtype.size() as u64, self.base), ..self }
     }
 
+    /// The array from element `index` on.
+    pub fn at32(self, index: impl Operand<u32>) -> Self {
+        let bytes = self.k.mul_wide(index, self.dtype.size() as u32);
+        Self { base: self.base + bytes, ..self }
+    }
+
     /// The array from element `index` on, which is known while writing: no instruction.
     pub fn plus(self, index: u32) -> Self {
         Self { ahead: self.ahead + (index * self.dtype.size() as u32) as i32, ..self }

@@ -19,7 +19,7 @@ pub use lanes::Lane;
 pub use philox::philox4x32;
 pub use piece::{Chunk, Fill, Real, packed, piece_len, shifted};
 pub use plan::{Lie, Plan, Rows, Way, row_words};
-pub use raw::{Raw, elements, load_words, store_words};
+pub use raw::{Raw, elements, load_words, load_words_if, store_words, store_words_at};
 pub use rows::{Extent, Place, Team};
 pub use space::Space;
 pub use turns::{turns, turns_together};

@@ -1,7 +1,7 @@
 //! On CUDA: planes turned through shared memory, dense operands, and everything else by the strided kernel.
 
 use super::Cast;
-use super::ptx::{Args, Conversion, Spec, THREADS, Way};
+use super::ptx::{Args, Conversion, Spec, THREADS, Way, squares};
 use crate::device::cuda::{Key, Stream};
 use crate::kernels::gpu::Space;
 use crate::layout::Layout;
@@ -120,7 +120,8 @@ fn transpose(op: &Cast, stream: &Stream) -> Result<()> {
     let size = [y.dim(plane.across), y.dim(plane.along)].map(|dim| dim as u64);
     let way = op.way(&plane);
     let side = u64::from(op.spec(way).side());
-    let tiles: u64 = size.iter().map(|size| size.div_ceil(side)).product();
+    let band = if matches!(way, Way::Turned { vectors: true, .. }) { u64::from(squares::BAND) } else { 1 };
+    let tiles = size[0].div_ceil(side) * size[1].div_ceil(side).next_multiple_of(band);
     let arguments = Args {
         count: tiles * plane.outside.count(),
         plane: size,

@@ -2,7 +2,7 @@
 //! through shared memory where x and y run along different axes.
 
 mod convert;
-mod squares;
+pub(super) mod squares;
 mod tiles;
 mod vectors;
 

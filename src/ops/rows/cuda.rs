@@ -25,6 +25,8 @@ const UNIT: usize = 16;
 /// Blocks that long rows are cut for, and units of each that a thread moves at least.
 const BLOCKS: u64 = 1024;
 const EACH: u64 = 4;
+/// Places of short rows that a thread has under way at once.
+const TOGETHER: u64 = ptx::AHEAD as u64;
 /// Grids are no larger.
 const GRID: [u64; 2] = [1 << 20, 65535];
 
@@ -70,6 +72,21 @@ impl Rows {
         1 << aligned.trailing_zeros()
     }
 
+    /// Whether a thread moves a unit of each of its places. Long rows are cut for that, but not where places wait for another
+    /// load than their index.
+    fn is_short(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Gather => self.units() <= u64::from(THREADS) << 10,
+            Kind::Scatter => self.units() <= u64::from(THREADS),
+            _ => false,
+        }
+    }
+
+    /// Units of a row.
+    fn units(&self) -> u64 {
+        self.elements.count() as u64 * self.size() as u64 / self.unit() as u64
+    }
+
     fn places_space(&self) -> Space<2> {
         Space::from(&self.places)
     }
@@ -87,6 +104,7 @@ impl Rows {
             places: self.places_space().class(),
             elements,
             wide: self.count().max(self.elements.count()) >= 1 << 32,
+            short: self.is_short(kind),
         }
     }
 
@@ -95,7 +113,7 @@ impl Rows {
         let (count, height) = (self.count() as u64, self.table.dims()[0] as u64);
         let slots = height as usize * if self.spec(kinds[0]).wide { 8 } else { 4 };
         let scratch = |needed: bool| if needed { stream.scratch(slots.max(8)) } else { Ok(0) };
-        let units = self.elements.count() as u64 * self.size() as u64 / self.unit() as u64;
+        let units = self.units();
         // The lanes of a warp look at the places, and add, together.
         let least = if kinds.iter().any(|kind| kind.by_warps()) { 32 } else { 1 };
         let lanes = units.clamp(least, u64::from(THREADS)).next_power_of_two();
@@ -128,10 +146,18 @@ impl Rows {
         let alone = matches!(kind, Kind::Clear | Kind::Mark);
         let args = if alone { Args { lanes: 0, ..args } } else { args };
         let (spec, lanes) = (self.spec(kind), 1u64 << args.lanes);
-        let across = args.count.div_ceil(u64::from(THREADS) / lanes);
+        let together = if spec.short { TOGETHER } else { 1 };
+        let across = args.count.div_ceil(u64::from(THREADS) / lanes * together);
+        // What waits for several loads in turn is better off without a beginning for each place.
+        let resident = 8 * u64::from(stream.gpu().description.multiprocessors);
+        let most = if kind == Kind::Add { resident } else { GRID[0] };
         let cuts = args.units.div_ceil(lanes * EACH).min(BLOCKS.div_ceil(across)).max(1);
-        let down = if alone { 1 } else { cuts };
-        let grid = [across.min(GRID[0]) as u32, down.min(GRID[1]) as u32, 1];
+        let down = match kind {
+            Kind::Clear | Kind::Mark => 1,
+            _ if spec.short => args.units.div_ceil(lanes).max(1),
+            _ => cuts,
+        };
+        let grid = [across.min(most) as u32, down.min(GRID[1]) as u32, 1];
         let kernel = stream.kernel(Key("rows", spec.words()), |target| ptx::kernel(target, spec))?;
         // SAFETY: the operands were checked to lie in their buffers, which the operation keeps; indices outside of the
         // table are not followed; the scratch memory has a slot for every row of the table.
@@ -151,6 +177,7 @@ pub fn texts(target: Target) -> Vec<Result<Text>> {
         places: 1,
         elements: u32::MAX,
         wide: false,
+        short: false,
     };
     let strided =
         |spec: Spec| Spec { unit: spec.dtype.size() as u32, places: 4, elements: 2, wide: true, ..spec };
@@ -159,11 +186,15 @@ pub fn texts(target: Target) -> Vec<Result<Text>> {
     let moves = moves.into_iter().flat_map(|kind| {
         [4, 8].into_iter().flat_map(move |index| both(whole(kind, false, Dtype::U16, index, 16)))
     });
-    let units = [1, 2, 4, 8].map(|unit| whole(Kind::Gather, false, Dtype::U8, 4, unit));
+    let short = |spec: Spec| Spec { short: true, ..spec };
+    let units = [1, 2, 4, 8].map(|unit| short(whole(Kind::Gather, false, Dtype::U8, 4, unit)));
+    let shorts = [Kind::Gather, Kind::Scatter]
+        .into_iter()
+        .flat_map(|kind| both(whole(kind, false, Dtype::U16, 8, 16)).map(short));
     let adds = [Kind::Add, Kind::AddFew]
         .into_iter()
         .flat_map(|kind| add::DTYPES.iter().flat_map(move |&dtype| both(whole(kind, true, dtype, 4, 16))));
     let learns = [Kind::Clear, Kind::Mark].map(|kind| whole(kind, true, Dtype::U8, 8, 1));
-    let all = moves.chain(units).chain(adds).chain(learns.into_iter().flat_map(both));
+    let all = moves.chain(units).chain(shorts).chain(adds).chain(learns.into_iter().flat_map(both));
     all.map(|spec| ptx::kernel(target, spec).map(Text::from)).collect()
 }
