@@ -3,6 +3,7 @@
 
 use super::leave::guard_the_end;
 use super::library::Library;
+use super::tensor::{Map, Tensor};
 use crate::status::{
     Error, Result, WEFT_ERROR_DEVICE_LOST, WEFT_ERROR_OUT_OF_DEVICE_MEMORY, WEFT_ERROR_UNAVAILABLE,
 };
@@ -152,12 +153,30 @@ functions! {
 /// cuFuncGetParamInfo.
 type ParameterInfo = unsafe extern "C" fn(CUfunction, usize, *mut usize, *mut usize) -> i32;
 
+/// cuTensorMapEncodeTiled.
+type EncodeTiled = unsafe extern "C" fn(
+    *mut c_void,
+    i32,
+    u32,
+    *mut c_void,
+    *const u64,
+    *const u64,
+    *const u32,
+    *const u32,
+    i32,
+    i32,
+    i32,
+    i32,
+) -> i32;
+
 /// The driver of this machine.
 pub struct Driver {
     functions: Functions,
     error_name: Option<unsafe extern "C" fn(i32, *mut *const c_char) -> i32>,
     /// Where a function's parameter of a number lies and how many bytes it has; a driver of CUDA 12.4 has it.
     parameter_info: Option<ParameterInfo>,
+    /// Describes a tensor to the tensor memory accelerator.
+    encode_tiled: Option<EncodeTiled>,
     /// Where its library was found.
     pub path: String,
     /// 1000 times the major plus 10 times the minor CUDA version.
@@ -181,7 +200,10 @@ fn start() -> Result<Driver> {
     let error_name = unsafe { library.function(c"cuGetErrorName") };
     // SAFETY: the signature of cuFuncGetParamInfo in cuda.h.
     let parameter_info = unsafe { library.function(c"cuFuncGetParamInfo") };
-    let mut driver = Driver { functions, error_name, parameter_info, path: library.path, cuda: 0 };
+    // SAFETY: the signature of cuTensorMapEncodeTiled in cuda.h.
+    let encode_tiled = unsafe { library.function(c"cuTensorMapEncodeTiled") };
+    let path = library.path;
+    let mut driver = Driver { functions, error_name, parameter_info, encode_tiled, path, cuda: 0 };
     driver.begin().map_err(|error| unavailable(format!("{}: {}", driver.path, error.message)))?;
     Ok(driver)
 }
@@ -233,6 +255,22 @@ impl Driver {
                 code => return Some(Err(self.error(c"cuFuncGetParamInfo", code))),
             }
         }
+    }
+
+    /// Describes a tensor to the tensor memory accelerator. The address is not looked at.
+    pub fn encode(&self, tensor: &Tensor) -> Result<[u8; 128]> {
+        let missing = || unavailable("the CUDA driver has no cuTensorMapEncodeTiled".into());
+        let encode = self.encode_tiled.ok_or_else(missing)?;
+        let (rank, [none, wide, ahead]) = (tensor.dims.len() as u32, Tensor::MODES);
+        let (mut map, one, kind) = (Map([0; 128]), [1; 3], tensor.kind());
+        let [dims, strides] = [tensor.dims.as_ptr(), tensor.strides.as_ptr()];
+        let (cut, at) = (tensor.cut.as_ptr(), tensor.at as *mut c_void);
+        let to = (&raw mut map).cast();
+        // SAFETY: 128 bytes aligned to 64 to write to; arrays of `rank` numbers, one less of strides, to read.
+        let code =
+            unsafe { encode(to, kind, rank, at, dims, strides, cut, one.as_ptr(), none, wide, ahead, none) };
+        self.answer(c"cuTensorMapEncodeTiled", code)?;
+        Ok(map.0)
     }
 
     fn answer(&self, function: &CStr, code: i32) -> Result<()> {

@@ -17,6 +17,7 @@ mod pinned;
 mod staging;
 pub mod store;
 mod stream;
+mod tensor;
 mod transfer;
 mod watcher;
 
@@ -29,6 +30,7 @@ pub use pinned::Pinned;
 pub use staging::Staging;
 pub(crate) use stream::IN_FLIGHT;
 pub use stream::Stream;
+pub use tensor::Tensor;
 pub use transfer::Staged;
 pub use watcher::{Sight, Watched, Watcher};
 
