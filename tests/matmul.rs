@@ -402,7 +402,7 @@ fn one_nan(session: &Session, rng: &mut Rng, types: [Dtype; 3], good: &[Tensor; 
 fn threads_do_not_matter() {
     let sessions = [Session::new(1), Session::new(2), Session::new(5)];
     for types in TYPES {
-        for (m, k, n) in [(1, 700, 1500), (4, 900, 700), (150, 700, 170), (300, 64, 33)] {
+        for (m, k, n) in [(1, 700, 1500), (4, 900, 700), (150, 700, 170), (300, 64, 33), (70, 2100, 70)] {
             let run = |session: &Session| {
                 let mut rng = Rng(9);
                 let a = session.normal(&mut rng, types[0], &[m, k], Style::Packed);
@@ -454,7 +454,7 @@ fn large() {
     let session = Session::new(2);
     let mut rng = Rng(10);
     for types in TYPES {
-        let (m, k, n) = (403, 1031, 1205);
+        let (m, k, n) = (203, 2063, 1205);
         let small = |rng: &mut Rng| rng.range(-2, 2) as f64;
         let a = session.tensor(&mut rng, types[0], &[m, k], Style::Hostile, small);
         let b = session.tensor(&mut rng, types[1], &[k, n], Style::Packed, small);
