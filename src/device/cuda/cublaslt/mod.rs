@@ -128,6 +128,7 @@ pub(super) fn found() -> std::result::Result<(String, String), String> {
 }
 
 fn open() -> Result<Lt> {
+    guard_the_end(); // what the driver registered meanwhile must not run while this loads
     let found = Library::find(names(), Lt::new);
     guard_the_end();
     found.map_err(|reason| {
