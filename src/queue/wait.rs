@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a waiting thread spins before it sleeps.
-const SPIN: Duration = Duration::from_micros(50);
+const SPIN: Duration = Duration::from_micros(200);
 
 /// Looks at a device in a row: its word stays in this processor's cache until the device writes it, and a spin loop's
 /// pause in between, up to 50 ns, is longer than a look.

@@ -4,7 +4,7 @@
 use super::wait::await_either;
 use super::{Core, Failure, Outcome, Request};
 use crate::device::{Context, Device};
-use crate::op::Op;
+use crate::op::{Husk, Op};
 use crate::status::{Error, Result, weft_status};
 use crate::sync::atomic::Ordering::*;
 use crate::telemetry::trace;
@@ -65,7 +65,7 @@ impl Core {
                 self.filled.wait(SPIN, None, || self.has_more() || over());
             }
             match &self.flights {
-                None => batch.iter().for_each(|request| self.finish(request)),
+                None => self.finish_all(&batch),
                 Some(flights) => self.launch_all(flights, &batch),
             }
         }
@@ -98,6 +98,20 @@ impl Core {
 
     fn is_idle(&self) -> bool {
         self.submitted().load(SeqCst) == self.done.0.completed.load(SeqCst)
+    }
+
+    /// Brings a batch to its end. While one request runs the memory of the next two comes over from their submitter's
+    /// processor.
+    fn finish_all(&self, batch: &VecDeque<Arc<Request>>) {
+        for (index, request) in batch.iter().enumerate() {
+            if let Some(later) = batch.get(index + 2) {
+                later.ask();
+            }
+            if let Some(next) = batch.get(index + 1) {
+                next.ask_for_work();
+            }
+            self.finish(request);
+        }
     }
 
     /// Brings one request to its end.
@@ -142,7 +156,10 @@ impl Core {
         let traced = trace::on() && request.traced(&|out| op.shape(out)).began(begin);
         let handle = request.handle.load(Relaxed);
         self.ledger.begin(Running { since: begin, op: request.tag.op, handle });
-        let failure = run(op, &self.context).err().map(|error| Box::new(Failure { error, root: None }));
+        let mut husk = None;
+        let done = run(op, &self.context, &mut husk);
+        let failure = done.err().map(|error| Box::new(Failure { error, root: None }));
+        request.keep(husk);
         let end = clock::now();
         let (wait_ns, device_ns) = (clock::between(request.stamp, begin), clock::between(begin, end));
         let moved = if failure.is_none() { traffic } else { Traffic::default() };
@@ -198,14 +215,15 @@ pub(super) fn turn_away(op: Box<dyn Op>, failure: Failure) -> (Outcome, Untold) 
     (Outcome { failure: Some(Box::new(failure)), device_ns: 0 }, Untold::Drop)
 }
 
-/// Runs the work on the calling thread.
-fn run(op: Box<dyn Op>, context: &Context) -> Result<()> {
+/// Runs the work on the calling thread, and leaves its memory behind.
+fn run(op: Box<dyn Op>, context: &Context, husk: &mut Option<Husk>) -> Result<()> {
     guarded(move || {
-        context.check()?;
-        match context.device() {
+        let done = context.check().and_then(|()| match context.device() {
             Device::Cpu(cpu) => op.cpu(cpu),
             Device::Cuda(_) => Err(Error::panic()), // their queues have flights
-        }
+        });
+        *husk = Some(Husk::of(op));
+        done
     })
 }
 
