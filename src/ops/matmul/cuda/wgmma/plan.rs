@@ -67,12 +67,14 @@ impl Plan {
     /// The one that should take the least time.
     pub fn of(p: &Problem, multiprocessors: u32) -> Option<Self> {
         let along = factors(p, [64; 2])?.map(|factor| factor.0);
-        let parts = [1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32];
-        let pairs = TILES.iter().flat_map(|tile| parts.map(|parts| (*tile, parts)));
-        let plans = pairs.filter_map(|(tile, parts)| {
-            let plan = Self::new(p, along, tile, parts, multiprocessors)?;
-            Some((plan, plan.cycles(p, multiprocessors)))
+        let plan = |tile, parts| Self::new(p, along, tile, parts, multiprocessors);
+        let plans = TILES.into_iter().flat_map(|tile| {
+            let whole = plan(tile, 1);
+            let idle = whole.is_some_and(|whole| whole.grid < multiprocessors);
+            let parts = [2, 4, 8, 12, 16, 24, 32].into_iter().filter(move |_| idle);
+            whole.into_iter().chain(parts.filter_map(move |parts| plan(tile, parts)))
         });
+        let plans = plans.map(|plan| (plan, plan.cycles(p, multiprocessors)));
         plans.min_by(|a, b| a.1.total_cmp(&b.1)).map(|best| best.0)
     }
 
@@ -93,21 +95,22 @@ impl Plan {
         Some(Self { form, parts, depth, tiles, grid: clusters * tile.blocks })
     }
 
-    /// How long it should take, in cycles: a model of what was measured.
+    /// How long it should take, in cycles: a model that was fitted to an H200.
     fn cycles(&self, p: &Problem, multiprocessors: u32) -> f64 {
         let Tile { rows, columns, blocks } = self.form.tile;
-        let all = f64::from(self.tiles[0]) * f64::from(self.tiles[1]) * f64::from(self.parts);
-        let clusters = f64::from((multiprocessors / blocks).max(1));
-        let waves = (all * p.batches() as f64 / clusters).ceil();
-        let multiply = f64::from(rows * columns) / 32.0;
-        let fetch = f64::from((rows + columns / blocks) * 128) / 40.0;
-        let store = f64::from(rows * columns) / 16.0 + 1500.0;
-        let finish = if self.parts > 1 {
-            6000.0 + (bytes_of_sums(p) * self.parts as usize * 2) as f64 / 3000.0
-        } else {
-            0.0
-        };
-        waves * (f64::from(self.depth) * multiply.max(fetch) + store) + finish
+        let batches = p.batches() as f64;
+        let all = f64::from(self.tiles[0]) * f64::from(self.tiles[1]) * f64::from(self.parts) * batches;
+        let waves = (all / f64::from((multiprocessors / blocks).max(1))).ceil();
+        // Blocks of a cluster wait for each other, and flat tiles are read more often.
+        let multiply = f64::from(rows * columns) / 32.0 * if blocks > 1 || rows < 128 { 1.15 } else { 1.1 };
+        let fetch = f64::from((rows + columns / blocks) * 128) / 75.0;
+        let store = f64::from(rows * columns) / 20.0 + 1000.0;
+        let [m, n, k] = [p.m, p.n, p.k].map(|size| size as f64);
+        let memory = (m * k + n * k + m * n) * 2.0 * batches / 2000.0;
+        let compute = waves * (f64::from(self.depth) * multiply.max(fetch) + store);
+        let sums = m * n * batches * 4.0 * f64::from(self.parts);
+        let finish = if self.parts > 1 { 7000.0 + sums * 2.0 / 2000.0 } else { 0.0 };
+        compute.max(memory) + 0.3 * compute.min(memory) + finish
     }
 
     /// What the kernel is launched with.

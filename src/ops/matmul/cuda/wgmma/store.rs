@@ -60,7 +60,9 @@ impl<'k, T: Half> Block<'_, 'k, T> {
         let place = ((lane >> 4u32) ^ (lane & 7u32)) << 4u32;
         for (number, sums) in group.acc.registers().chunks(WIDE as usize / 2).enumerate() {
             let slab = slab.plus(((number % 2) as u32 * ROWS * WIDE) as i32);
-            k.when(first, || k.bulk_wait_read(1));
+            // Where the slabs of a tile are odd in number, the next tile begins with the one that was last.
+            let last_too = number == 0 && (self.form.tile.own_columns() / WIDE) % 2 == 1;
+            k.when(first, || k.bulk_wait_read(u32::from(!last_too)));
             self.wait_for_group(group);
             for (pair, sums) in (0..).zip(sums.chunks(8)) {
                 let to = slab.displaced(k.mad(line, 128u32, place ^ (pair * 32u32)));
@@ -86,7 +88,7 @@ impl<'k, T: Half> Block<'_, 'k, T> {
         let [rows, cols] = [v.m, v.n].map(|size| size.to::<u32>());
         let number = k.mad(work.part.to::<u64>(), v.all, work.matrix.to::<u64>());
         for below in [0, 8] {
-            let row = line + below as u32;
+            let row = line + below;
             let at = k.mad(k.mad(number, v.m, row.to::<u64>()), v.n, col.to::<u64>());
             let to = Ptr::<Global<f32>>::new(k.mad(at, 4u64, v.sums));
             let inside = row.lt(rows);
