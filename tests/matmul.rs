@@ -27,7 +27,7 @@ fn on_gpu() -> bool {
 fn choices() -> &'static [&'static str] {
     by_device(
         &["gemv", "direct", "packed", "gemm", "naive"],
-        &["gemv", "gemv_columns", "cublaslt", "mma", "simt"],
+        &["gemv", "gemv_columns", "cublaslt", "wgmma", "mma", "simt"],
     )
 }
 
@@ -273,6 +273,7 @@ fn every_choice_agrees_with_the_oracle() {
     threads_do_not_matter();
     few_rows();
     large();
+    tiles();
 }
 
 #[test]
@@ -402,7 +403,7 @@ fn one_nan(session: &Session, rng: &mut Rng, types: [Dtype; 3], good: &[Tensor; 
 fn threads_do_not_matter() {
     let sessions = [Session::new(1), Session::new(2), Session::new(5)];
     for types in TYPES {
-        for (m, k, n) in [(1, 700, 1500), (4, 900, 700), (150, 700, 170), (300, 64, 33)] {
+        for (m, k, n) in [(1, 700, 1500), (4, 900, 700), (150, 700, 170), (300, 64, 33), (70, 2100, 70)] {
             let run = |session: &Session| {
                 let mut rng = Rng(9);
                 let a = session.normal(&mut rng, types[0], &[m, k], Style::Packed);
@@ -449,27 +450,65 @@ fn packed(session: &Session, rng: &mut Rng, dtype: Dtype, dims: &[i64]) -> Tenso
     session.normal(rng, dtype, dims, Style::Packed)
 }
 
-/// Several blocks in every direction, checked against the product with a vector: D 1 = A (B 1).
+/// Several blocks in every direction, checked against the product with a vector: D 1 = A (B 1). On a GPU by every choice.
 fn large() {
     let session = Session::new(2);
     let mut rng = Rng(10);
     for types in TYPES {
-        let (m, k, n) = (403, 1031, 1205);
-        let small = |rng: &mut Rng| rng.range(-2, 2) as f64;
-        let a = session.tensor(&mut rng, types[0], &[m, k], Style::Hostile, small);
-        let b = session.tensor(&mut rng, types[1], &[k, n], Style::Packed, small);
-        let d = session.output(&mut rng, types[2], &[m, n], Style::Packed);
-        session.run(weft_matmul, &weft_matmul_desc { a: a.desc, b: b.desc, d: d.desc, ..desc() });
-        let got = session.read(&d);
-        let (k, n) = (k as usize, n as usize);
-        for i in (0..m as usize).step_by(7) {
-            for j in (i % 11..n).step_by(11) {
-                let want: f64 = (0..k).map(|x| a.values[i * k + x] * b.values[x * n + j]).sum();
-                assert!((got[i * n + j] - want).abs() <= unit(types[2]) * want.abs(), "{types:?} {i} {j}");
+        for [m, k, n] in [[203, 2063, 1205], [203, 2064, 1208]] {
+            let small = |rng: &mut Rng| rng.range(-2, 2) as f64;
+            let style = if k % 8 == 0 { Style::Packed } else { Style::Hostile };
+            let a = session.tensor(&mut rng, types[0], &[m, k], style, small);
+            let b = session.tensor(&mut rng, types[1], &[k, n], Style::Packed, small);
+            let d = session.output(&mut rng, types[2], &[m, n], Style::Packed);
+            let desc = weft_matmul_desc { a: a.desc, b: b.desc, d: d.desc, ..desc() };
+            for choice in if on_gpu() { choices() } else { &[""] } {
+                weft::op::force(&if choice.is_empty() { String::new() } else { format!("matmul={choice}") });
+                if session.refuse(weft_matmul, &desc).0 == WEFT_OK {
+                    check_some(&session, [&a, &b, &d], &format!("{types:?} {choice}"));
+                    session.write_bytes(d.desc.buffer, &poison(&d));
+                }
+            }
+            session.free(&[&a, &b, &d]);
+        }
+    }
+    weft::op::force("");
+}
+
+/// Some elements of a product of small whole numbers, which is exact.
+fn check_some(session: &Session, [a, b, d]: [&Tensor; 3], what: &str) {
+    let got = session.read(d);
+    let (m, k, n) = (a.dims()[0] as usize, a.dims()[1] as usize, b.dims()[1] as usize);
+    for i in (0..m).step_by(7) {
+        for j in (i % 11..n).step_by(11) {
+            let want: f64 = (0..k).map(|x| a.values[i * k + x] * b.values[x * n + j]).sum();
+            assert!((got[i * n + j] - want).abs() <= unit(d.dtype) * want.abs(), "{what} {i} {j}");
+        }
+    }
+}
+
+/// Tiles that are whole and tiles that are cut, with all that can happen to sums on their way.
+fn tiles() {
+    let session = Session::new(2);
+    let mut rng = Rng(12);
+    for types in TYPES.into_iter().filter(|types| types[0].size() == 2) {
+        for [m, k, n] in [[64, 64, 128], [256, 128, 256], [264, 136, 520], [40, 520, 144]] {
+            for turned in [false, true] {
+                let factor = if turned { transposed } else { packed };
+                let mut case = Case::random(&session, &mut rng, types, [m, k, n]);
+                session.free(&[&case.a, &case.b]);
+                case.a = factor(&session, &mut rng, types[0], &[m, k]);
+                case.b = factor(&session, &mut rng, types[1], &[k, n]);
+                (case.desc.a, case.desc.b) = (case.a.desc, case.b.desc);
+                (case.want, case.bound) = (Vec::new(), Vec::new());
+                let dims = case.d.dims().to_vec();
+                case.oracle(&dims, k as usize);
+                case.check(&session, &format!("tiles [{m}, {k}, {n}] {turned}"));
+                case.free(&session);
             }
         }
-        session.free(&[&a, &b, &d]);
     }
+    weft::op::force("");
 }
 
 /// Bad input: the status, and a sentence that names the argument.

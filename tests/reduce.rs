@@ -280,6 +280,32 @@ fn large_numbers_do_not_overflow_on_the_way() {
 }
 
 #[test]
+fn exponentials_of_elements_far_apart() {
+    let session = Session::default();
+    let mut rng = Rng(47);
+    for dtype in FLOATS {
+        let most = if dtype == F16 { 6e4 } else { 1e30 };
+        for count in [40, 3001, 9003] {
+            let rows: [&dyn Fn(usize, f64) -> f64; 6] = [
+                &|i, _| if i + 3 < count { f64::NEG_INFINITY } else { 3.0 },
+                &|i, x| if i < count / 2 { -1000.0 + x } else { 900.0 + x },
+                &|i, x| if i % 3 == 0 { f64::NEG_INFINITY } else { 8.0 * x },
+                &|_, x| (most * x / 8.0).clamp(-most, most),
+                &|_, _| f64::NEG_INFINITY,
+                &|_, _| -9.0,
+            ];
+            let numbers = rows.iter().flat_map(|row| (0..count).map(move |i| (row, i)));
+            let values: Vec<f64> = numbers.map(|(row, i)| row(i, rng.normal())).collect();
+            let x = session.exact(&mut rng, dtype, &[6, count as i64], Style::Packed, &values);
+            let y = session.output(&mut rng, dtype, &[6], Style::Packed);
+            session.run(weft_reduce, &desc(&x, &y, WEFT_REDUCE_LOG_SUM_EXP, 0b10));
+            compare(&x, &session.read(&y), dtype, WEFT_REDUCE_LOG_SUM_EXP, 0b10);
+            session.free(&[&x, &y]);
+        }
+    }
+}
+
+#[test]
 fn threads_change_nothing() {
     let one = Session::new(1);
     let mut seen = Vec::new();

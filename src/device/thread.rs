@@ -134,13 +134,17 @@ fn forget_inherited_mode() {
     }
 }
 
-/// A new thread inherits the mask of its creator: block all, create, restore.
+/// A new thread inherits the mask of its creator: block all, create, restore. Not those by which the thread's own faults
+/// are told: a crash reporter is to see them.
 fn with_signals_blocked<R>(create: impl FnOnce() -> R) -> R {
     // SAFETY: both sets are plain data, filled by the calls before they are read.
     unsafe {
         let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
             (std::mem::zeroed(), std::mem::zeroed());
         libc::sigfillset(&mut all);
+        for own in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP] {
+            libc::sigdelset(&mut all, own);
+        }
         libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
         let result = create();
         libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());

@@ -2,10 +2,12 @@
 
 mod bind;
 mod choice;
+mod husk;
 mod operand;
 
 pub use bind::{Bind, Name};
 pub use choice::{Choice, first, force};
+pub use husk::Husk;
 pub use operand::Operand;
 
 use crate::device::Cpu;

@@ -118,4 +118,10 @@ impl RemoteMbarrier<'_> {
         let mnemonic = "mbarrier.arrive.release.cluster.shared::cluster.b64";
         self.0.k().op(HOPPER, mnemonic, format_args!("_, {}", self.0));
     }
+
+    /// Arrives without telling the cluster of memory before it, for which the hardware would wait: says that something is
+    /// read and may be overwritten.
+    pub fn arrive_having_read(&self) {
+        self.0.k().op(HOPPER, "mbarrier.arrive.shared::cluster.b64", format_args!("_, {}", self.0));
+    }
 }

@@ -32,6 +32,11 @@ impl Arguments {
         self.fields.iter().map(|field| &self.block[field.clone()])
     }
 
+    /// Adds those of a kernel's other part.
+    pub fn append(&mut self, others: &Self) {
+        others.fields().for_each(|field| self.push(field));
+    }
+
     fn push(&mut self, bytes: &[u8]) {
         let start = self.block.len().next_multiple_of(if bytes.len() > 8 { 64 } else { bytes.len() });
         self.block.resize(start, 0);

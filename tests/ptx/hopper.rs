@@ -38,6 +38,9 @@ fn barriers(cases: &mut Cases) {
     case(cases, "mbarrier arrive_expecting", |k| k.mbarriers(1).arrive_expecting(k.any::<u32>()));
     case(cases, "mbarrier expect", |k| k.mbarriers(1).expect(4096u32));
     case(cases, "mbarrier of a block", |k| k.mbarriers(2).plus(1).of_block(k.any::<u32>()).arrive());
+    case(cases, "mbarrier of a block, read", |k| {
+        k.mbarriers(2).of_block(k.any::<u32>()).arrive_having_read();
+    });
     case(cases, "mbarrier fence", |k| k.mbarrier_fence());
 }
 

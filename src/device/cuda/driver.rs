@@ -1,7 +1,9 @@
 //! The CUDA driver: its functions, looked up once, and its answers. Codes are kept as the numbers they are, for a driver
 //! may be newer than this list.
 
+use super::leave::guard_the_end;
 use super::library::Library;
+use super::tensor::{Map, Tensor};
 use crate::status::{
     Error, Result, WEFT_ERROR_DEVICE_LOST, WEFT_ERROR_OUT_OF_DEVICE_MEMORY, WEFT_ERROR_UNAVAILABLE,
 };
@@ -102,10 +104,10 @@ functions! {
     allocate = c"cuMemAllocFromPoolAsync"(at: *mut CUdeviceptr, bytes: usize, pool: CUmemoryPool, stream: CUstream);
     /// Gives it back, in a stream's order.
     free = c"cuMemFreeAsync"(at: CUdeviceptr, stream: CUstream);
-    /// Host memory that the device reaches.
-    host_allocate = c"cuMemHostAlloc"(at: *mut *mut c_void, bytes: usize, flags: u32);
-    /// Gives it back.
-    host_free = c"cuMemFreeHost"(at: *mut c_void);
+    /// Pins memory of the host, and lets the device reach it.
+    host_register = c"cuMemHostRegister_v2"(at: *mut c_void, bytes: usize, flags: u32);
+    /// Ends that.
+    host_unregister = c"cuMemHostUnregister"(at: *mut c_void);
     /// The device's address of such memory.
     host_address = c"cuMemHostGetDevicePointer_v2"(device: *mut CUdeviceptr, host: *mut c_void, flags: u32);
     /// Copies to the device.
@@ -151,12 +153,30 @@ functions! {
 /// cuFuncGetParamInfo.
 type ParameterInfo = unsafe extern "C" fn(CUfunction, usize, *mut usize, *mut usize) -> i32;
 
+/// cuTensorMapEncodeTiled.
+type EncodeTiled = unsafe extern "C" fn(
+    *mut c_void,
+    i32,
+    u32,
+    *mut c_void,
+    *const u64,
+    *const u64,
+    *const u32,
+    *const u32,
+    i32,
+    i32,
+    i32,
+    i32,
+) -> i32;
+
 /// The driver of this machine.
 pub struct Driver {
     functions: Functions,
     error_name: Option<unsafe extern "C" fn(i32, *mut *const c_char) -> i32>,
     /// Where a function's parameter of a number lies and how many bytes it has; a driver of CUDA 12.4 has it.
     parameter_info: Option<ParameterInfo>,
+    /// Describes a tensor to the tensor memory accelerator.
+    encode_tiled: Option<EncodeTiled>,
     /// Where its library was found.
     pub path: String,
     /// 1000 times the major plus 10 times the minor CUDA version.
@@ -180,7 +200,10 @@ fn start() -> Result<Driver> {
     let error_name = unsafe { library.function(c"cuGetErrorName") };
     // SAFETY: the signature of cuFuncGetParamInfo in cuda.h.
     let parameter_info = unsafe { library.function(c"cuFuncGetParamInfo") };
-    let mut driver = Driver { functions, error_name, parameter_info, path: library.path, cuda: 0 };
+    // SAFETY: the signature of cuTensorMapEncodeTiled in cuda.h.
+    let encode_tiled = unsafe { library.function(c"cuTensorMapEncodeTiled") };
+    let path = library.path;
+    let mut driver = Driver { functions, error_name, parameter_info, encode_tiled, path, cuda: 0 };
     driver.begin().map_err(|error| unavailable(format!("{}: {}", driver.path, error.message)))?;
     Ok(driver)
 }
@@ -209,6 +232,7 @@ impl Driver {
             }
             self.init(0)?;
         }
+        guard_the_end();
         self.cuda = version;
         Ok(())
     }
@@ -231,6 +255,22 @@ impl Driver {
                 code => return Some(Err(self.error(c"cuFuncGetParamInfo", code))),
             }
         }
+    }
+
+    /// Describes a tensor to the tensor memory accelerator. The address is not looked at.
+    pub fn encode(&self, tensor: &Tensor) -> Result<[u8; 128]> {
+        let missing = || unavailable("the CUDA driver has no cuTensorMapEncodeTiled".into());
+        let encode = self.encode_tiled.ok_or_else(missing)?;
+        let (rank, [none, wide, ahead]) = (tensor.dims.len() as u32, Tensor::MODES);
+        let (mut map, one, kind) = (Map([0; 128]), [1; 3], tensor.kind());
+        let [dims, strides] = [tensor.dims.as_ptr(), tensor.strides.as_ptr()];
+        let (cut, at) = (tensor.cut.as_ptr(), tensor.at as *mut c_void);
+        let to = (&raw mut map).cast();
+        // SAFETY: 128 bytes aligned to 64 to write to; arrays of `rank` numbers, one less of strides, to read.
+        let code =
+            unsafe { encode(to, kind, rank, at, dims, strides, cut, one.as_ptr(), none, wide, ahead, none) };
+        self.answer(c"cuTensorMapEncodeTiled", code)?;
+        Ok(map.0)
     }
 
     fn answer(&self, function: &CStr, code: i32) -> Result<()> {

@@ -2,8 +2,10 @@
 //! its kernels can leave a verdict in.
 
 use super::gpu::Gpu;
+use super::haste::Haste;
 use super::kernel::{Key, Loaded};
-use super::memory::{Memory, Pinned};
+use super::memory::Memory;
+use super::pinned::Pinned;
 use super::staging::Staging;
 use crate::device::gate::spin_until;
 use crate::ptx::{Kernel, Params, Target};
@@ -42,6 +44,7 @@ pub struct Stream {
     doubts: AtomicU32,
     scratch: Mutex<Scratch>,
     staging: Staging,
+    haste: Haste,
 }
 
 // SAFETY: the driver's functions take a stream from any thread.
@@ -91,8 +94,9 @@ impl Stream {
         let page = Pinned::new(gpu.clone(), VERDICTS + IN_FLIGHT as usize * 4)?;
         let zero = || AtomicU32::new(0);
         let (number, checkpoints, doubts, behind) = (zero(), zero(), zero(), AtomicU64::new(0));
-        let (scratch, staging) = (Mutex::new(Scratch::default()), Staging::default());
-        Ok(Self { gpu, stream, owned, page, behind, number, checkpoints, doubts, scratch, staging })
+        let (scratch, staging, haste) =
+            (Mutex::new(Scratch::default()), Staging::default(), Haste::default());
+        Ok(Self { gpu, stream, owned, page, behind, number, checkpoints, doubts, scratch, staging, haste })
     }
 
     /// The GPU.
@@ -111,7 +115,7 @@ impl Stream {
         key: Key,
         write: impl FnOnce(Target) -> Result<Kernel<P>>,
     ) -> Result<Arc<Loaded<P>>> {
-        self.gpu.kernels().get(&self.gpu, key, write)
+        self.gpu.kernels().get(self, key, write)
     }
 
     /// Waits until all of its work is done.
@@ -131,6 +135,7 @@ impl Stream {
     ///
     /// `from` is valid for `bytes` reads until the stream gets past this, and so is `to` on the device for writes.
     pub unsafe fn write(&self, to: CUdeviceptr, from: *const c_void, bytes: usize) -> Result<()> {
+        self.touch()?;
         // SAFETY: this function's contract.
         self.gpu.with(|driver| unsafe { driver.copy_to_device(to, from, bytes, self.stream) })
     }
@@ -141,6 +146,7 @@ impl Stream {
     ///
     /// As for [`write`](Self::write), the other way round.
     pub unsafe fn read(&self, to: *mut c_void, from: CUdeviceptr, bytes: usize) -> Result<()> {
+        self.touch()?;
         // SAFETY: this function's contract.
         self.gpu.with(|driver| unsafe { driver.copy_to_host(to, from, bytes, self.stream) })
     }
@@ -261,6 +267,11 @@ impl Stream {
         self.behind.store(zeroings, Relaxed);
     }
 
+    /// How long whoever launches may take.
+    pub(super) fn haste(&self) -> &Haste {
+        &self.haste
+    }
+
     /// The host's memory that requests of this stream pass through.
     pub fn staging(&self) -> &Staging {
         &self.staging
@@ -290,6 +301,7 @@ impl Stream {
 
     /// A larger block. The one before goes back when the next request begins: this one may still queue work that uses it.
     fn grow(&self, scratch: &mut Scratch, bytes: usize) -> Result<()> {
+        self.take_time()?;
         let size = bytes.max(scratch.size * 2).checked_next_power_of_two().unwrap_or(bytes).max(1 << 20);
         scratch.outgrown.try_reserve(1).map_err(|_| Error::out_of_memory(8))?;
         let at = self.take(size)?;

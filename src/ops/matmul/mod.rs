@@ -127,7 +127,7 @@ pub fn new(desc: &weft_matmul_desc, bind: &Bind) -> Result<Box<dyn Op>> {
     check_absent(desc, bind)?;
     let (a, b, d) = (bind.input("a", &desc.a)?, bind.input("b", &desc.b)?, bind.output("d", &desc.d)?);
     check_types(&a, &b, &d)?;
-    let (a, b) = shape(&a, &b, &d)?;
+    let (a, b) = shape(a, b, &d)?;
     let c = added(desc.beta, bind.optional("c", &desc.c)?, &d)?;
     let bias = bias(bind.optional("bias", &desc.bias)?, &d)?;
     d.expect_apart(&a)?;
@@ -187,19 +187,24 @@ fn check_types(a: &Operand, b: &Operand, d: &Operand) -> Result<()> {
 }
 
 /// a and b with the batch axes of d.
-fn shape(a: &Operand, b: &Operand, d: &Operand) -> Result<(Operand, Operand)> {
-    for operand in [a, b, d] {
+fn shape(a: Operand, b: Operand, d: &Operand) -> Result<(Operand, Operand)> {
+    for operand in [&a, &b, d] {
         let rank = operand.dims().len();
         ensure!(rank >= 2, "{}.rank is {rank}; expected 2 or more", operand.name);
     }
-    let (batch, [m, n]) = split(d);
-    let (_, [a_rows, k]) = split(a);
-    let (_, [b_rows, b_cols]) = split(b);
+    let (_, [m, n]) = split(d);
+    let (_, [a_rows, k]) = split(&a);
+    let (_, [b_rows, b_cols]) = split(&b);
     ensure!(a_rows == m, "matmul: a.dims {:?} have {a_rows} rows; expected the {m} of d", a.dims());
     ensure!(b_cols == n, "matmul: b.dims {:?} have {b_cols} columns; expected the {n} of d", b.dims());
     ensure!(b_rows == k, "matmul: b.dims {:?} have {b_rows} rows; expected the {k} columns of a", b.dims());
-    let with = |rows, cols| [batch, &[rows, cols]].concat();
-    Ok((a.broadcast_to(&with(m, k))?, b.broadcast_to(&with(k, n))?))
+    Ok((batched(a, d)?, batched(b, d)?))
+}
+
+/// With the batch axes of d.
+fn batched(operand: Operand, d: &Operand) -> Result<Operand> {
+    let ((batch, _), (own, matrix)) = (split(d), split(&operand));
+    if own == batch { Ok(operand) } else { operand.broadcast_to(&[batch, &matrix].concat()) }
 }
 
 /// The batch axes and the matrix.

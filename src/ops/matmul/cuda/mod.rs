@@ -1,5 +1,5 @@
 //! The choices on a GPU, best first: `gemv` (one row or two, bandwidth), `cublaslt` (the vendor's library, where it is there),
-//! `gemv` and `gemv_columns` (few rows), `mma` (half types on the tensor cores), `simt` (anything).
+//! `gemv` and `gemv_columns` (few rows), `wgmma` (half types on Hopper), `mma` (half types on the tensor cores), `simt` (anything).
 
 mod arguments;
 mod blas;
@@ -10,6 +10,7 @@ mod panel;
 mod real;
 mod rows;
 mod simt;
+mod wgmma;
 
 use super::Matmul;
 use super::problem::Problem;
@@ -31,6 +32,7 @@ const CHOICES: &[Choice<Task, Stream>] = &[
     Choice { name: "cublaslt", accepts: blas::accepts, run: blas::run },
     Choice { name: "gemv", accepts: rows::accepts, run: rows::run },
     Choice { name: "gemv_columns", accepts: columns::accepts, run: columns::run },
+    Choice { name: "wgmma", accepts: wgmma::accepts, run: wgmma::run },
     Choice { name: "mma", accepts: mma::accepts, run: mma::run },
     Choice { name: "simt", accepts: |_, _| true, run: simt::run },
 ];
@@ -55,5 +57,11 @@ pub fn texts(target: Target) -> Vec<Result<Text>> {
         [(F16, [true, false]), (Bf16, [false, true])].map(|(dtype, along)| mma::write(target, dtype, along));
     let finish = [F32, F64].map(|dtype| finish::write(target, dtype));
     let few = rows.into_iter().chain(columns);
-    simt.into_iter().chain(few).chain(mma).chain(finish).map(|kernel| kernel.map(Text::from)).collect()
+    simt.into_iter()
+        .chain(few)
+        .chain(mma)
+        .chain(finish)
+        .map(|kernel| kernel.map(Text::from))
+        .chain(wgmma::texts(target))
+        .collect()
 }

@@ -102,7 +102,7 @@ impl<'k, A: Number> State<'k, A> {
         let all = A::join(self.k, self.fold.function, self.main, other.main);
         if self.fold.has_sum() {
             let base = self.base(all);
-            let seen = |state: &Self| state.sum * self.exp(A::wide(state.main) - base);
+            let seen = |state: &Self| state.sum * exponential(self.k, A::wide(state.main) - base, true);
             self.sum.set(seen(self) + seen(other));
         }
         self.main.set(all);
@@ -127,20 +127,25 @@ impl<'k, A: Number> State<'k, A> {
         }
     }
 
-    /// With those of the other warps of a block, in its first thread, when each warp's lanes have joined; all threads
+    /// With those of the other warps of a block, in its first warp, when each warp's lanes have joined; all threads
     /// come here.
     pub fn join_warps(&self, threads: u32) {
         let (k, warps) = (self.k, threads / 32);
         let (mains, sums) = (k.shared::<A>(warps), k.shared::<f64>(warps));
         k.when(k.lane().eq(0u32), || {
             mains.at(k.warp()).store(self.main);
-            sums.at(k.warp()).store(self.sum);
+            if self.fold.has_sum() {
+                sums.at(k.warp()).store(self.sum);
+            }
         });
         k.barrier();
-        k.when(k.thread_x().eq(0u32), || {
-            for warp in 1..warps as i32 {
-                self.join(&self.of(mains.plus(warp).load(), sums.plus(warp).load()));
+        k.when(k.thread_x().lt(32u32), || {
+            let warp = k.lane() & (warps - 1);
+            self.main.set(mains.at(warp).load());
+            if self.fold.has_sum() {
+                self.sum.set(sums.at(warp).load());
             }
+            self.join_lanes(warps);
         });
         k.barrier(); // so that the next result does not overwrite what is still read
     }

@@ -1,0 +1,49 @@
+//! The end of the process: the driver takes its state down in a handler of its own while threads of the library and of the
+//! caller may still be inside it. Handlers run in the reverse order of their registration, so one that is registered after
+//! the driver's start runs before: it lets nobody in any more and waits for those inside to come out.
+
+use crate::status::{Error, Result, WEFT_ERROR_DEVICE_LOST};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+/// How many threads are inside the driver, or a library of the vendor's.
+static INSIDE: AtomicUsize = AtomicUsize::new(0);
+static ENDING: AtomicBool = AtomicBool::new(false);
+/// How long the end of the process waits for them: opening a library takes a second, but a thread may also have been
+/// interrupted by the handler of a signal that ends the process, and never come out.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A thread that is inside the driver.
+pub(super) struct Inside(());
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        INSIDE.fetch_sub(1, SeqCst);
+    }
+}
+
+/// To be held while the driver is called.
+pub(super) fn enter() -> Result<Inside> {
+    INSIDE.fetch_add(1, SeqCst);
+    let inside = Inside(());
+    if ENDING.load(SeqCst) {
+        let message = "the process is ending, and the CUDA driver with it";
+        return Err(Error::new(WEFT_ERROR_DEVICE_LOST, message));
+    }
+    Ok(inside)
+}
+
+/// To be called after the driver's start, and after everything else by which a library of the vendor's may have registered
+/// handlers: what was registered last runs first.
+pub(super) fn guard_the_end() {
+    // SAFETY: a function that does not unwind, of a library that is never unloaded (it is linked nodelete).
+    unsafe { libc::atexit(end) };
+}
+
+extern "C" fn end() {
+    ENDING.store(true, SeqCst);
+    let start = Instant::now();
+    while INSIDE.load(SeqCst) > 0 && start.elapsed() < PATIENCE {
+        std::thread::yield_now();
+    }
+}

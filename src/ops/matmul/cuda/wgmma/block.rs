@@ -1,0 +1,298 @@
+//! A block: its shared memory and barriers, the tiles it takes one after another, and the warpgroup that has them fetched.
+
+use super::plan::{End, Form, Tile};
+use crate::dtype::{Dtype, bf16, f16};
+use crate::ops::matmul::cuda::arguments;
+use crate::ptx::convert::Pair;
+use crate::ptx::mbarrier::Mbarrier;
+use crate::ptx::mma::Factor;
+use crate::ptx::tma::{Fetch, TensorTile};
+use crate::ptx::wgmma::Wgmma;
+use crate::ptx::{Builder, Element, Kernel, Ptr, Reg, Shape, Shared, Target, TensorMap, params};
+use crate::status::Result;
+
+/// Elements along k of a step: 128 bytes.
+pub(super) const DEPTH: u32 = 64;
+/// Bytes of a row of a tile in shared memory.
+const LINE: u32 = 128;
+/// Bytes of 64 such rows: where lines lie across k, as much as is fetched at once.
+const CHUNK: u32 = 64 * LINE;
+/// Threads of a warpgroup.
+pub(super) const GROUP: u32 = 128;
+/// Warpgroups that multiply.
+const CONSUMERS: u32 = 2;
+/// Bytes in which each of them prepares what it writes.
+pub(super) const SLAB: u32 = 16 << 10;
+/// Shared memory of a block, but for a margin that the barriers lie in.
+const ROOM: u32 = (227 << 10) - 512;
+/// Registers of a thread: of the warpgroup that fetches, and of those that multiply.
+const REGISTERS: [u32; 2] = [40, 232];
+/// Tiles one below the other that are computed beside each other: their columns of B come from L2.
+const BESIDE: u32 = 8;
+
+params! {
+    /// A multiplication, cut into tiles.
+    pub struct Args / Vals {
+        /// A, B and D for the tensor memory accelerator.
+        maps: [TensorMap; 3],
+        /// What every kernel of the family takes.
+        rest: arguments::Args,
+        /// 1 where each matrix of the batch has an A of its own, and a B, else 0.
+        apart: [u32; 2],
+        /// Clusters' tiles of a matrix, down and across.
+        tiles: [u32; 2],
+        /// Matrices.
+        matrices: u32,
+        /// Steps along k, of all parts and of one.
+        steps: [u32; 2],
+        /// Clusters' tiles of all parts of all matrices.
+        total: u32,
+    }
+}
+
+/// f16 and bf16.
+pub trait Half: Wgmma<Self> + Factor<Packed: Pair> + Element {}
+impl Half for f16 {}
+impl Half for bf16 {}
+
+/// The kernel of this form.
+pub fn write(target: Target, form: Form) -> Result<Kernel<Args>> {
+    let [a, b] = form.along.map(u32::from);
+    let Tile { rows, columns, blocks } = form.tile;
+    let end = match form.end {
+        End::Tiles => "tiles",
+        End::Sums => "sums",
+        End::Any => "any",
+    };
+    let dtype = form.dtype.name().to_lowercase();
+    let name = format!("matmul_wgmma_{dtype}_{a}_{b}_{rows}_{columns}_{blocks}_{end}");
+    let shape = Shape::new(name, target, [GROUP * (1 + CONSUMERS), 1, 1]).min_blocks(1);
+    let shape = if blocks > 1 { shape.cluster([blocks, 1, 1]) } else { shape };
+    match form.dtype {
+        Dtype::F16 => build::<f16>(&shape, form),
+        _ => build::<bf16>(&shape, form),
+    }
+}
+
+fn build<T: Half>(shape: &Shape, form: Form) -> Result<Kernel<Args>> {
+    Kernel::build(shape, |k, v: Vals<'_>| {
+        let block = Block::<T>::new(k, &v, form);
+        block.begin();
+        k.if_else(block.group.eq(0u32), || block.produce(), || block.consume());
+    })
+}
+
+impl Tile {
+    /// Bytes of a step.
+    fn step(&self) -> u32 {
+        (self.rows + self.columns) * LINE
+    }
+
+    /// Steps that are in shared memory or on their way there.
+    fn stages(&self) -> u32 {
+        ((ROOM - CONSUMERS * SLAB) / self.step()).min(8)
+    }
+
+    /// Columns of each consumer; its rows are 64.
+    pub fn own_columns(&self) -> u32 {
+        if self.rows == 128 { self.columns } else { self.columns / 2 }
+    }
+}
+
+/// What a block keeps from tile to tile.
+pub struct Block<'v, 'k, T: Half> {
+    pub k: &'k Builder,
+    pub v: &'v Vals<'k>,
+    pub form: Form,
+    /// The stages: A, then B.
+    pub stages: Ptr<'k, Shared<T>>,
+    /// A slab for each consumer.
+    pub slabs: Ptr<'k, Shared<T>>,
+    /// Of each stage, that it is there, and that nobody reads it any more.
+    pub full: Mbarrier<'k>,
+    pub empty: Mbarrier<'k>,
+    /// The block within its cluster.
+    rank: Reg<'k, u32>,
+    /// The warpgroup: 0 fetches.
+    pub group: Reg<'k, u32>,
+}
+
+/// A tile of D, or a part of its sums.
+pub struct Work<'k> {
+    /// Its first row and column.
+    pub row: Reg<'k, u32>,
+    pub col: Reg<'k, u32>,
+    pub matrix: Reg<'k, u32>,
+    pub part: Reg<'k, u32>,
+    /// The first step along k, and how many.
+    from: Reg<'k, u32>,
+    pub count: Reg<'k, u32>,
+}
+
+/// A stage, and the parity of the barriers' phase that is waited for there.
+pub struct Ring<'k> {
+    pub stage: Reg<'k, u32>,
+    pub parity: Reg<'k, u32>,
+}
+
+impl<'k> Ring<'k> {
+    pub fn new(k: &'k Builder, parity: u32) -> Self {
+        Self { stage: k.var(0u32), parity: k.var(parity) }
+    }
+
+    /// The next of so many.
+    pub fn advance(&self, k: &'k Builder, stages: u32) {
+        let next = self.stage + 1u32;
+        let around = next.eq(stages);
+        self.parity.set(k.select(around, self.parity ^ 1u32, self.parity));
+        self.stage.set(k.select(around, 0u32, next));
+    }
+}
+
+impl<'v, 'k, T: Half> Block<'v, 'k, T> {
+    fn new(k: &'k Builder, v: &'v Vals<'k>, form: Form) -> Self {
+        let stages = form.tile.stages();
+        let rank = if form.tile.blocks > 1 { k.cluster_rank() } else { k.var(0u32) };
+        Self {
+            k,
+            v,
+            form,
+            stages: k.shared_aligned(stages * form.tile.step() / 2, 1024),
+            slabs: k.shared_aligned(CONSUMERS * SLAB / 2, 1024),
+            full: k.mbarriers(stages),
+            empty: k.mbarriers(stages),
+            rank,
+            // Told to the whole warp by one lane, so that it is known to be the same for all.
+            group: k.broadcast(k.thread_x() >> GROUP.ilog2(), 0u32),
+        }
+    }
+
+    pub fn stage_count(&self) -> u32 {
+        self.form.tile.stages()
+    }
+
+    /// Where a stage lies.
+    pub fn stage(&self, stage: Reg<'k, u32>) -> Ptr<'k, Shared<T>> {
+        self.stages.displaced(stage * self.form.tile.step())
+    }
+
+    /// Initialises the barriers. A stage is free when every warp that multiplies, of all blocks of the cluster, says so.
+    fn begin(&self) {
+        let k = self.k;
+        k.when(k.thread_x().eq(0u32), || {
+            for stage in 0..self.stage_count() as i32 {
+                self.full.plus(stage).init(1u32);
+                self.empty.plus(stage).init(CONSUMERS * 4 * self.form.tile.blocks);
+            }
+            k.mbarrier_fence();
+        });
+        self.meet();
+    }
+
+    /// Waits for all threads of all blocks that copy to each other's shared memory.
+    pub fn meet(&self) {
+        self.k.warp_sync(u32::MAX);
+        if self.form.tile.blocks > 1 { self.k.cluster_barrier() } else { self.k.barrier() }
+    }
+
+    /// Runs `body` for each of the cluster's tiles.
+    pub fn each(&self, body: impl FnOnce(&Work<'k>)) {
+        let k = self.k;
+        let [first, step] = match self.form.tile.blocks {
+            1 => [k.block_x(), k.grid_blocks_x()],
+            _ => [k.cluster_x(), k.grid_clusters_x()],
+        };
+        let number = k.var(first);
+        k.repeat_while(
+            || number.lt(self.v.total),
+            || {
+                body(&self.work(number));
+                number.set(number + step);
+            },
+        );
+    }
+
+    fn work(&self, number: Reg<'k, u32>) -> Work<'k> {
+        let (k, v, tile) = (self.k, self.v, self.form.tile);
+        let [down, across] = v.tiles;
+        let tiles = down * across;
+        let whole = k.div(number, tiles);
+        let [row, col] = self.order(number - whole * tiles);
+        let part = k.div(whole, v.matrices);
+        let [all, depth] = v.steps;
+        let from = part * depth;
+        Work {
+            row: (row * tile.blocks + self.rank) * tile.rows,
+            col: col * tile.columns,
+            matrix: whole - part * v.matrices,
+            part,
+            from,
+            count: k.min(all - from, depth),
+        }
+    }
+
+    /// The tile, counted down and across, of a number among those of a matrix.
+    fn order(&self, number: Reg<'k, u32>) -> [Reg<'k, u32>; 2] {
+        let (k, [down, across]) = (self.k, self.v.tiles);
+        let group = k.div(number, across * BESIDE);
+        let inside = number - group * across * BESIDE;
+        let first = group * BESIDE;
+        let rows = k.min(down - first, BESIDE);
+        let col = k.div(inside, rows);
+        [first + inside - col * rows, col]
+    }
+
+    /// One thread has all tiles fetched, as far ahead as there are stages.
+    fn produce(&self) {
+        let k = self.k;
+        k.registers_down(REGISTERS[0]);
+        k.when(k.thread_x().eq(0u32), || {
+            let ring = Ring::new(k, 1);
+            self.each(|work| {
+                k.steps(0u32, work.count, 1u32, |step| {
+                    self.empty.at(ring.stage).wait(ring.parity);
+                    self.fetch(work, (work.from + step) * DEPTH, ring.stage);
+                    ring.advance(k, self.stage_count());
+                });
+            });
+        });
+        self.meet();
+    }
+
+    /// Fetches a step of A, and of B this block's share for all blocks of the cluster.
+    fn fetch(&self, work: &Work<'k>, depth: Reg<'k, u32>, stage: Reg<'k, u32>) {
+        let (k, tile, to) = (self.k, self.form.tile, self.stage(stage));
+        let done = self.full.at(stage);
+        done.arrive_expecting(tile.step());
+        let matrix = |operand: usize| work.matrix * self.v.apart[operand];
+        let a = Panel { operand: 0, at: [work.row, depth, matrix(0)], edge: tile.rows };
+        self.fetch_panel(&a, to, &done, Fetch::default());
+        let edge = tile.columns / tile.blocks;
+        let own = self.rank * edge;
+        let b = Panel { operand: 1, at: [work.col + own, depth, matrix(1)], edge };
+        let blocks = (tile.blocks > 1).then(|| k.var((1u16 << tile.blocks) - 1));
+        let to = to.plus((tile.rows * DEPTH) as i32);
+        let to = if tile.blocks > 1 { to.displaced(own * LINE) } else { to };
+        self.fetch_panel(&b, to, &done, Fetch { blocks, ..Fetch::default() });
+    }
+
+    fn fetch_panel(&self, panel: &Panel<'k>, to: Ptr<'k, Shared<T>>, done: &Mbarrier<'k>, fetch: Fetch<'k>) {
+        let map = self.v.maps[panel.operand];
+        let [outer, depth, matrix] = panel.at.map(|index| index.bits::<i32>());
+        if self.form.along[panel.operand] {
+            return to.tile_from(&TensorTile::new(map, [depth, outer, matrix]), done, fetch);
+        }
+        for chunk in 0..panel.edge / 64 {
+            let tile = TensorTile::new(map, [outer + (chunk * 64) as i32, depth, matrix]);
+            to.plus((chunk * CHUNK / 2) as i32).tile_from(&tile, done, fetch);
+        }
+    }
+}
+
+/// So many rows of A or columns of B, in a step.
+struct Panel<'k> {
+    operand: usize,
+    /// The first of them, the first along k, the matrix.
+    at: [Reg<'k, u32>; 3],
+    edge: u32,
+}
