@@ -3,8 +3,7 @@
 
 use super::ptx::{AXES, Args, LOCATED, Spec, THREADS, WORDS};
 use super::tables::{self, Check, Copy, Frequencies, PASSED, key};
-use super::tiles;
-use super::{Rope, Waves};
+use super::{Rope, Waves, tiling};
 use crate::device::cuda::Stream;
 use crate::dtype::Dtype;
 use crate::kernels::gpu::piece_len;
@@ -13,7 +12,7 @@ use crate::status::Result;
 
 /// Ways to compute.
 pub(super) const CHOICES: &[Choice<Rope, Stream>] = &[
-    Choice { name: "tiles", accepts: |rope, _| suits_tiles(rope), run: in_tiles },
+    Choice { name: "tiles", accepts: |rope, _| tiling::suits(rope), run: tiling::tiles },
     Choice { name: "rows", accepts: |_, _| true, run: rows },
 ];
 
@@ -23,12 +22,13 @@ const STRETCH: usize = 8 << 20;
 const HEADS: usize = 16;
 
 /// The cosines and sines of a stretch of positions.
-struct Tables {
+#[derive(Clone, Copy)]
+pub(super) struct Tables {
     /// Of cos and sin, as all that follows.
-    dtypes: [Dtype; 2],
-    at: [u64; 2],
+    pub dtypes: [Dtype; 2],
+    pub at: [u64; 2],
     /// Of both, along batch, positions and pairs; along rows and pairs where positions index them.
-    strides: [[isize; 3]; 2],
+    pub strides: [[isize; 3]; 2],
 }
 
 /// Positions `first..first + count` of every batch.
@@ -56,123 +56,7 @@ fn rows(rope: &Rope, stream: &Stream) -> Result<()> {
     if rope.pairs * 2 < width && !rope.y.same_as(&rope.x) { copy(rope, stream, bad) } else { Ok(()) }
 }
 
-/// Whether whole positions fit a block: rows are turned in pieces, and every number is below 2^31.
-fn suits_tiles(rope: &Rope) -> bool {
-    let most = match rope.waves {
-        Waves::Computed { .. } => tiles::PASSED,
-        Waves::Tables { .. } => tiles::HELD,
-    };
-    let [batches, heads, positions, width] = [0, 1, 2, 3].map(|axis| rope.x.layout().dim(axis));
-    let small = [heads.saturating_mul(width), batches.saturating_mul(positions)].iter().all(|&n| n < 1 << 20);
-    let parts = 2 * rope.pairs / piece_len(rope.x.dtype()) as usize;
-    let held = (1..=most).contains(&rope.pairs) && parts <= THREADS as usize;
-    rope.x.dtype() != Dtype::F64 && held && small && in_pieces(rope)
-}
-
-fn in_tiles(rope: &Rope, stream: &Stream) -> Result<()> {
-    let layout = rope.x.layout();
-    if layout.is_empty() {
-        return Ok(());
-    }
-    let bad = check(rope, stream)?;
-    let spec = tiles::Spec {
-        dtype: rope.x.dtype(),
-        tables: match &rope.waves {
-            Waves::Tables { cos, sin } => Some([cos.dtype(), sin.dtype()]),
-            Waves::Computed { .. } => None,
-        },
-        indexed: rope.positions.as_ref().map(Operand::dtype),
-        half_split: rope.half_split,
-    };
-    let args = tiles_arguments(rope, stream, spec, bad);
-    let kernel = stream.kernel(spec.key(), |target| spec.write(target))?;
-    // SAFETY: the operands were checked; tiles are of their elements alone.
-    unsafe { kernel.launch(stream, [args.tiles[0], 1, 1], &args)? };
-    let whole = rope.pairs * 2 == layout.dim(3) || rope.y.same_as(&rope.x);
-    if whole { Ok(()) } else { copy(rope, stream, bad) }
-}
-
-/// How the threads of a block share a tile.
-struct Shares {
-    parts: usize,
-    /// Heads, and positions, that all threads together have at a time.
-    abreast: usize,
-    apart: usize,
-    /// Positions of a tile: as many as a thread has under way, fewer where blocks would be too few.
-    positions: usize,
-}
-
-impl Shares {
-    fn new(rope: &Rope, stream: &Stream, spec: tiles::Spec) -> Self {
-        let (layout, threads) = (rope.x.layout(), THREADS as usize);
-        let parts = 2 * rope.pairs / (piece_len(rope.x.dtype()) * spec.pieces()) as usize;
-        let abreast = layout.dim(1).min(threads / parts);
-        let apart = threads / (parts * abreast);
-        let turns = (spec.flight() as usize / layout.dim(1).div_ceil(abreast)).max(1);
-        let blocks = 2 * stream.gpu().description.multiprocessors as usize;
-        let few = (layout.dim(0) * layout.dim(2)).div_ceil(blocks);
-        let positions = (apart * turns).min(few).min(tiles::HELD / rope.pairs).clamp(1, layout.dim(2));
-        Self { parts, abreast, apart, positions }
-    }
-
-    /// To the next heads, and to the next positions.
-    fn steps(&self, [_, head, position]: [i64; 3]) -> [u64; 2] {
-        [self.abreast as i64 * head, self.apart as i64 * position].map(i64::cast_unsigned)
-    }
-}
-
-fn tiles_arguments(rope: &Rope, stream: &Stream, spec: tiles::Spec, bad: u64) -> tiles::Args {
-    let (layout, shares) = (rope.x.layout(), Shares::new(rope, stream, spec));
-    let [batches, heads, length, _] = [0, 1, 2, 3].map(|axis| layout.dim(axis));
-    let size = rope.x.dtype().size() as i64;
-    let tiles = length.div_ceil(shares.positions);
-    let factor = rope.attention_factor;
-    let rows = [&rope.x, &rope.y];
-    let strides = rows.map(|row| [0, 1, 2].map(|axis| row.layout().stride(axis) as i64 * size));
-    let (tables, tables_end) = match &rope.waves {
-        Waves::Tables { cos, sin } => (Some(given([cos, sin])), cos.dims()[0].cast_unsigned()),
-        Waves::Computed { .. } => (None, 0),
-    };
-    let numbers = rope.positions.as_ref();
-    let (factors, factor_stride, frequencies) = passed(rope);
-    tiles::Args {
-        tiles: [tiles * batches, tiles].map(|tiles| tiles as u32),
-        positions: [shares.positions, length].map(|positions| positions as u32),
-        heads: heads as u32,
-        pairs: rope.pairs as u32,
-        parts: shares.parts as u32,
-        abreast: shares.abreast as u32,
-        apart: shares.apart as u32,
-        rows: rows.map(Operand::at),
-        strides: strides.map(|strides| strides.map(i64::cast_unsigned)),
-        steps: strides.map(|strides| shares.steps(strides)),
-        numbers: numbers.map_or(0, Operand::at),
-        number_strides: numbers.map_or([0; 2], |n| [0, 1].map(|axis| n.layout().stride(axis) as u64)),
-        start: rope.position_start,
-        factors,
-        factor_stride,
-        tables: tables.as_ref().map_or([0; 2], |tables| tables.at),
-        table_strides: tables
-            .map_or([[0; 3]; 2], |tables| tables.strides.map(|all| all.map(|one| one as u64))),
-        tables_end,
-        scales: [factor, if rope.inverse { -factor } else { factor }],
-        bad,
-        frequencies,
-    }
-}
-
-/// The factors and the frequencies that they divide, as the CPU computes them.
-fn passed(rope: &Rope) -> (u64, u64, [u64; tiles::PASSED]) {
-    let Waves::Computed { base, frequency_scale, factors } = &rope.waves else {
-        return (0, 0, [0; tiles::PASSED]);
-    };
-    let value = |i: usize| frequency_scale * base.powf(-(i as f64) / rope.pairs as f64);
-    let frequencies = std::array::from_fn(|i| if i < rope.pairs { value(i).to_bits() } else { 0 });
-    let stride = factors.as_ref().map_or(0, |factors| factors.layout().stride(0));
-    (factors.as_ref().map_or(0, Operand::at), stride as u64, frequencies)
-}
-
-fn given(tables: [&Operand; 2]) -> Tables {
+pub(super) fn given(tables: [&Operand; 2]) -> Tables {
     let strides = tables.map(|table| {
         let (layout, rank) = (table.layout(), table.layout().rank());
         let outer = if rank == 3 { layout.stride(0) } else { 0 };
@@ -182,7 +66,7 @@ fn given(tables: [&Operand; 2]) -> Tables {
 }
 
 /// Where a word says whether all positions have their row in the tables, if they index them; else 0.
-fn check(rope: &Rope, stream: &Stream) -> Result<u64> {
+pub(super) fn check(rope: &Rope, stream: &Stream) -> Result<u64> {
     let (Some(positions), Waves::Tables { cos, .. }) = (&rope.positions, &rope.waves) else { return Ok(0) };
     let (layout, bad) = (positions.layout(), stream.scratch(4)?);
     let kernel = stream.kernel(key("rope_check", [positions.dtype() as u32, 0, 0]), |target| {
@@ -322,7 +206,7 @@ fn heads_of_thread(stream: &Stream, around: usize, heads: usize) -> usize {
 }
 
 /// Whether pieces of 16 bytes can be turned: packed rows of whole pieces, aligned.
-fn in_pieces(rope: &Rope) -> bool {
+pub(super) fn in_pieces(rope: &Rope) -> bool {
     let len = piece_len(rope.x.dtype()) as usize;
     let fine = |operand: &Operand| {
         let layout = operand.layout();
@@ -367,17 +251,10 @@ impl Turning<'_> {
             tables: tables.at,
             pair_strides: tables.strides.map(|strides| strides[2] as u64),
             position_strides: tables.strides.map(|strides| strides[1] as u64),
-            positions_end: self.rows_of_tables(),
+            positions_end: rows_of_tables(rope),
             factors: [factor, if rope.inverse { -factor } else { factor }],
             bad: self.bad,
             space: self.space(),
-        }
-    }
-
-    fn rows_of_tables(&self) -> u64 {
-        match &self.rope.waves {
-            Waves::Tables { cos, .. } => cos.dims()[0].cast_unsigned(),
-            Waves::Computed { .. } => 0,
         }
     }
 
@@ -406,12 +283,20 @@ impl Turning<'_> {
     }
 }
 
+/// Rows that positions index.
+pub(super) fn rows_of_tables(rope: &Rope) -> u64 {
+    match &rope.waves {
+        Waves::Tables { cos, .. } => cos.dims()[0].cast_unsigned(),
+        Waves::Computed { .. } => 0,
+    }
+}
+
 fn x_dim(rope: &Rope, axis: usize) -> usize {
     rope.x.layout().dim(axis)
 }
 
 /// Copies what is not turned.
-fn copy(rope: &Rope, stream: &Stream, bad: u64) -> Result<()> {
+pub(super) fn copy(rope: &Rope, stream: &Stream, bad: u64) -> Result<()> {
     let (x, y) = (rope.x.layout(), rope.y.layout());
     let turned = rope.pairs * 2;
     let rest = x.dim(3) - turned;

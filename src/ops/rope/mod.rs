@@ -6,6 +6,7 @@ mod ptx;
 mod rows;
 mod tables;
 mod tiles;
+mod tiling;
 
 use crate::device::Cpu;
 use crate::device::cuda::Stream;

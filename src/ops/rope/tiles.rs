@@ -14,7 +14,7 @@ pub(super) const HELD: usize = 1024;
 /// Frequencies that a launch passes.
 pub(super) const PASSED: usize = 128;
 /// Pieces that a thread has under way.
-const FLIGHT: u32 = 8;
+const FLIGHT: u32 = 4;
 
 params! {
     /// What the kernel is given. A thread has a piece of a head at a position; from there it goes to `abreast` heads further, and
@@ -131,7 +131,7 @@ impl Spec {
         let numbers = self.key().1;
         let name =
             numbers[..5].iter().fold("rope_tiles".to_owned(), |name, number| format!("{name}_{number}"));
-        let shape = Shape::new(name, target, [THREADS, 1, 1]).min_blocks(3);
+        let shape = Shape::new(name, target, [THREADS, 1, 1]).min_blocks(4);
         Kernel::build(&shape, |k, v: Vals<'_>| self.tiles(k, &v))
     }
 

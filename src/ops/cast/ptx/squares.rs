@@ -66,7 +66,7 @@ impl Spec {
         let there = self.there(k, v.plane, corner, &lines, vector);
         let places = self.places(k, x, v.steps[0], corner, &lines, vector);
         let load = |(at, &there): (&Array<'k>, &Reg<'k, bool>)| {
-            at.ptr::<u32>().loading(Load::NoAllocate).load_vec_if::<4>(there, 0u32)
+            at.ptr::<u32>().loading(Load::Ahead256).load_vec_if::<4>(there, 0u32)
         };
         let loads: Vec<_> = places.iter().zip(&there).map(load).collect();
         for (&line, words) in lines.iter().zip(loads) {
