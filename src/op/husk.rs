@@ -44,6 +44,7 @@ mod tests {
     use crate::device::Cpu;
     use crate::status::Result;
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
     struct Empty;
     impl Op for Empty {
@@ -51,18 +52,21 @@ mod tests {
             Ok(())
         }
     }
-    struct Owner(Arc<()>, [u64; 9]);
+    struct Owner(Arc<AtomicU64>, [u64; 9]);
     impl Op for Owner {
         fn cpu(&self, _: &Cpu) -> Result<()> {
+            self.0.fetch_add(self.1.iter().sum(), Relaxed);
             Ok(())
         }
     }
 
     #[test]
     fn what_work_owned_is_released_before_its_memory() {
-        let owned = Arc::new(());
-        let husk = Husk::of(Box::new(Owner(owned.clone(), [7; 9])));
-        assert_eq!(Arc::strong_count(&owned), 1);
+        let owned = Arc::new(AtomicU64::new(0));
+        let work: Box<dyn Op> = Box::new(Owner(owned.clone(), [7; 9]));
+        work.cpu(&Cpu::new(1)).unwrap();
+        let husk = Husk::of(work);
+        assert_eq!((Arc::strong_count(&owned), owned.load(Relaxed)), (1, 63));
         drop(husk);
         drop(Husk::of(Box::new(Empty)));
     }

@@ -98,7 +98,8 @@ impl Watcher {
                 Sight::Moved => since = Instant::now(),
                 Sight::Idle => {
                     if !spin_until(SPIN, news) {
-                        (all.clear(), seen = u64::MAX); // a queue may end meanwhile
+                        all.clear(); // a queue may end meanwhile
+                        seen = u64::MAX;
                         self.gate.wait(Duration::ZERO, None, news);
                     }
                     (since, probed) = (Instant::now(), Instant::now());
