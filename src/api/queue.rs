@@ -37,9 +37,10 @@ pub struct weft_queue_desc {
     /// device, whose streams have the same priorities.
     pub priority: u32,
     /// On a CUDA device, a stream of the caller's (a CUstream or cudaStream_t of the device's primary context) that takes
-    /// the requests' work instead of one made for the queue: behind all that was there at the submission. The submission or
-    /// a thread of the library soon after puts it there; what the caller puts there itself is certain to be behind a request only once that
-    /// is complete. The stream must outlive the queue and its requests. 0 for a stream of the queue's own.
+    /// the requests' work instead of one made for the queue: behind all that was there at the submission. The submission,
+    /// or a thread of the library soon after, puts it there; what the caller puts there itself is certain to be behind a
+    /// request only once that is complete. The stream must outlive the queue and its requests. 0 for a stream of the
+    /// queue's own.
     pub stream: u64,
 }
 

@@ -54,7 +54,7 @@ impl Kernel {
 }
 
 /// Units of a cache line.
-pub const LINE: usize = 16;
+pub(crate) const LINE: usize = 16;
 
 /// How units are multiplied.
 trait Multiply {
