@@ -1,5 +1,5 @@
-//! Threads of the library: detached, named, with every signal blocked, so that the host's handlers never run on them, and
-//! computing as a new process does, whatever rounding or traps the thread that started them had chosen.
+//! Threads of the library: detached, named, with every signal blocked but those of their own faults, so that the host's
+//! handlers do not run on them, and computing as a new process does, whatever rounding or traps the thread that started them had chosen.
 //!
 //! `pthread_create` and not `std::thread`: the latter aborts the process when memory runs out behind it.
 

@@ -2,6 +2,7 @@
 //! caller may still be inside it. Handlers run in the reverse order of their registration, so one that is registered after
 //! the driver's start runs before: it lets nobody in any more and waits for those inside to come out.
 
+use crate::device::thread::forked;
 use crate::status::{Error, Result, WEFT_ERROR_DEVICE_LOST};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -43,7 +44,8 @@ pub(super) fn guard_the_end() {
 extern "C" fn end() {
     ENDING.store(true, SeqCst);
     let start = Instant::now();
-    while INSIDE.load(SeqCst) > 0 && start.elapsed() < PATIENCE {
+    // A fork's child has none of the threads that were inside.
+    while INSIDE.load(SeqCst) > 0 && !forked() && start.elapsed() < PATIENCE {
         std::thread::yield_now();
     }
 }
