@@ -7,26 +7,37 @@ use crate::status::{Error, Result, WEFT_ERROR_DEVICE_LOST};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-/// How many threads are inside the driver, or a library of the vendor's.
+/// How many threads are inside the driver.
 static INSIDE: AtomicUsize = AtomicUsize::new(0);
+/// How many open a library of the vendor's.
+static OPENING: AtomicUsize = AtomicUsize::new(0);
 static ENDING: AtomicBool = AtomicBool::new(false);
-/// How long the end of the process waits for them: opening a library takes a second, but a thread may also have been
-/// interrupted by the handler of a signal that ends the process, and never come out.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the end of the process waits for the one and the other: opening takes a second, but a thread may also have
+/// been interrupted by the handler of a signal that ends the process, or hang, and never come out.
+const PATIENCE: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2)];
 
-/// A thread that is inside the driver.
-pub(super) struct Inside(());
+/// A thread that is where it must not be when the driver ends.
+pub(super) struct Inside(&'static AtomicUsize);
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        INSIDE.fetch_sub(1, SeqCst);
+        self.0.fetch_sub(1, SeqCst);
     }
 }
 
 /// To be held while the driver is called.
 pub(super) fn enter() -> Result<Inside> {
-    INSIDE.fetch_add(1, SeqCst);
-    let inside = Inside(());
+    count(&INSIDE)
+}
+
+/// To be held while a library of the vendor's is opened.
+pub(super) fn enter_opening() -> Result<Inside> {
+    count(&OPENING)
+}
+
+fn count(threads: &'static AtomicUsize) -> Result<Inside> {
+    threads.fetch_add(1, SeqCst);
+    let inside = Inside(threads);
     if ENDING.load(SeqCst) {
         let message = "the process is ending, and the CUDA driver with it";
         return Err(Error::new(WEFT_ERROR_DEVICE_LOST, message));
@@ -44,8 +55,11 @@ pub(super) fn guard_the_end() {
 extern "C" fn end() {
     ENDING.store(true, SeqCst);
     let start = Instant::now();
+    let awaited = |(threads, patience): (&AtomicUsize, Duration)| {
+        threads.load(SeqCst) > 0 && start.elapsed() < patience
+    };
     // A fork's child has none of the threads that were inside.
-    while INSIDE.load(SeqCst) > 0 && !forked() && start.elapsed() < PATIENCE {
+    while !forked() && [&INSIDE, &OPENING].into_iter().zip(PATIENCE).any(awaited) {
         std::thread::yield_now();
     }
 }

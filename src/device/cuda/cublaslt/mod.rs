@@ -6,7 +6,7 @@ mod plan;
 pub use plan::{Addresses, Blas, Matrix, Product, blas};
 
 use super::driver::driver;
-use super::leave::{enter, guard_the_end};
+use super::leave::{enter_opening, guard_the_end};
 use super::library::Library;
 use crate::status::{
     Error, Result, WEFT_ERROR_INTERNAL, WEFT_ERROR_OUT_OF_DEVICE_MEMORY, WEFT_ERROR_UNAVAILABLE,
@@ -118,7 +118,7 @@ pub struct Lt {
 /// The library, opened at the first call; else why there is none, which is the same for the life of the process.
 fn library() -> Result<&'static Lt> {
     static LIBRARY: OnceCell<Result<Lt>> = OnceCell::new();
-    let _inside = enter()?;
+    let _inside = enter_opening()?;
     LIBRARY.get_or_init(open).as_ref().map_err(Clone::clone)
 }
 
