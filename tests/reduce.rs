@@ -73,7 +73,11 @@ fn float(function: u32, values: &[f64], dtype: Dtype) -> (f64, f64) {
         WEFT_REDUCE_SUM_SQUARE => (squares, off * squares),
         WEFT_REDUCE_LOG_SUM => (sum.ln(), 2.0 * off * magnitude / sum + 4.0 * u * sum.ln().abs()),
         _ => {
-            let exact = if dtype == F64 { 1e-14 + 2.0 * n * u } else { 4e-7 };
+            let exact = match dtype {
+                F64 => 1e-14 + 2.0 * n * u,
+                F32 => 4e-7,
+                _ => 2e-6,
+            };
             let sum = log_sum_exp(values);
             (sum, exact + 4.0 * u * sum.abs())
         }
