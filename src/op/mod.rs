@@ -34,6 +34,11 @@ pub trait Op: Send {
         Ok(())
     }
 
+    /// Whether it runs on the CPU in less time than another thread takes to learn of it: a few microseconds.
+    fn is_brief(&self) -> bool {
+        false
+    }
+
     /// What it works on, in few words, for traces and reports: "f32 [64, 128] x [128, 256]".
     fn shape(&self, _: &mut dyn Write) -> fmt::Result {
         Ok(())
