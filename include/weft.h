@@ -1495,6 +1495,7 @@ typedef struct weft_rope_desc {
  *
  * f16 and bf16 are computed in f32 and rounded once. Functions of f32 are within 5e-7 of the value, relative (from
  * 1.5e-6 to 1e-5 in GELU's and GEGLU's left tail, where the value is below 1e-4; sines and cosines within 1e-7, absolute);
+ * SIGMOID, SILU, GELU, GELU_TANH and the gated units of f16 and bf16 within 5e-6 before they are rounded (1e-5 below 1e-30);
  * sums, products, quotients, square roots and roundings are exact to half an ulp, and f64 is as good as the C library's.
  */
 typedef struct weft_elementwise_desc {
@@ -1654,9 +1655,10 @@ typedef struct weft_rank_desc {
  *
  * Floats (f32, f64, f16, bf16) are summed and multiplied in f64 and rounded to y's dtype once. With n elements, T the
  * sum of the terms' magnitudes, and u = 2^-53, a sum (SUM, MEAN, L1, SUM_SQUARE and under the root of L2) is off by at
- * most n u T before that rounding (mostly far less), a product by n u of itself where no partial product leaves the range
- * of f64. LOG_SUM_EXP is off by at most 4e-7 (f64: 1e-14 and n u) plus the rounding. Where the largest is infinite or NaN,
- * so is LOG_SUM_EXP. Of 0 and -0, MAX and MIN may give either.
+ * most n u T before that rounding (mostly far less; a GPU adds f16 and bf16 up to eight at a time in f32, which adds
+ * 2^-22 T to SUM, MEAN and L1), a product by n u of itself where no partial product leaves the range of f64.
+ * LOG_SUM_EXP is off by at most 4e-7 (f64: 1e-14 and n u; f16 and bf16 on a GPU: 2e-6) plus the rounding. Where the
+ * largest is infinite or NaN, so is LOG_SUM_EXP. Of 0 and -0, MAX and MIN may give either.
  *
  * Integers: SUM, PROD, L1 and SUM_SQUARE wrap; MEAN, L2, LOG_SUM and LOG_SUM_EXP are computed in f64 from elements
  * rounded to f64, then truncated towards zero and saturated, NaN giving 0. Bools: MAX (any) and MIN (all) alone.
@@ -1879,14 +1881,16 @@ typedef struct weft_queue_desc {
   uint32_t depth;
   /**
    * WEFT_PRIORITY_NORMAL (0), _HIGH or _LOW: while a queue of a higher priority has work, one of a lower priority of
-   * the same context begins none.
+   * the same context begins none. On a CUDA device that is work which waits to be launched; launched work shares the
+   * device, whose streams have the same priorities.
    */
   uint32_t priority;
   /**
    * On a CUDA device, a stream of the caller's (a CUstream or cudaStream_t of the device's primary context) that takes
-   * the requests' work instead of one made for the queue: behind all that was there at the submission. A thread of the
-   * library puts it there soon after; what the caller puts there itself is certain to be behind a request only once that
-   * is complete. The stream must outlive the queue and its requests. 0 for a stream of the queue's own.
+   * the requests' work instead of one made for the queue: behind all that was there at the submission. The submission,
+   * or a thread of the library soon after, puts it there; what the caller puts there itself is certain to be behind a
+   * request only once that is complete. The stream must outlive the queue and its requests. 0 for a stream of the
+   * queue's own.
    */
   uint64_t stream;
 } weft_queue_desc;

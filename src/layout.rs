@@ -66,7 +66,12 @@ impl Layout {
         if strides.iter().all(|&stride| stride == 0) {
             return Self::packed_checked(what, dims);
         }
-        let layout = Self::strided(dims, strides);
+        // Whole arrays: a call to copy a few numbers costs more than they do.
+        let layout = Self {
+            rank,
+            dims: std::array::from_fn(|axis| if axis < rank { tensor.dims[axis] } else { 1 }),
+            strides: std::array::from_fn(|axis| if axis < rank { tensor.strides[axis] } else { 0 }),
+        };
         layout.check_extent(what)?;
         Ok(layout)
     }
@@ -260,11 +265,15 @@ impl Layout {
 
     /// Each stride steps over everything that the smaller ones reach: enough for injectivity, not needed.
     fn nests(&self) -> bool {
-        let mut axes: Vec<(i64, i64)> =
-            self.axes().filter(|axis| axis.0 > 1).map(|(d, s)| (d, s.abs())).collect();
-        axes.sort_unstable_by_key(|axis| axis.1);
+        let mut axes = [(1, i64::MAX); WEFT_MAX_RANK];
+        let mut count = 0;
+        for (dim, stride) in self.axes().filter(|axis| axis.0 > 1) {
+            axes[count] = (dim, stride.abs());
+            count += 1;
+        }
+        axes[..count].sort_unstable_by_key(|axis| axis.1);
         let mut reach = 0;
-        for (dim, stride) in axes {
+        for &(dim, stride) in &axes[..count] {
             if stride <= reach {
                 return false;
             }

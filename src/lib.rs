@@ -25,7 +25,8 @@
 //! * Each accepted request completes exactly once: `queue::Request::claim` decides, by setting one flag.
 //! * A caller's mistake is returned by the call; a device's failure by the completion. No error takes both roads.
 //! * k is never split and cuts never depend on the thread count: results are the same for any number of threads.
-//! * No panic crosses the border; nothing is printed unless `WEFT_LOG` asks for it; no thread of the library takes a signal.
+//! * No panic crosses the border; nothing is printed unless `WEFT_LOG` asks for it; no thread of the library
+//!   takes a signal but for its own faults.
 
 #![allow(non_camel_case_types)]
 // Models reach only a part of it.

@@ -355,7 +355,9 @@ fn a_refused_submission_finalizes_nothing_and_a_dropped_record_its_own() {
         ok(weft_fill(session.queue, buffer, 0, 1 << 26, 1, 1, &blocker, ptr::null_mut()));
         ok(weft_barrier(session.queue, &options(0, None, tally), &mut request));
     }
-    assert!([WEFT_OK, WEFT_NOT_FOUND].contains(&quietly(|| weft_request_cancel(request))));
+    // On a GPU it may be launched by now.
+    let answers = [WEFT_OK, WEFT_NOT_FOUND, by_device(WEFT_OK, WEFT_TOO_LATE)];
+    assert!(answers.contains(&quietly(|| weft_request_cancel(request))));
     until("the finalizer of the one that was cancelled", || tally.counts() == (1, 4));
     ok(quietly(|| weft_request_release(request)));
 }

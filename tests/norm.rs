@@ -334,3 +334,35 @@ fn bad_input_is_refused_with_a_sentence() {
     refuse("overlap", own);
     session.free(&[&x, &half, &whole, &y, &row]);
 }
+
+#[test]
+fn rows_of_nearly_equal_elements_have_their_variance() {
+    let session = Session::default();
+    let mut rng = Rng(48);
+    for (dtype, step) in [(F16, 2f64.powi(-9)), (Bf16, 2f64.powi(-6))] {
+        for count in [256, 1024] {
+            let values: Vec<f64> =
+                (0..2 * count).map(|i| if i % count == 77 { 3.0 + step } else { 3.0 }).collect();
+            let x = session.exact(&mut rng, dtype, &[2, count], Style::Packed, &values);
+            let y = session.output(&mut rng, dtype, &[2, count], Style::Packed);
+            let rstd = session.output(&mut rng, F32, &[2], Style::Packed);
+            let struct_size = size_of::<weft_norm_desc>() as u32;
+            let (x_desc, y_desc) = (x.desc, y.desc);
+            let desc = weft_norm_desc {
+                struct_size,
+                x: x_desc,
+                y: y_desc,
+                rstd: rstd.desc,
+                epsilon: 1e-12,
+                ..Default::default()
+            };
+            session.run(weft_layer_norm, &desc);
+            let share = 1.0 / count as f64;
+            let want = 1.0 / (step * step * share * (1.0 - share) + 1e-12).sqrt();
+            close(&format!("{dtype:?} {count}"), &session.read(&rstd), &[want; 2], |_| {
+                8.0 * unit(F32) * want
+            });
+            session.free(&[&x, &y, &rstd]);
+        }
+    }
+}

@@ -21,6 +21,10 @@ struct Case {
 fn case(session: &Session, rng: &mut Rng, dtype: Dtype) -> Case {
     let size = |rng: &mut Rng, most| rng.size(most, true).min(most);
     let dims = [size(rng, 4), size(rng, 9), size(rng, 33), rng.pick(&[2, 4, 6, 30, 32, 34, 64, 80, 128, 7])];
+    case_of(session, rng, dtype, dims)
+}
+
+fn case_of(session: &Session, rng: &mut Rng, dtype: Dtype, dims: [i64; 4]) -> Case {
     let rotary = if dims[3] % 2 == 1 || rng.chance(3) { 2 * rng.range(1, dims[3] / 2) } else { 0 };
     let pairs = if rotary == 0 { dims[3] / 2 } else { rotary / 2 };
     let styles = [Style::Packed, Style::Hostile];
@@ -168,6 +172,28 @@ fn random_ropes() {
         let case = case(&session, &mut rng, [F32, F64, F16, Bf16][i % 4]);
         check(&session, &case);
         free(&session, &case);
+    }
+}
+
+/// Heads that fill a block of threads, and that do not; more than a block has; more positions than a block turns.
+#[test]
+fn heads_and_positions_of_every_number() {
+    let (session, mut rng) = (Session::new(2), Rng(43));
+    let shapes = [
+        [1, 32, 70, 128],
+        [2, 71, 9, 64],
+        [1, 5, 40, 256],
+        [1, 130, 3, 256],
+        [3, 1, 300, 32],
+        [2, 48, 5, 96],
+        [1, 3, 2, 2048],
+    ];
+    for (i, dims) in shapes.into_iter().enumerate() {
+        for turn in 0..3 {
+            let case = case_of(&session, &mut rng, [F32, F16, Bf16][(i + turn) % 3], dims);
+            check(&session, &case);
+            free(&session, &case);
+        }
     }
 }
 

@@ -33,12 +33,14 @@ pub struct weft_queue_desc {
     /// How many requests may be pending, 1048576 at most; 0 means 4096.
     pub depth: u32,
     /// WEFT_PRIORITY_NORMAL (0), _HIGH or _LOW: while a queue of a higher priority has work, one of a lower priority of
-    /// the same context begins none.
+    /// the same context begins none. On a CUDA device that is work which waits to be launched; launched work shares the
+    /// device, whose streams have the same priorities.
     pub priority: u32,
     /// On a CUDA device, a stream of the caller's (a CUstream or cudaStream_t of the device's primary context) that takes
-    /// the requests' work instead of one made for the queue: behind all that was there at the submission. A thread of the
-    /// library puts it there soon after; what the caller puts there itself is certain to be behind a request only once that
-    /// is complete. The stream must outlive the queue and its requests. 0 for a stream of the queue's own.
+    /// the requests' work instead of one made for the queue: behind all that was there at the submission. The submission,
+    /// or a thread of the library soon after, puts it there; what the caller puts there itself is certain to be behind a
+    /// request only once that is complete. The stream must outlive the queue and its requests. 0 for a stream of the
+    /// queue's own.
     pub stream: u64,
 }
 

@@ -122,7 +122,8 @@ pub fn spin_until(spin: Duration, ready: impl Fn() -> bool) -> bool {
 
 /// The moment `timeout_ns` from now; `None` when it is too far away to matter.
 pub fn deadline(timeout_ns: u64) -> Option<Instant> {
-    Instant::now().checked_add(Duration::from_nanos(timeout_ns)).filter(|_| timeout_ns < u64::MAX)
+    let later = || Instant::now().checked_add(Duration::from_nanos(timeout_ns));
+    if timeout_ns < u64::MAX { later() } else { None }
 }
 
 /// The time until `deadline`, as [`deadline`] takes it.

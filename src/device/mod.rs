@@ -1,5 +1,6 @@
 //! Devices and what belongs to them: contexts, memory, threads. A closed set: an enum, matched where a request runs.
 
+pub mod ahead;
 mod buffer;
 pub mod cpu;
 pub mod cuda;

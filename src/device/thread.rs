@@ -1,5 +1,5 @@
-//! Threads of the library: detached, named, with every signal blocked, so that the host's handlers never run on them, and
-//! computing as a new process does, whatever rounding or traps the thread that started them had chosen.
+//! Threads of the library: detached, named, with every signal blocked but those of their own faults, so that the host's
+//! handlers do not run on them, and computing as a new process does, whatever rounding or traps the thread that started them had chosen.
 //!
 //! `pthread_create` and not `std::thread`: the latter aborts the process when memory runs out behind it.
 
@@ -134,13 +134,42 @@ fn forget_inherited_mode() {
     }
 }
 
-/// A new thread inherits the mask of its creator: block all, create, restore.
+/// Whether this thread rounds, flushes and traps as a new process does, so that results are the same on it as on a thread of
+/// the library's.
+#[inline]
+pub fn computes_by_default() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        /// What MXCSR is at first, and its bits that only tell what has happened.
+        const DEFAULT: u32 = 0x1F80;
+        const TOLD: u32 = 0x3F;
+        let mut mode = 0u32;
+        // SAFETY: stores the register in a local.
+        unsafe { std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut mode, options(nostack, preserves_flags)) };
+        mode & !TOLD == DEFAULT
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        let mode: u64;
+        // SAFETY: reads a register that every thread may read.
+        unsafe { std::arch::asm!("mrs {}, fpcr", out(reg) mode, options(nomem, nostack, preserves_flags)) };
+        mode == 0
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    false
+}
+
+/// A new thread inherits the mask of its creator: block all, create, restore. Not those by which the thread's own faults
+/// are told: a crash reporter is to see them.
 fn with_signals_blocked<R>(create: impl FnOnce() -> R) -> R {
     // SAFETY: both sets are plain data, filled by the calls before they are read.
     unsafe {
         let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
             (std::mem::zeroed(), std::mem::zeroed());
         libc::sigfillset(&mut all);
+        for own in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP] {
+            libc::sigdelset(&mut all, own);
+        }
         libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
         let result = create();
         libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());

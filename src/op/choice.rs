@@ -5,6 +5,7 @@ use crate::status::Result;
 use crate::{fail, tell};
 use once_cell::sync::Lazy;
 use parking_lot::RwLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// One way to run `O` on a device `D`: the CPU, or a stream of a GPU. Choosing is a pure function of the request and the
 /// machine.
@@ -29,14 +30,29 @@ fn parse(text: &str) -> Forced {
     text.split(',').filter_map(pair).collect()
 }
 
+/// Whether nothing is forced, once that is known: looked at for every request.
+static FREE: AtomicBool = AtomicBool::new(false);
+
+/// What is forced for a family.
+fn forced(family: &str) -> Option<String> {
+    if FREE.load(Relaxed) {
+        return None;
+    }
+    let forced = FORCED.read();
+    FREE.store(forced.is_empty(), Relaxed);
+    forced.iter().find(|row| row.0 == family).map(|row| row.1.clone())
+}
+
 /// Forces (or, with an empty text, frees) choices from here on, for tests: `"matmul=naive,attention=tiled"`.
 pub fn force(text: &str) {
-    *FORCED.write() = parse(text);
+    let mut forced = FORCED.write();
+    *forced = parse(text);
+    FREE.store(forced.is_empty(), Relaxed);
 }
 
 /// Runs `op` by the forced choice of its family, else by the first that accepts it.
 pub fn first<O, D>(family: &str, choices: &[Choice<O, D>], op: &O, device: &D) -> Result<()> {
-    let forced = FORCED.read().iter().find(|row| row.0 == family).map(|row| row.1.clone());
+    let forced = forced(family);
     let wanted = |choice: &&Choice<O, D>| forced.as_ref().is_none_or(|name| name == choice.name);
     match choices.iter().filter(wanted).find(|choice| (choice.accepts)(op, device)) {
         Some(choice) => {

@@ -2,10 +2,12 @@
 
 mod bind;
 mod choice;
+mod husk;
 mod operand;
 
 pub use bind::{Bind, Name};
 pub use choice::{Choice, first, force};
+pub use husk::Husk;
 pub use operand::Operand;
 
 use crate::device::Cpu;
@@ -30,6 +32,11 @@ pub trait Op: Send {
     fn conclude(&self, verdict: u32) -> Result<()> {
         let _ = verdict;
         Ok(())
+    }
+
+    /// Whether it runs on the CPU in less time than another thread takes to learn of it: a few microseconds.
+    fn is_brief(&self) -> bool {
+        false
     }
 
     /// What it works on, in few words, for traces and reports: "f32 [64, 128] x [128, 256]".

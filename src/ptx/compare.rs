@@ -108,6 +108,11 @@ impl Builder {
         self.value(EVERY, &format!("selp.{bits}"), format_args!("{yes}, {no}, {condition}"))
     }
 
+    /// 1 where `a > b`, elsewhere 0.
+    pub fn above(&self, a: Reg<'_, f32>, b: impl Operand<f32>) -> Reg<'_, f32> {
+        self.value(EVERY, "set.gt.f32.f32", format_args!("{a}, {}", b.show(self)))
+    }
+
     /// Whether `a` is neither infinite nor NaN.
     pub fn is_finite(&self, a: Reg<'_, f32>) -> Reg<'_, bool> {
         self.value(EVERY, "testp.finite.f32", format_args!("{a}"))

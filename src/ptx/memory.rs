@@ -200,7 +200,16 @@ impl<'k, S: Space> Ptr<'k, S> {
         condition: Reg<'k, bool>,
         otherwise: impl Operand<S::Item>,
     ) -> [Reg<'k, S::Item>; N] {
-        let d = std::array::from_fn(|_| self.k().var(otherwise.reg(self.k())));
+        self.load_vec_or(condition, std::array::from_fn(|_| otherwise.reg(self.k())))
+    }
+
+    /// `N` elements where `condition` holds; elsewhere nothing is read, and they are those of `otherwise`.
+    pub fn load_vec_or<const N: usize>(
+        &self,
+        condition: Reg<'k, bool>,
+        otherwise: [impl Operand<S::Item>; N],
+    ) -> [Reg<'k, S::Item>; N] {
+        let d = otherwise.map(|value| self.k().var(value.reg(self.k())));
         self.k().only(condition, || self.load_to("", &d));
         d
     }

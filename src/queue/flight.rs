@@ -1,4 +1,4 @@
-//! Flights: requests whose work is on a CUDA device. The worker launches them and puts a number behind each on the
+//! Flights: requests whose work is on a CUDA device. The worker launches them, or the submitter itself (see `steer`), and puts a number behind each on the
 //! stream's timeline; whoever sees the timeline reach a number, one thread at a time, lands the flight: asks the operation
 //! what became of it, frees what it owned and posts the completion.
 
@@ -9,7 +9,7 @@ use crate::device::{Context, Device, lost};
 use crate::ensure;
 use crate::op::Op;
 use crate::status::{Error, Result};
-use crate::sync::atomic::{AtomicU32, Ordering::*};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 use crate::sync::{Line, Mutex};
 use crate::telemetry::trace;
 use crate::telemetry::{Running, Traffic, clock};
@@ -21,16 +21,21 @@ use std::time::Duration;
 /// get one.
 const MARK_EVERY: usize = 8;
 
+/// For how many nanoseconds after a look the next one is expected.
+const ATTENTION: u64 = 2_000;
+
 /// What is on the device of one queue.
 pub(super) struct Flights {
     stream: Arc<Stream>,
     list: Line<Mutex<VecDeque<Flight>>>,
     /// Held by whoever lands flights; when the last one landed, in ticks.
     landing: Mutex<u64>,
-    /// The number of the latest flight; the worker alone writes it.
+    /// The number of the latest flight; whoever launches, one thread at a time, writes it.
     latest: Line<AtomicU32>,
     /// The number of the latest that landed; they land in order, and whoever lands them alone writes it.
     landed: Line<AtomicU32>,
+    /// The tick at which a thread that looks again and again was last seen.
+    attended: Line<AtomicU64>,
 }
 
 /// A request on its way.
@@ -68,8 +73,14 @@ impl Flights {
         };
         let mut list = VecDeque::new();
         list.try_reserve(IN_FLIGHT as usize).map_err(|_| Error::out_of_memory(0))?;
-        let (landing, latest, landed) = (Mutex::new(0), Line::default(), Line::default());
-        Ok(Some(Self { stream, list: Line(Mutex::new(list)), landing, latest, landed }))
+        let (list, landing) = (Line(Mutex::new(list)), Mutex::new(0));
+        let (latest, landed, attended) = (Line::default(), Line::default(), Line::default());
+        Ok(Some(Self { stream, list, landing, latest, landed, attended }))
+    }
+
+    /// The number of the next flight.
+    fn next(&self) -> u32 {
+        self.latest.0.load(Relaxed).wrapping_add(1)
     }
 
     /// How many are on their way.
@@ -77,6 +88,11 @@ impl Flights {
         // The one that grows last: what it is taken from cannot have overtaken it.
         let landed = self.landed.0.load(Acquire);
         self.latest.0.load(Acquire).wrapping_sub(landed)
+    }
+
+    /// Whether a thread looked a moment ago and is about to look again.
+    fn is_attended(&self) -> bool {
+        clock::between(self.attended.0.load(Relaxed), clock::now()) < ATTENTION
     }
 
     /// Whether the device is past the first; with the device lost all are done for.
@@ -120,17 +136,46 @@ impl Core {
         let blocked = self.await_others(request);
         self.context.lanes.0.give_way(self.priority);
         self.await_room(flights);
-        let number = flights.latest.0.load(Relaxed).wrapping_add(1);
-        let work = request.begin().map(|(op, held)| {
-            let begun = blocked.is_none().then(clock::now);
-            let mut work = Work { op, failure: blocked, begun, traced: false, _held: held };
-            if work.failure.is_none() {
-                self.start(flights, request, number, &mut work);
-            }
-            work
-        });
-        flights.list.0.lock().push_back(Flight { number, request: request.clone(), work });
+        let work = self.begin(flights, request, blocked);
+        self.add(flights, request.clone(), work);
+    }
+
+    /// Begins the work and queues it on the stream, unless it is `blocked`.
+    fn begin(&self, flights: &Flights, request: &Request, blocked: Option<Failure>) -> Option<Work> {
+        let (op, held) = request.begin()?;
+        let begun = blocked.is_none().then(clock::now);
+        let mut work = Work { op, failure: blocked, begun, traced: false, _held: held };
+        if work.failure.is_none() {
+            self.start(flights, &mut work);
+        }
+        Some(work)
+    }
+
+    /// Adds a flight, now that its work is queued.
+    fn add(&self, flights: &Flights, request: Arc<Request>, mut work: Option<Work>) {
+        if let Some(Work { op, begun: Some(at), traced, .. }) = &mut work {
+            *traced = trace::on() && request.traced(&|out| op.shape(out)).began(*at);
+        }
+        let number = flights.next();
+        flights.list.0.lock().push_back(Flight { number, request, work });
         flights.latest.0.store(number, Release);
+    }
+
+    /// Launches the request of a submitter, but not what would take a while. Whether it did.
+    pub(super) fn launch_now(&self, flights: &Flights, request: &Arc<Request>) -> bool {
+        flights.stream.gpu().stay(|| self.try_launch(flights, request)).unwrap_or(false)
+    }
+
+    fn try_launch(&self, flights: &Flights, request: &Arc<Request>) -> bool {
+        let mut work = None;
+        let launched = flights.stream.hastily(|| work = self.begin(flights, request, None));
+        if launched {
+            self.add(flights, request.clone(), work);
+            self.mark(flights);
+        } else if let Some(work) = work {
+            request.resume(work.op);
+        }
+        launched
     }
 
     /// Puts the timeline behind what was launched, and has it watched.
@@ -151,12 +196,11 @@ impl Core {
     }
 
     /// Queues the work on the stream.
-    fn start(&self, flights: &Flights, request: &Request, number: u32, work: &mut Work) {
+    fn start(&self, flights: &Flights, work: &mut Work) {
         let (op, stream) = (&work.op, &flights.stream);
-        work.traced = trace::on() && request.traced(&|out| op.shape(out)).began(clock::now());
         let begin = || {
             self.context.check()?;
-            stream.begin(number)?;
+            stream.begin(flights.next())?;
             self.await_memory(stream)?;
             op.cuda(stream)
         };
@@ -184,7 +228,9 @@ impl Core {
             *last = self.land(flights, flight, *last);
             flights.landed.0.store(number, Release); // from here on its verdict's place may be another's
             any = true;
-            self.filled.open(); // for a worker that ends with the last of them
+            if self.closed.load(SeqCst) {
+                self.filled.open(); // for a worker that ends with the last of them
+            }
         }
         any
     }
@@ -240,6 +286,19 @@ impl Watched for Core {
             true => Sight::Moved,
             false if flights.count() == 0 => Sight::Idle,
             false => Sight::Waiting,
+        }
+    }
+
+    fn glance(&self) -> Sight {
+        match &self.flights {
+            Some(flights) if flights.is_attended() && flights.count() > 0 => Sight::Waiting,
+            _ => self.look(),
+        }
+    }
+
+    fn attend(&self) {
+        if let Some(flights) = &self.flights {
+            flights.attended.0.store(clock::now(), Relaxed);
         }
     }
 

@@ -9,6 +9,7 @@ mod flight;
 mod outcome;
 mod port;
 mod request;
+mod steer;
 mod timer;
 mod wait;
 mod worker;
@@ -99,6 +100,7 @@ struct Core {
     #[cfg(loom)]
     timeline: AtomicU64,
     done: Line<Done>,
+    taken: Line<Taken>,
     closed: AtomicBool,
     /// The worker waits here for requests, submitters and drains for completions.
     filled: Gate,
@@ -122,13 +124,22 @@ struct Done {
     completed: AtomicU64,
 }
 
-/// Accepted requests that the worker has not taken yet.
+/// Who takes what was accepted; written with the ring locked.
+#[derive(Default)]
+struct Taken {
+    /// How many requests were taken out of the ring, or past it.
+    count: AtomicU64,
+    /// A submitter launches or runs its request: the worker takes nothing.
+    steered: AtomicBool,
+}
+
+/// Accepted requests that nobody has taken yet.
 struct Ring {
     requests: VecDeque<Arc<Request>>,
     /// Completed requests on their way back to the submitter, who frees what it allocated: an allocator is slow when
     /// one thread frees what another allocates.
     spent: VecDeque<Arc<Request>>,
-    /// Whether the queue is in its priority's lane: it has work, taken by the worker or not.
+    /// Whether the queue is in its priority's lane: it has work, taken by the worker (or a submitter) or not.
     busy: bool,
     /// `freed` as it was last seen: looked at again only when the queue seems full.
     freed: u64,
@@ -162,6 +173,7 @@ impl Queue {
             #[cfg(loom)]
             timeline: AtomicU64::new(0),
             done: Line(Done { freed: AtomicU64::new(0), completed: AtomicU64::new(0) }),
+            taken: Line::default(),
             closed: AtomicBool::new(false),
             filled: Gate::new(),
             emptied: Gate::new(),
@@ -266,6 +278,7 @@ impl Queue {
     /// Waits until all that was accepted before the call is complete.
     pub fn drain(&self, timeout_ns: u64) -> Wake {
         let core = &*self.core;
+        core.ledger.note_wait();
         let goal = core.submitted().load(SeqCst);
         let done = || core.done.0.completed.load(SeqCst) >= goal;
         let spin = Duration::from_micros(20).min(Duration::from_nanos(timeout_ns));
@@ -325,7 +338,13 @@ impl Core {
         if !self.has_room(&mut ring, submitted) {
             return Admission::Full;
         }
-        ring.requests.extend(request.take());
+        let steered = self.may_steer(&ring, submitted, request);
+        if steered {
+            self.taken.0.steered.store(true, SeqCst);
+            self.taken.0.count.store(submitted + 1, SeqCst);
+        } else {
+            ring.requests.extend(request.take());
+        }
         if !ring.busy {
             ring.busy = true;
             self.context.lanes.0.enter(self.priority);
@@ -333,7 +352,10 @@ impl Core {
         self.submitted().store(submitted + 1, Release);
         let spent = (ring.spent.pop_front(), ring.spent.pop_front());
         drop(ring);
-        self.filled.open();
+        match request.take() {
+            Some(request) => self.steer(request),
+            None => self.filled.open(),
+        }
         drop(spent);
         Admission::Accepted
     }

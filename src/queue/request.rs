@@ -8,8 +8,9 @@
 use super::finalizer::{Due, Finalizer};
 pub use super::outcome::{Outcome, weft_complete_fn, weft_completion};
 use super::port::Port;
+use crate::device::ahead::ask_for;
 use crate::device::cuda::Watched;
-use crate::op::{Op, code::name};
+use crate::op::{Husk, Op, code::name};
 use crate::status::{
     Error, WEFT_ERROR_CANCELLED, WEFT_ERROR_DEADLINE_EXCEEDED, WEFT_ERROR_INTERNAL, WEFT_NOT_READY,
     weft_status,
@@ -74,6 +75,12 @@ const PENDING: u8 = 0;
 const POSTED: u8 = 1;
 const SETTLED: u8 = 2;
 
+/// The operation until it runs, then its memory.
+struct Work {
+    op: Option<Box<dyn Op>>,
+    husk: Option<Husk>,
+}
+
 /// Accepted work.
 pub struct Request {
     /// What the submitter said.
@@ -90,7 +97,7 @@ pub struct Request {
     accepted: AtomicBool,
     /// Whether somebody took it upon himself to set the record.
     claimed: AtomicBool,
-    /// Whether the work was dropped before it began, set with `op` locked.
+    /// Whether the work was dropped before it began, set with `work` locked.
     withdrawn: AtomicBool,
     /// `PENDING`, `POSTED` (at a port) or `SETTLED`.
     posted: AtomicU8,
@@ -99,7 +106,11 @@ pub struct Request {
     flights: Option<Weak<dyn Watched>>,
     /// Where its completion goes; it holds a place there.
     port: Option<Arc<Port>>,
-    op: Mutex<Option<Box<dyn Op>>>,
+    work: Mutex<Work>,
+    /// Whether the CPU is done with it in a few microseconds.
+    pub brief: bool,
+    /// The address and the size of the operation, only to ask for its memory.
+    place: (usize, usize),
     outcome: OnceCell<Outcome>,
     /// Few requests are watched: boxed, so that the others stay small.
     watches: Mutex<Option<Box<Watches>>>,
@@ -128,7 +139,9 @@ impl Request {
             rare,
             flights: None,
             port,
-            op: Mutex::new(Some(op)),
+            brief: op.is_brief(),
+            place: ((&raw const *op).cast::<u8>().addr(), size_of_val(&*op)),
+            work: Mutex::new(Work { op: Some(op), husk: None }),
             outcome: OnceCell::new(),
             watches: Mutex::new(None),
         }
@@ -144,6 +157,11 @@ impl Request {
         self.flights.as_ref()?.upgrade()
     }
 
+    /// A thread waits for it, and submits nothing meanwhile.
+    pub fn note_wait(&self) {
+        self.ledger.note_wait();
+    }
+
     /// Whether it is complete, after a look at the device.
     pub fn look(&self) -> bool {
         if self.outcome().is_none()
@@ -157,9 +175,33 @@ impl Request {
     /// The work, for the worker; `None` if it was dropped before. With it goes a hold on the finalizer, which waits for
     /// the device even when an overdue request completes before.
     pub fn begin(&self) -> Option<(Box<dyn Op>, Option<Due>)> {
-        let mut work = self.op.lock();
-        let op = work.take()?;
+        let op = self.work.lock().op.take()?;
         Some((op, self.hold_finalizer()))
+    }
+
+    /// Whether it waits for no other request and has no finalizer.
+    pub fn is_plain(&self) -> bool {
+        self.rare.is_none()
+    }
+
+    /// Takes back work of [`begin`](Self::begin) of which nothing was done.
+    pub fn resume(&self, op: Box<dyn Op>) {
+        self.work.lock().op = Some(op);
+    }
+
+    /// Keeps the memory of work that is over, for whoever frees the request.
+    pub fn keep(&self, husk: Option<Husk>) {
+        self.work.lock().husk = husk;
+    }
+
+    /// Asks for the request's own memory, by the thread that will run it.
+    pub fn ask(&self) {
+        ask_for((&raw const *self).cast(), size_of::<Self>());
+    }
+
+    /// Asks for its work's.
+    pub fn ask_for_work(&self) {
+        ask_for(std::ptr::without_provenance(self.place.0), self.place.1);
     }
 
     fn hold_finalizer(&self) -> Option<Due> {
@@ -168,11 +210,11 @@ impl Request {
 
     /// The work, for whoever drops it; `None` if it has begun or was dropped before.
     fn withdraw(&self) -> Option<Box<dyn Op>> {
-        let mut op = self.op.lock();
-        if op.is_some() {
+        let mut work = self.work.lock();
+        if work.op.is_some() {
             self.withdrawn.store(true, Relaxed);
         }
-        op.take()
+        work.op.take()
     }
 
     /// The requests that it waits for: they stay until `take_after`, for reports.
@@ -271,7 +313,7 @@ impl Request {
 
     /// Writes the shape of work that nobody has begun. `false` if somebody has.
     pub fn shape(&self, out: &mut dyn Write) -> bool {
-        self.op.lock().as_ref().map(|op| op.shape(out)).is_some()
+        self.work.lock().op.as_ref().map(|op| op.shape(out)).is_some()
     }
 
     /// The handle of the queue that took it, while it is pending.

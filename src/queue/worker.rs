@@ -4,7 +4,7 @@
 use super::wait::await_either;
 use super::{Core, Failure, Outcome, Request};
 use crate::device::{Context, Device};
-use crate::op::Op;
+use crate::op::{Husk, Op};
 use crate::status::{Error, Result, weft_status};
 use crate::sync::atomic::Ordering::*;
 use crate::telemetry::trace;
@@ -55,7 +55,6 @@ impl Core {
 
     /// Takes all that waits at once; ends when the queue is closed and empty.
     fn work(&self, mut batch: VecDeque<Arc<Request>>) {
-        let mut taken = 0;
         loop {
             self.exchange(&mut batch);
             if batch.is_empty() {
@@ -63,14 +62,19 @@ impl Core {
                 if over() {
                     return;
                 }
-                self.filled.wait(SPIN, None, || self.submitted().load(SeqCst) != taken || over());
+                self.filled.wait(SPIN, None, || self.has_more() || over());
             }
             match &self.flights {
-                None => batch.iter().for_each(|request| self.finish(request)),
+                None => self.finish_all(&batch),
                 Some(flights) => self.launch_all(flights, &batch),
             }
-            taken += batch.len() as u64;
         }
+    }
+
+    /// Whether there is something to take, and no submitter at it.
+    fn has_more(&self) -> bool {
+        let taken = &self.taken.0;
+        self.submitted().load(SeqCst) != taken.count.load(SeqCst) && !taken.steered.load(SeqCst)
     }
 
     /// Gives back the requests that are done and nobody else holds, as far as there is room; takes those that wait.
@@ -80,7 +84,12 @@ impl Core {
         let room = ring.spent.capacity() - ring.spent.len();
         ring.spent.extend(batch.drain(..room.min(batch.len())));
         batch.clear();
+        if self.taken.0.steered.load(Relaxed) {
+            return;
+        }
         std::mem::swap(&mut ring.requests, batch);
+        let taken = &self.taken.0.count;
+        taken.store(taken.load(Relaxed) + batch.len() as u64, SeqCst);
         if batch.is_empty() && ring.busy {
             ring.busy = false;
             self.context.lanes.0.leave(self.priority);
@@ -89,6 +98,20 @@ impl Core {
 
     fn is_idle(&self) -> bool {
         self.submitted().load(SeqCst) == self.done.0.completed.load(SeqCst)
+    }
+
+    /// Brings a batch to its end. While one request runs the memory of the next two comes over from their submitter's
+    /// processor.
+    fn finish_all(&self, batch: &VecDeque<Arc<Request>>) {
+        for (index, request) in batch.iter().enumerate() {
+            if let Some(later) = batch.get(index + 2) {
+                later.ask();
+            }
+            if let Some(next) = batch.get(index + 1) {
+                next.ask_for_work();
+            }
+            self.finish(request);
+        }
     }
 
     /// Brings one request to its end.
@@ -128,12 +151,15 @@ impl Core {
     }
 
     /// Runs the work and counts what it took. What it owned is released before anyone learns that it is done.
-    fn run(&self, request: &Request, op: Box<dyn Op>) -> (Outcome, Untold) {
+    pub(super) fn run(&self, request: &Request, op: Box<dyn Op>) -> (Outcome, Untold) {
         let (begin, traffic) = (clock::now(), op.traffic());
         let traced = trace::on() && request.traced(&|out| op.shape(out)).began(begin);
         let handle = request.handle.load(Relaxed);
         self.ledger.begin(Running { since: begin, op: request.tag.op, handle });
-        let failure = run(op, &self.context).err().map(|error| Box::new(Failure { error, root: None }));
+        let mut husk = None;
+        let done = run(op, &self.context, &mut husk);
+        let failure = done.err().map(|error| Box::new(Failure { error, root: None }));
+        request.keep(husk);
         let end = clock::now();
         let (wait_ns, device_ns) = (clock::between(request.stamp, begin), clock::between(begin, end));
         let moved = if failure.is_none() { traffic } else { Traffic::default() };
@@ -189,14 +215,15 @@ pub(super) fn turn_away(op: Box<dyn Op>, failure: Failure) -> (Outcome, Untold) 
     (Outcome { failure: Some(Box::new(failure)), device_ns: 0 }, Untold::Drop)
 }
 
-/// Runs the work on the calling thread.
-fn run(op: Box<dyn Op>, context: &Context) -> Result<()> {
+/// Runs the work on the calling thread, and leaves its memory behind.
+fn run(op: Box<dyn Op>, context: &Context, husk: &mut Option<Husk>) -> Result<()> {
     guarded(move || {
-        context.check()?;
-        match context.device() {
+        let done = context.check().and_then(|()| match context.device() {
             Device::Cpu(cpu) => op.cpu(cpu),
             Device::Cuda(_) => Err(Error::panic()), // their queues have flights
-        }
+        });
+        *husk = Some(Husk::of(op));
+        done
     })
 }
 

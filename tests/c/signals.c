@@ -31,7 +31,8 @@ static void look(int first) {
     for (int i = 1; i < NSIG; i++) WANT(sigismember(&mask, i) == sigismember(&blocked, i));
 }
 
-/* Signals that a thread blocks, but for those that cannot be blocked: KILL, STOP and the C library's own two. */
+/* Whether a thread blocks all signals, but for those that cannot be blocked (KILL, STOP and the C library's own two) and
+ * those that tell it of its own faults: ILL, TRAP, BUS, FPE, SEGV. */
 static int blocks_all(const char *task) {
     char path[320], line[256];
     unsigned long long blocked = 0;
@@ -40,7 +41,8 @@ static int blocks_all(const char *task) {
     if (!file) return 1; /* it ended meanwhile */
     while (fgets(line, sizeof line, file)) sscanf(line, "SigBlk: %llx", &blocked);
     fclose(file);
-    return (blocked | 1ull << 8 | 1ull << 18 | 3ull << 31) == ~0ull;
+    unsigned long long own = 1ull << 3 | 1ull << 4 | 1ull << 6 | 1ull << 7 | 1ull << 10;
+    return (blocked | own | 1ull << 8 | 1ull << 18 | 3ull << 31) == ~0ull && !(blocked & own);
 }
 
 /* Of all threads, those of the library are known by their names. */

@@ -23,7 +23,7 @@ const CODES: [&str; 7] = ["1", "2", "700", "719", "999", "-5", "54321"];
 /// Their failure leaves something behind.
 const ENDINGS: [&str; 7] = [
     "cuMemFreeAsync",
-    "cuMemFreeHost",
+    "cuMemHostUnregister",
     "cuStreamDestroy_v2",
     "cuEventDestroy_v2",
     "cuModuleUnload",

@@ -34,7 +34,8 @@ impl Op for Wait {
     fn cpu(&self, _: &Cpu) -> Result<()> {
         self.wait()
     }
-    fn cuda(&self, _: &Stream) -> Result<()> {
+    fn cuda(&self, stream: &Stream) -> Result<()> {
+        stream.take_time()?;
         self.wait()
     }
 }

@@ -1,6 +1,7 @@
 //! The CUDA driver: its functions, looked up once, and its answers. Codes are kept as the numbers they are, for a driver
 //! may be newer than this list.
 
+use super::leave::guard_the_end;
 use super::library::Library;
 use super::tensor::{Map, Tensor};
 use crate::status::{
@@ -103,10 +104,10 @@ functions! {
     allocate = c"cuMemAllocFromPoolAsync"(at: *mut CUdeviceptr, bytes: usize, pool: CUmemoryPool, stream: CUstream);
     /// Gives it back, in a stream's order.
     free = c"cuMemFreeAsync"(at: CUdeviceptr, stream: CUstream);
-    /// Host memory that the device reaches.
-    host_allocate = c"cuMemHostAlloc"(at: *mut *mut c_void, bytes: usize, flags: u32);
-    /// Gives it back.
-    host_free = c"cuMemFreeHost"(at: *mut c_void);
+    /// Pins memory of the host, and lets the device reach it.
+    host_register = c"cuMemHostRegister_v2"(at: *mut c_void, bytes: usize, flags: u32);
+    /// Ends that.
+    host_unregister = c"cuMemHostUnregister"(at: *mut c_void);
     /// The device's address of such memory.
     host_address = c"cuMemHostGetDevicePointer_v2"(device: *mut CUdeviceptr, host: *mut c_void, flags: u32);
     /// Copies to the device.
@@ -231,6 +232,7 @@ impl Driver {
             }
             self.init(0)?;
         }
+        guard_the_end();
         self.cuda = version;
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 use super::driver::{Driver, driver};
 use super::kernel::Kernels;
+use super::leave;
 use super::memory::new_pool;
 use crate::status::{Error, Result, WEFT_ERROR_DEVICE_LOST, WEFT_ERROR_UNAVAILABLE};
 use crate::{ensure, tell};
@@ -180,7 +181,22 @@ impl Gpu {
 
     /// As [`with`](Self::with), for questions: an error is an answer and nothing more.
     pub fn ask<R>(&self, body: impl FnOnce(&'static Driver) -> Result<R>) -> Result<R> {
+        let _inside = leave::enter()?;
         if at_home(self.context) { body(self.driver) } else { self.visit(body) }
+    }
+
+    /// Runs `body`, which asks the driver several times, with this GPU's context current all the while.
+    pub fn stay<R>(&self, body: impl FnOnce() -> R) -> Result<R> {
+        struct Back(usize);
+        impl Drop for Back {
+            fn drop(&mut self) {
+                HOME.set(self.0);
+            }
+        }
+        self.with(|_| {
+            let _back = Back(HOME.replace(self.context as usize));
+            Ok(body())
+        })
     }
 
     fn visit<R>(&self, body: impl FnOnce(&'static Driver) -> Result<R>) -> Result<R> {

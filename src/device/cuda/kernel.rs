@@ -27,14 +27,18 @@ impl Kernels {
     /// The kernel of `key`, written and compiled when it is first asked for.
     pub fn get<P: Params + 'static>(
         &self,
-        gpu: &Arc<Gpu>,
+        stream: &Stream,
         key: Key,
         write: impl FnOnce(Target) -> Result<Kernel<P>>,
     ) -> Result<Arc<Loaded<P>>> {
         let known = self.loaded.read().get(&key).cloned();
         let loaded = match known {
             Some(loaded) => loaded,
-            None => self.add(key, Arc::new(Loaded::new(gpu.clone(), &write(gpu.target()?)?)?)),
+            None => {
+                stream.take_time()?;
+                let gpu = stream.gpu();
+                self.add(key, Arc::new(Loaded::new(gpu.clone(), &write(gpu.target()?)?)?))
+            }
         };
         let other = |_| Error::new(WEFT_ERROR_INTERNAL, format!("two kernels share the key {key:?}"));
         loaded.downcast().map_err(other)

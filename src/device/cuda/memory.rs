@@ -1,17 +1,13 @@
-//! Memory: of the device, taken and given back in a stream's order from the device's pool, and pinned memory of the host
-//! that the device reaches.
+//! Memory of the device, taken and given back in a stream's order from the device's pool.
 
 use super::driver::Driver;
-use super::gpu::Gpu;
 use super::stream::Stream;
 use crate::status::{Result, WEFT_ERROR_OUT_OF_DEVICE_MEMORY};
 use cudarc::driver::sys::{
     CUdeviceptr, CUmemAllocationType, CUmemLocationType, CUmemPoolProps, CUmemoryPool,
 };
-use std::ffi::c_void;
-use std::ptr::{NonNull, null_mut};
+use std::ptr::null_mut;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 
 /// CU_MEMPOOL_ATTR_RELEASE_THRESHOLD: bytes that a pool keeps for itself though they are free.
 const RELEASE_THRESHOLD: u32 = 4;
@@ -33,9 +29,6 @@ pub(super) fn new_pool(driver: &Driver, device: i32) -> Result<CUmemoryPool> {
     }
     Ok(pool)
 }
-
-/// CU_MEMHOSTALLOC_PORTABLE and CU_MEMHOSTALLOC_DEVICEMAP.
-const PORTABLE_MAPPED: u32 = 3;
 
 impl Stream {
     /// The address of `bytes` bytes of the device, not initialised. One more try after the pool's free memory went back to
@@ -99,76 +92,5 @@ impl Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         let _ = self.stream.give(self.at);
-    }
-}
-
-/// Memory of the host that the device reaches.
-pub struct Pinned {
-    gpu: Arc<Gpu>,
-    at: NonNull<u8>,
-    device: CUdeviceptr,
-    bytes: usize,
-}
-
-// SAFETY: raw memory that is reached by pointer or by atomic words only.
-unsafe impl Send for Pinned {}
-// SAFETY: as above.
-unsafe impl Sync for Pinned {}
-
-impl Pinned {
-    /// `bytes` zero bytes.
-    pub fn new(gpu: Arc<Gpu>, bytes: usize) -> Result<Self> {
-        let made = Self::unset(gpu, bytes)?;
-        // SAFETY: `bytes` bytes that nobody else has yet.
-        unsafe { made.at.as_ptr().write_bytes(0, bytes) };
-        Ok(made)
-    }
-
-    /// `bytes` bytes of any value, which cost nothing until they are used.
-    pub fn unset(gpu: Arc<Gpu>, bytes: usize) -> Result<Self> {
-        let (at, device) = gpu.with(|driver| {
-            let (mut at, mut device) = (null_mut::<c_void>(), 0);
-            // SAFETY: pointers to locals; the memory has `bytes` bytes once the first call succeeded.
-            unsafe {
-                driver.host_allocate(&mut at, bytes.max(1), PORTABLE_MAPPED)?;
-                let address = driver.host_address(&mut device, at, 0);
-                if let Err(error) = address {
-                    let _ = driver.host_free(at);
-                    return Err(error);
-                }
-            }
-            Ok((at, device))
-        })?;
-        let at = NonNull::new(at.cast()).unwrap_or(NonNull::dangling());
-        Ok(Self { gpu, at, device, bytes })
-    }
-
-    /// The host's address.
-    pub fn ptr(&self) -> *mut u8 {
-        self.at.as_ptr()
-    }
-
-    /// The device's address.
-    pub fn device(&self) -> CUdeviceptr {
-        self.device
-    }
-
-    /// Bytes.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// The word at byte `offset`, a multiple of 4 inside the memory.
-    pub fn word(&self, offset: usize) -> &AtomicU32 {
-        assert!(offset.is_multiple_of(4) && offset + 4 <= self.bytes, "a word outside its memory");
-        // SAFETY: inside, aligned (the driver aligns to pages), and atomic for all on the host.
-        unsafe { AtomicU32::from_ptr(self.at.as_ptr().add(offset).cast()) }
-    }
-}
-
-impl Drop for Pinned {
-    fn drop(&mut self) {
-        // SAFETY: allocated in `new`; whoever gave its address to the device waited for it.
-        let _ = self.gpu.with(|driver| unsafe { driver.host_free(self.at.as_ptr().cast()) });
     }
 }

@@ -6,11 +6,14 @@ mod driver;
 pub mod entry;
 mod folders;
 mod gpu;
+mod haste;
 mod kernel;
+mod leave;
 mod library;
 mod link;
 mod memory;
 mod module;
+mod pinned;
 mod staging;
 pub mod store;
 mod stream;
@@ -21,11 +24,12 @@ mod watcher;
 pub use driver::{Driver, driver};
 pub use gpu::{Description, Gpu, count, describe};
 pub use kernel::{Key, Loaded};
-pub use memory::{Memory, Pinned};
+pub use memory::Memory;
 pub use module::{Function, Limits, Module, Shape};
+pub use pinned::Pinned;
 pub use staging::Staging;
-pub(crate) use stream::IN_FLIGHT;
 pub use stream::Stream;
+pub(crate) use stream::{EPOCH_BITS, IN_FLIGHT};
 pub use tensor::Tensor;
 pub use transfer::Staged;
 pub use watcher::{Sight, Watched, Watcher};
@@ -78,6 +82,7 @@ impl Cuda {
         // SAFETY: a pointer to a local.
         let made = gpu.with(|driver| unsafe { driver.event_create(&mut zeroed, ORDER_ALONE) });
         made.inspect_err(|_| watcher.end())?;
+        leave::guard_the_end();
         Ok(Self { gpu, store, zeroed, zeroings: AtomicU64::new(0), watcher })
     }
 

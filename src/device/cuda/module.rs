@@ -225,6 +225,7 @@ impl Function {
     /// The parameters are those of the kernel, by number and type, and what they point to is valid while it runs.
     pub unsafe fn launch(&self, stream: &Stream, shape: Shape, arguments: &mut [*mut c_void]) -> Result<()> {
         self.module.gpu.check_launch(shape.grid, shape.block)?;
+        stream.touch()?;
         let ([x, y, z], [bx, by, bz]) = (shape.grid, shape.block);
         self.module.gpu.with(|driver| {
             // SAFETY: a function and a stream that live; the parameters are the caller's promise.

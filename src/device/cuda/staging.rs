@@ -3,7 +3,7 @@
 //! in turn, filled or emptied by the host while the device copies the others.
 
 use super::gpu::Gpu;
-use super::memory::Pinned;
+use super::pinned::Pinned;
 use crate::status::Result;
 use once_cell::sync::OnceCell;
 use parking_lot::{Mutex, MutexGuard};
@@ -40,7 +40,7 @@ struct Taken {
 impl Staging {
     /// `bytes` (at most [`SMALL`]) of the ring for request `number`: the host's address, or `None` if there is no room now.
     pub fn take(&self, gpu: &Arc<Gpu>, number: u32, bytes: usize) -> Result<Option<*mut u8>> {
-        let ring = self.ring.get_or_try_init(|| Pinned::unset(gpu.clone(), RING))?;
+        let ring = self.ring.get_or_try_init(|| Pinned::new(gpu.clone(), RING))?;
         let mut taken = self.taken.lock();
         let bytes = bytes.max(1).next_multiple_of(64);
         let skipped = if taken.end + bytes > RING { RING - taken.end } else { 0 };
@@ -53,6 +53,11 @@ impl Staging {
         taken.used += all;
         taken.end = start + bytes;
         Ok(Some(ring.ptr().wrapping_add(start)))
+    }
+
+    /// Whether the ring is there.
+    pub fn is_ready(&self) -> bool {
+        self.ring.get().is_some()
     }
 
     /// Request `number` is done with its bytes. Requests are done in order.
@@ -71,6 +76,6 @@ impl Staging {
 
     /// The blocks for large copies: `BLOCKS` of `BLOCK` bytes.
     pub fn blocks(&self, gpu: &Arc<Gpu>) -> Result<&Pinned> {
-        self.blocks.get_or_try_init(|| Pinned::unset(gpu.clone(), BLOCK * BLOCKS))
+        self.blocks.get_or_try_init(|| Pinned::new(gpu.clone(), BLOCK * BLOCKS))
     }
 }

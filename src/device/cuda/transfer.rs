@@ -12,6 +12,8 @@ use std::ffi::c_void;
 /// CU_POINTER_ATTRIBUTE_MEMORY_TYPE and its CU_MEMORYTYPE_HOST.
 const MEMORY_TYPE: i32 = 2;
 const HOST: u32 = 1;
+/// Bytes that the host copies in about the time of a launch.
+const BRIEF: usize = 16 << 10;
 /// Threads that fill or empty a block together: a few saturate the bus.
 const THREADS: usize = 8;
 /// Bytes a thread copies in one go, and rough nanoseconds a KiB.
@@ -37,6 +39,7 @@ impl Stream {
     ///
     /// `from` is valid for reads on the host, and `to` for writes on the device, until the request is done.
     pub unsafe fn upload(&self, to: CUdeviceptr, from: *const u8, bytes: usize) -> Result<()> {
+        self.check_brief(bytes)?;
         if bytes <= SMALL
             && let Some(place) = self.staging().take(self.gpu(), self.current(), bytes)?
         {
@@ -81,6 +84,7 @@ impl Stream {
     ///
     /// `to` is valid for writes on the host, and `from` for reads on the device, until the request is done.
     pub unsafe fn download(&self, to: *mut u8, from: CUdeviceptr, bytes: usize) -> Result<Option<Staged>> {
+        self.check_brief(bytes)?;
         if bytes <= SMALL
             && let Some(place) = self.staging().take(self.gpu(), self.current(), bytes)?
         {
@@ -128,6 +132,11 @@ impl Stream {
         (count.saturating_sub(BLOCKS)..count).try_for_each(|index| fetch(index, &busy))
     }
 
+    /// Takes time for copies that take the host some, or memory that is not there yet.
+    fn check_brief(&self, bytes: usize) -> Result<()> {
+        if bytes <= BRIEF && self.staging().is_ready() { Ok(()) } else { self.take_time() }
+    }
+
     /// Whether the device reaches these bytes of the host by itself.
     fn is_pinned(&self, at: *const u8, bytes: usize) -> bool {
         let pinned = |at: *const u8| {
@@ -147,6 +156,7 @@ impl Stream {
     ///
     /// Both are valid for `bytes` bytes until the request is done.
     pub unsafe fn copy(&self, to: CUdeviceptr, from: CUdeviceptr, bytes: usize) -> Result<()> {
+        self.touch()?;
         // SAFETY: this function's contract.
         self.gpu().with(|driver| unsafe { driver.copy(to, from, bytes, self.raw()) })
     }
@@ -159,6 +169,7 @@ impl Stream {
     /// `at` is valid for `bytes` bytes until the request is done.
     pub unsafe fn fill(&self, at: CUdeviceptr, bytes: usize, pattern: u32, period: usize) -> Result<()> {
         let (count, raw) = (bytes / period, self.raw());
+        self.touch()?;
         // SAFETY: this function's contract.
         self.gpu().with(|driver| unsafe {
             match period {

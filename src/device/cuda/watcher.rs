@@ -3,7 +3,7 @@
 //! to a long wait is small, and its own time next to nothing.
 
 use super::gpu::Gpu;
-use crate::device::gate::Gate;
+use crate::device::gate::{Gate, spin_until};
 use crate::device::thread;
 use crate::status::Result;
 use parking_lot::Mutex;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// How long it spins.
 const SPIN: Duration = Duration::from_micros(100);
 /// Rounds of a spin loop between two looks.
-const LOOKS_APART: usize = 8;
+const LOOKS_APART: usize = 2;
 /// How long it sleeps at the least and at the most: a sleep and a look cost about 10 us of a processor.
 const NAP: (Duration, Duration) = (Duration::from_micros(10), Duration::from_millis(1));
 /// How often it asks the driver whether a stream that does not move is all right: only so is a fault noticed.
@@ -35,6 +35,10 @@ pub enum Sight {
 pub trait Watched: Send + Sync {
     /// Ends what the device is past.
     fn look(&self) -> Sight;
+    /// The same for the watcher, unless another thread looks all the time: it would only be in its way.
+    fn glance(&self) -> Sight;
+    /// This thread looks again and again.
+    fn attend(&self);
     /// Asks the driver whether the device is still there.
     fn probe(&self);
 }
@@ -82,18 +86,28 @@ impl Watcher {
 
     fn watch(&self) {
         let (mut since, mut probed) = (Instant::now(), Instant::now());
+        let (mut all, mut seen) = (Vec::new(), u64::MAX);
         while !self.over.load(SeqCst) {
             let told = self.told.load(SeqCst);
+            if told != seen {
+                self.gather(&mut all);
+                seen = told;
+            }
             let news = || self.told.load(SeqCst) != told || self.over.load(SeqCst);
-            match self.look() {
+            match look(&all) {
                 Sight::Moved => since = Instant::now(),
                 Sight::Idle => {
-                    self.gate.wait(SPIN, None, news);
+                    if !spin_until(SPIN, news) {
+                        all.clear(); // a queue may end meanwhile
+                        seen = u64::MAX;
+                        self.gate.wait(Duration::ZERO, None, news);
+                    }
                     (since, probed) = (Instant::now(), Instant::now());
                 }
                 Sight::Waiting => {
                     if probed.elapsed() >= PROBE {
-                        self.each(|watched| watched.probe());
+                        self.gather(&mut all); // without those that ended
+                        all.iter().for_each(|watched| watched.probe());
                         probed = Instant::now();
                     }
                     if self.pause(since.elapsed(), news) {
@@ -101,6 +115,15 @@ impl Watcher {
                     }
                 }
             }
+        }
+    }
+
+    /// All that live. Held while something is launched or in flight: their counts of owners are others' cache lines.
+    fn gather(&self, all: &mut Vec<Arc<dyn Watched>>) {
+        all.clear();
+        let list = self.watched.lock();
+        if all.try_reserve(list.len()).is_ok() {
+            all.extend(list.iter().filter_map(Weak::upgrade));
         }
     }
 
@@ -114,27 +137,17 @@ impl Watcher {
         let nap = (waited / 64).clamp(NAP.0, NAP.1);
         self.gate.wait(Duration::ZERO, Some(Instant::now() + nap), news)
     }
+}
 
-    fn look(&self) -> Sight {
-        let mut all = Sight::Idle;
-        self.each(|watched| match (watched.look(), all) {
-            (Sight::Moved, _) => all = Sight::Moved,
-            (Sight::Waiting, Sight::Idle) => all = Sight::Waiting,
+/// A look at all queues.
+fn look(all: &[Arc<dyn Watched>]) -> Sight {
+    let mut sight = Sight::Idle;
+    for watched in all {
+        match (watched.glance(), sight) {
+            (Sight::Moved, _) => sight = Sight::Moved,
+            (Sight::Waiting, Sight::Idle) => sight = Sight::Waiting,
             _ => {}
-        });
-        all
-    }
-
-    /// Calls `visit` for each that lives, without holding the lock: a queue may end, or begin, meanwhile.
-    fn each(&self, mut visit: impl FnMut(&dyn Watched)) {
-        for index in 0.. {
-            let watched = match self.watched.lock().get(index) {
-                Some(watched) => watched.upgrade(),
-                None => return,
-            };
-            if let Some(watched) = watched {
-                visit(&*watched);
-            }
         }
     }
+    sight
 }

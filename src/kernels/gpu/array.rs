@@ -22,12 +22,14 @@ pub struct Array<'k> {
     /// What they are.
     pub dtype: Dtype,
     base: Reg<'k, u64>,
+    /// Bytes beyond it, which cost nothing.
+    ahead: i32,
 }
 
 impl<'k> Array<'k> {
     /// Those from the address `base` on.
     pub fn new(k: &'k Builder, dtype: Dtype, base: Reg<'k, u64>) -> Self {
-        Self { k, dtype, base }
+        Self { k, dtype, base, ahead: 0 }
     }
 
     /// The array from element `index` on. Offsets that are negative wrap, as they must.
@@ -41,14 +43,25 @@ impl<'k> Array<'k> {
         Self { base: self.base + bytes, ..self }
     }
 
+    /// The array from element `index` on, which is known while writing: no instruction.
+    pub fn plus(self, index: u32) -> Self {
+        Self { ahead: self.ahead + (index * self.dtype.size() as u32) as i32, ..self }
+    }
+
+    /// The array from the last boundary of 16 bytes on, and how many bytes that is ahead of its own beginning; what
+    /// [`plus`](Self::plus) added is a multiple of 16 bytes.
+    pub fn from_boundary(self) -> (Self, Reg<'k, u32>) {
+        (Self { base: self.base & !15u64, ..self }, self.base.to::<u32>() & 15u32)
+    }
+
     /// The first element, as a pointer to `T`, which must be the dtype's.
     pub fn ptr<T: Element>(self) -> Ptr<'k, Global<T>> {
-        Ptr::new(self.base)
+        Ptr::new(self.base).plus(self.ahead / T::SIZE as i32)
     }
 
     /// The address of the first element.
     pub fn address(self) -> Reg<'k, u64> {
-        self.base
+        self.ptr::<u8>().address()
     }
 
     /// The first element, converted.

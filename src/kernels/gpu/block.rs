@@ -29,3 +29,41 @@ pub fn fold_block<'k, T: Element>(
     }
     all
 }
+
+/// The folds of `values` over all `threads` of the block, in every thread, as [`fold_block`]'s but for one barrier: where the
+/// instructions are run again, threads must have met at another since. `join_lanes` is the fold over a warp.
+pub fn fold_team<'k, T: Element, const N: usize>(
+    k: &'k Builder,
+    threads: u32,
+    values: [Reg<'k, T>; N],
+    join_lanes: impl Fn(Reg<'k, T>) -> Reg<'k, T>,
+    join: impl Fn(Reg<'k, T>, Reg<'k, T>) -> Reg<'k, T>,
+) -> [Reg<'k, T>; N] {
+    let (all, warps) = (values.map(join_lanes), threads / 32);
+    if warps == 1 {
+        return all;
+    }
+    let parts: [_; N] = std::array::from_fn(|_| k.shared::<T>(warps));
+    k.when(k.lane().eq(0u32), || {
+        parts.iter().zip(&all).for_each(|(parts, &all)| parts.at(k.warp()).store(all));
+    });
+    k.barrier();
+    parts.map(|parts| {
+        if warps > MOST_READ {
+            return k.reduce_lanes(parts.at(k.lane() & (warps - 1)).load(), warps, &join);
+        }
+        let pairs = (0..warps as i32 / 2).map(|pair| parts.plus(2 * pair).load_vec::<2>());
+        fold_pairs(pairs.map(|[a, b]| join(a, b)).collect(), &join)
+    })
+}
+
+/// Warps whose parts every thread reads.
+const MOST_READ: u32 = 8;
+
+/// All of them, neighbours first.
+fn fold_pairs<T: Copy>(values: Vec<T>, join: &impl Fn(T, T) -> T) -> T {
+    match values[..] {
+        [one] => one,
+        _ => fold_pairs(values.chunks(2).map(|pair| join(pair[0], pair[1])).collect(), join),
+    }
+}

@@ -41,9 +41,30 @@ pub fn load_words<'k>(at: Reg<'k, u64>, bytes: u32, load: Load) -> Vec<Reg<'k, u
     }
 }
 
+/// As [`load_words`] where `there` holds, elsewhere zeros; at a place that may lie some elements behind a register.
+pub fn load_words_if<'k>(
+    at: Ptr<'k, Global<u32>>,
+    bytes: u32,
+    load: Load,
+    there: Reg<'k, bool>,
+) -> Vec<Reg<'k, u32>> {
+    let words = at.loading(load);
+    match bytes {
+        1 => vec![words.cast::<u8>().load_if(there, 0u8).to()],
+        2 => vec![words.cast::<u16>().load_if(there, 0u16).to()],
+        4 => vec![words.load_if(there, 0u32)],
+        8 => words.load_vec_if::<2>(there, 0u32).to_vec(),
+        _ => words.load_vec_if::<4>(there, 0u32).to_vec(),
+    }
+}
+
 /// Stores what [`load_words`] loads.
 pub fn store_words<'k>(at: Reg<'k, u64>, bytes: u32, words: &[Reg<'k, u32>]) {
-    let to = Ptr::<Global<u32>>::new(at);
+    store_words_at(Ptr::new(at), bytes, words);
+}
+
+/// The same, at a place that may lie some elements behind a register.
+pub fn store_words_at<'k>(to: Ptr<'k, Global<u32>>, bytes: u32, words: &[Reg<'k, u32>]) {
     match (bytes, words) {
         (1, [word]) => to.cast::<u8>().store(word.to::<u8>()),
         (2, [word]) => to.cast::<u16>().store(word.to::<u16>()),

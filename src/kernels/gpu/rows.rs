@@ -1,190 +1,12 @@
-//! Work on rows: how many threads share one, and how each finds its part of it. Short rows get a warp each and long ones a
-//! block, packed rows are read in pieces of 16 bytes, and those that fit are held in registers.
+//! Work on rows in kernels: a thread, a warp or a block works on one, and each thread finds its part of it.
 
-use super::{Chunk, Real, Space, fold_block, piece_len};
+use super::{Chunk, Fill, Plan, Real, Space, Way, fold_team, piece_len};
 use crate::dtype::Dtype;
 use crate::kernels::gpu::Array;
-use crate::ptx::{Builder, Element, Reg, Target, WordList};
+use crate::ptx::{Builder, Element, Reg, WordList};
 
 /// Pieces or elements that a thread has in flight.
 const FLIGHT: u32 = 4;
-/// Threads of a block in which several teams work.
-const SHARED_BLOCK: u32 = 256;
-
-/// How a thread finds its part of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// Packed pieces, so many a thread, held in registers: the row is read once.
-    Held(u32),
-    /// Packed pieces, read again by each pass.
-    Pieces,
-    /// Elements anywhere, one by one.
-    Elements,
-}
-
-/// How rows are shared out: what a kernel is specialised on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// Threads that work on a row: 1, 32, or a whole block.
-    pub team: u32,
-    /// How each finds its part.
-    pub way: Way,
-    /// Whether rows begin and end anywhere: elements ahead of the first whole piece and behind the last go one by one.
-    pub edged: bool,
-    /// Whether the space of the rows, and that of a row's elements, may have more than one axis.
-    pub axes: [bool; 2],
-    /// Whether numbers may pass 2^32.
-    pub wide: bool,
-}
-
-/// What a plan is chosen by.
-#[derive(Clone, Copy, Debug)]
-pub struct Rows {
-    /// What the rows are of.
-    pub dtype: Dtype,
-    /// Rows.
-    pub rows: u64,
-    /// Elements of a row.
-    pub count: u64,
-    /// Ranks of the space of the rows, and of that of a row's elements.
-    pub ranks: [usize; 2],
-    /// How their elements lie.
-    pub lie: Lie,
-    /// Pieces that a thread has registers for, 4 or more.
-    pub most: u32,
-    /// Whether rows lie side by side, so that the elements of one do not.
-    pub aside: bool,
-}
-
-/// How the elements of rows lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lie {
-    /// Anywhere.
-    Apart,
-    /// One after another, from addresses that differ between operands by whole pieces.
-    Packed,
-    /// In whole pieces.
-    Whole,
-}
-
-impl Lie {
-    /// That of rows of `count` elements of `dtype` in `lines`: operands of both spaces, and their addresses.
-    pub fn new<const N: usize>(
-        [outer, inner]: [&Space<N>; 2],
-        dtype: Dtype,
-        count: u64,
-        lines: &[(usize, u64)],
-    ) -> Self {
-        let (first, len) = (lines[0], piece_len(dtype) as usize);
-        let fits = |stride: isize| stride.unsigned_abs().is_multiple_of(len);
-        let alike = |&(n, at): &(usize, u64)| {
-            let mut pairs = outer.strides(n).zip(outer.strides(first.0));
-            pairs.all(|(a, b)| fits(a.wrapping_sub(b))) && at.abs_diff(first.1).is_multiple_of(16)
-        };
-        if count == 0 || !inner.is_dense() || !lines.iter().all(alike) {
-            return Self::Apart;
-        }
-        let whole = count.is_multiple_of(len as u64) && first.1.is_multiple_of(16);
-        if whole && outer.strides(first.0).all(fits) { Self::Whole } else { Self::Packed }
-    }
-}
-
-impl Plan {
-    /// The best one.
-    pub fn new(given: &Rows) -> Self {
-        let wide = given.rows >> 32 != 0 || given.count >> 32 != 0;
-        let axes = given.ranks.map(|rank| rank > 1);
-        let edged = given.lie == Lie::Packed;
-        if given.lie != Lie::Apart {
-            let (team, way) = in_pieces(given);
-            return Self { team, way, edged, axes: [axes[0], false], wide };
-        }
-        Self { team: of_elements(given), way: Way::Elements, edged, axes: [true, axes[1]], wide }
-    }
-
-    /// Two numbers that tell plans apart.
-    pub fn code(&self) -> [u32; 2] {
-        let way = match self.way {
-            Way::Held(pieces) => pieces,
-            Way::Pieces => 0,
-            Way::Elements => 100,
-        };
-        let bits = u32::from(self.axes[0]) | u32::from(self.axes[1]) << 1 | u32::from(self.wide) << 2;
-        [self.team, way << 4 | u32::from(self.edged) << 3 | bits]
-    }
-
-    /// Threads of a block.
-    pub fn block(&self) -> u32 {
-        if self.team <= 32 { SHARED_BLOCK } else { self.team }
-    }
-
-    /// Blocks that a multiprocessor should hold at once, so that some load while others compute: of f64, whose arithmetic
-    /// takes registers, fewer.
-    pub fn resident(&self, dtype: Dtype, target: Target) -> u32 {
-        // Half of the threads that it can hold; the elements at edges take registers too.
-        let small = matches!(target.sm(), 86..=89 | 120..);
-        let threads = if small || self.edged { 768 } else { 1024 };
-        match self.way {
-            Way::Held(pieces) if pieces <= 4 && dtype != Dtype::F64 => threads / self.block(),
-            _ => 1,
-        }
-    }
-
-    /// Blocks for `rows` rows.
-    pub fn grid(&self, rows: u64) -> [u32; 3] {
-        let blocks = rows.div_ceil(u64::from(self.block() / self.team));
-        [blocks.clamp(1, 1 << 30) as u32, 1, 1]
-    }
-
-    /// Those that tests assemble.
-    pub fn samples() -> Vec<Self> {
-        let plan = |team, way, [edged, wide]: [bool; 2]| {
-            let elements = way == Way::Elements;
-            Self { team, way, edged, axes: [wide || elements, elements && team != 32], wide }
-        };
-        vec![
-            plan(512, Way::Held(8), [false, false]),
-            plan(256, Way::Held(4), [false, false]),
-            plan(32, Way::Held(1), [true, true]),
-            plan(128, Way::Held(4), [true, false]),
-            plan(512, Way::Pieces, [true, true]),
-            plan(1, Way::Elements, [false, true]),
-            plan(32, Way::Elements, [false, false]),
-        ]
-    }
-}
-
-fn in_pieces(given: &Rows) -> (u32, Way) {
-    // Finding the rows takes registers too.
-    let eight = given.most >= 8 && given.ranks[0] <= 1 && given.rows >> 32 == 0 && given.lie == Lie::Whole;
-    match given.count / u64::from(piece_len(given.dtype)) {
-        0..=32 => (32, Way::Held(1)),
-        33..=64 => (32, Way::Held(2)),
-        65..=128 => (32, Way::Held(4)),
-        129..=256 => (128, Way::Held(2)),
-        257..=512 => (128, Way::Held(4)),
-        513..=1024 => (256, Way::Held(4)),
-        1025..=2048 => (512, Way::Held(4)),
-        2049..=4096 if eight => (512, Way::Held(8)),
-        _ => (512, Way::Pieces),
-    }
-}
-
-fn of_elements(given: &Rows) -> u32 {
-    let many = given.rows >= 4096 || given.rows >= given.count;
-    match given.count {
-        _ if given.aside && many => 1,
-        0..=1024 => 32,
-        _ => 512,
-    }
-}
-
-/// The words of a space as [`Team`] reads them: axes that are not there have one element.
-pub fn row_words<const N: usize, const W: usize>(space: &Space<N>) -> [u64; W] {
-    let mut words: [u64; W] = space.words();
-    words.chunks_mut(1 + N).skip(space.rank()).for_each(|axis| axis[0] = 1);
-    words
-}
 
 /// The threads that work on one row, in the kernel.
 #[derive(Clone, Copy)]
@@ -209,12 +31,34 @@ pub struct Extent<'k> {
 /// One piece or element of a row, of `N` operands.
 #[derive(Clone, Copy)]
 pub struct Place<'k, const N: usize> {
-    /// Where it is from the row's origin, in elements, of each.
-    pub at: [Reg<'k, u64>; N],
-    /// Whether the row reaches so far; where not, `at` is the row's first.
-    pub there: Reg<'k, bool>,
+    /// Where it is from the row's origin, in elements, of each, but for `more`.
+    at: [Reg<'k, u64>; N],
+    /// Elements beyond, the same of each.
+    more: u32,
+    /// Whether the row reaches so far, where that is not known; where it does not, an element's place is the row's first.
+    pub there: Option<Reg<'k, bool>>,
     /// Whether it is an element.
     pub single: bool,
+}
+
+impl<'k, const N: usize> Place<'k, N> {
+    /// The array from here on, of operand `n`, from whose row `array` begins.
+    pub fn of(&self, array: Array<'k>, n: usize) -> Array<'k> {
+        array.at(self.at[n]).plus(self.more)
+    }
+
+    /// `value` if it is there.
+    pub fn or<T: Element>(&self, k: &'k Builder, value: Reg<'k, T>, otherwise: Reg<'k, T>) -> Reg<'k, T> {
+        self.there.map_or(value, |there| k.select(there, value, otherwise))
+    }
+
+    /// Runs `body` if it is there, by a branch.
+    pub fn when(&self, k: &'k Builder, body: impl FnOnce()) {
+        match self.there {
+            Some(there) => k.when(there, body),
+            None => body(),
+        }
+    }
 }
 
 impl<'k> Team<'k> {
@@ -242,6 +86,10 @@ impl<'k> Team<'k> {
             || {
                 body(row);
                 row.set(row + step);
+                // So that the next row's folds do not overwrite what others still read.
+                if self.plan.team > 32 {
+                    k.when(row.lt(rows), || k.barrier());
+                }
             },
         );
     }
@@ -265,17 +113,35 @@ impl<'k> Team<'k> {
         }
     }
 
-    /// The fold of `value` over the team, in every thread of it. All of them must come here.
+    /// The fold of `value` over the team, in every thread of it. All of them must come here, once a row.
     pub fn fold<T: Element>(
         &self,
         value: Reg<'k, T>,
-        none: Reg<'k, T>,
         join: impl Fn(Reg<'k, T>, Reg<'k, T>) -> Reg<'k, T>,
     ) -> Reg<'k, T> {
+        let [all] = self.fold_all([value], join);
+        all
+    }
+
+    /// The folds of several values, at once.
+    pub fn fold_all<T: Element, const N: usize>(
+        &self,
+        values: [Reg<'k, T>; N],
+        join: impl Fn(Reg<'k, T>, Reg<'k, T>) -> Reg<'k, T>,
+    ) -> [Reg<'k, T>; N] {
+        self.fold_by(values, |value| self.k.reduce_lanes(value, 32, &join), &join)
+    }
+
+    /// The same, where `lanes` folds over a warp.
+    pub fn fold_by<T: Element, const N: usize>(
+        &self,
+        values: [Reg<'k, T>; N],
+        lanes: impl Fn(Reg<'k, T>) -> Reg<'k, T>,
+        join: impl Fn(Reg<'k, T>, Reg<'k, T>) -> Reg<'k, T>,
+    ) -> [Reg<'k, T>; N] {
         match self.plan.team {
-            1 => value,
-            32 => self.k.reduce_lanes(value, 32, join),
-            threads => fold_block(self.k, threads, value, none, join),
+            1 => values,
+            threads => fold_team(self.k, threads, values, lanes, join),
         }
     }
 
@@ -296,8 +162,12 @@ impl<'k> Team<'k> {
     /// The places that are held of a row.
     pub fn held<const N: usize>(&self, extent: Extent<'k>) -> Option<Vec<Place<'k, N>>> {
         let Way::Held(pieces) = self.plan.way else { return None };
-        let first = self.member().to::<u64>();
-        let piece = |i: u32| self.piece(first + u64::from(i * self.plan.team), extent);
+        let (member, total) = (self.member(), self.pieces(extent).to::<u32>());
+        let at = self.piece_at(member.to::<u64>(), extent);
+        let piece = |i: u32| {
+            let there = (!self.plan.full).then(|| (member + i * self.plan.team).lt(total));
+            Place { at: [at; N], more: self.elements_of(i), there, single: false }
+        };
         Some((0..pieces).map(piece).chain(self.edge(extent)).collect())
     }
 
@@ -315,8 +185,13 @@ impl<'k> Team<'k> {
             || first.lt(total),
             || {
                 let numbers: Vec<_> = (0..FLIGHT).map(|i| first + u64::from(i * team)).collect();
+                let at = self.piece_at(first, extent);
+                let piece = |(number, i): (&Reg<'k, u64>, u32)| {
+                    let there = Some(number.lt(total));
+                    Place { at: [at; N], more: self.elements_of(i), there, single: false }
+                };
                 match self.takes_pieces() {
-                    true => body(&numbers.iter().map(|&n| self.piece(n, extent)).collect::<Vec<_>>()),
+                    true => body(&numbers.iter().zip(0..).map(piece).collect::<Vec<_>>()),
                     false => body(&self.elements(&numbers, extent.count, words)),
                 }
                 first.set(first + u64::from(FLIGHT * team));
@@ -333,11 +208,15 @@ impl<'k> Team<'k> {
         behind >> piece_len(self.dtype).ilog2()
     }
 
-    fn piece<const N: usize>(&self, number: Reg<'k, u64>, extent: Extent<'k>) -> Place<'k, N> {
-        let there = number.lt(self.pieces(extent));
+    /// Where whole piece `number` begins.
+    fn piece_at(&self, number: Reg<'k, u64>, extent: Extent<'k>) -> Reg<'k, u64> {
         let at = number << piece_len(self.dtype).ilog2();
-        let at = extent.head.map_or(at, |head| at + head);
-        Place { at: [self.k.select(there, at, 0u64); N], there, single: false }
+        extent.head.map_or(at, |head| at + head)
+    }
+
+    /// Elements of `rounds` pieces of each thread.
+    fn elements_of(&self, rounds: u32) -> u32 {
+        rounds * self.plan.team * piece_len(self.dtype)
     }
 
     /// An element ahead of the pieces or behind them; at most 7 of each, so that a team has threads for all.
@@ -348,7 +227,7 @@ impl<'k> Team<'k> {
         let ahead = member.lt(head);
         let at = k.select(ahead, member, pieces_end + member - len);
         let there = ahead | (member.ge(len) & at.lt(extent.count));
-        Some(Place { at: [k.select(there, at, 0u64); N], there, single: true })
+        Some(Place { at: [k.select(there, at, 0u64); N], more: 0, there: Some(there), single: true })
     }
 
     fn elements<const N: usize>(
@@ -361,11 +240,23 @@ impl<'k> Team<'k> {
         let inside: Vec<_> =
             numbers.iter().zip(&there).map(|(&n, &there)| self.k.select(there, n, 0u64)).collect();
         let places = self.locate(words, 1, &inside).into_iter().zip(there);
-        places.map(|(at, there)| Place { at, there, single: true }).collect()
+        places.map(|(at, there)| Place { at, more: 0, there: Some(there), single: true }).collect()
     }
 
-    /// What this thread takes at `at`, for `place`; of a piece that is not there, zeros.
-    pub fn load<F: Real, const N: usize>(&self, at: Array<'k>, place: &Place<'k, N>) -> Chunk<'k, F> {
-        if place.single { Chunk::one(at) } else { Chunk::piece(self.k, at, place.there) }
+    /// What this thread takes of operand `n`, from whose row `array` begins, at `place`; where the row does not reach so far,
+    /// `otherwise`.
+    pub fn load<F: Real, const N: usize>(
+        &self,
+        (array, n): (Array<'k>, usize),
+        place: &Place<'k, N>,
+        otherwise: Fill,
+    ) -> Chunk<'k, F> {
+        let at = place.of(array, n);
+        match place.single {
+            true => {
+                Chunk::One(at.dtype, place.or(self.k, at.load(), self.k.var(F::constant(otherwise.value()))))
+            }
+            false => Chunk::piece_or(self.k, at, place.there, otherwise),
+        }
     }
 }

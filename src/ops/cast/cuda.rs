@@ -1,7 +1,7 @@
 //! On CUDA: planes turned through shared memory, dense operands, and everything else by the strided kernel.
 
 use super::Cast;
-use super::ptx::{Args, Conversion, Spec, THREADS, Way};
+use super::ptx::{Args, Conversion, Spec, THREADS, Way, squares};
 use crate::device::cuda::{Key, Stream};
 use crate::kernels::gpu::Space;
 use crate::layout::Layout;
@@ -96,7 +96,15 @@ impl Cast {
 
     fn arguments(&self, space: &Space<2>) -> Args {
         let at = [self.x.at(), self.y.at()];
-        Args { count: space.count(), vectors: 0, at, plane: [0; 2], steps: [0; 2], space: space.words() }
+        Args {
+            count: space.count(),
+            vectors: 0,
+            at,
+            plane: [0; 2],
+            band: 0,
+            steps: [0; 2],
+            space: space.words(),
+        }
     }
 }
 
@@ -120,12 +128,16 @@ fn transpose(op: &Cast, stream: &Stream) -> Result<()> {
     let size = [y.dim(plane.across), y.dim(plane.along)].map(|dim| dim as u64);
     let way = op.way(&plane);
     let side = u64::from(op.spec(way).side());
-    let tiles: u64 = size.iter().map(|size| size.div_ceil(side)).product();
+    let [across, along] = size.map(|size| size.div_ceil(side));
+    let together =
+        if matches!(way, Way::Turned { vectors: true, .. }) { u64::from(squares::TOGETHER) } else { 1 };
+    let band = if together > 1 { along.next_multiple_of(together).min(squares::BAND) } else { 1 };
     let arguments = Args {
-        count: tiles * plane.outside.count(),
+        count: across * along.next_multiple_of(band) * plane.outside.count(),
         plane: size,
+        band: band as u32,
         steps: [x.stride(plane.along) as u64, y.stride(plane.across) as u64],
         ..op.arguments(&plane.outside)
     };
-    op.launch(stream, way, arguments.count, &arguments)
+    op.launch(stream, way, arguments.count / together, &arguments)
 }

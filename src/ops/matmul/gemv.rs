@@ -7,7 +7,7 @@ use super::cpu::try_parallel;
 use super::element::{Element, Real};
 use super::finish::{Part, finish};
 use super::problem::Problem;
-use super::vector::{Plain, Vector};
+use super::vector::{Plain, Vector, prefetch};
 use crate::device::Cpu;
 use crate::device::cpu::{Isa, Scratch, isa};
 use crate::dtype::{Dtype, bf16, f16};
@@ -22,7 +22,7 @@ const LONG: usize = 512;
 /// Sums of a strip of added rows.
 const ADD_SUMS: usize = 2048;
 /// How far ahead of a dot product memory is asked for, in bytes.
-const AHEAD: usize = 4096;
+const AHEAD: usize = 16384;
 /// Rough bytes of B a nanosecond and thread.
 const BYTES: f64 = 15.0;
 
@@ -60,10 +60,12 @@ fn strips<R: Real + Wide, W: Element>(p: &Problem, cpu: &Cpu) -> Result<()> {
     let x = widen::<R>(p)?;
     let dots = p.b.row == 1;
     let kernel = R::kernel::<W>(dots);
+    // Two for each thread: one that is late then holds up half as much.
+    let pieces = if cpu.threads() > 1 { 2 * cpu.threads() } else { 1 };
     let cols = if dots {
         DOT_STRIP
     } else {
-        (ADD_SUMS / p.m / 64 * 64).min(p.n.div_ceil(cpu.threads()).next_multiple_of(64))
+        (ADD_SUMS / p.m / 64 * 64).min(p.n.div_ceil(pieces).next_multiple_of(64))
     };
     let step = if dots { p.b.col } else { p.b.row };
     let bytes = p.n as f64 * p.k as f64 * (size_of::<W>() * p.m.div_ceil(4)) as f64;
@@ -240,18 +242,6 @@ unsafe fn step<V: Vector, W: Element, const M: usize, const C: usize, const U: u
     }
 }
 
-/// Asks for the cache line of an address that may lie anywhere: weights are read once, from memory, in order, and the
-/// processor's own prefetching ends at each page.
-#[inline(always)]
-fn prefetch<T>(at: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint, which never faults; part of every x86-64.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
-    }
-    let _ = at;
-}
-
 #[inline(always)]
 unsafe fn dot<V: Vector, W: Element, const M: usize, const C: usize, const U: usize>(
     s: &Strip<V::Real, W>,
@@ -325,6 +315,12 @@ unsafe fn add_group<V: Vector, W: Element, const G: usize>(s: &Strip<V::Real, W>
             unsafe {
                 let mut sum = V::load(sums.wrapping_add(col).cast_const());
                 for g in 0..G {
+                    // Once a cache line, and once a row of B: that row of the next group.
+                    if m == 0 && G > 1 && (col * size_of::<W>()).is_multiple_of(64) {
+                        prefetch(
+                            rows[g].wrapping_add(col).wrapping_offset((G as isize).wrapping_mul(s.step)),
+                        );
+                    }
                     sum = sum.add_product(factors[g], V::load(rows[g].wrapping_add(col)));
                 }
                 sum.store(sums.wrapping_add(col));

@@ -91,6 +91,9 @@ pub struct weft_matmul_desc {
     pub aux: weft_tensor,
 }
 
+/// Multiplications with addition of a brief product: some 3 microseconds.
+const BRIEF: u64 = 64 * 64 * 64;
+
 /// A checked multiplication. Every operand has d's batch axes in front of its matrix.
 pub struct Matmul {
     a: Operand,
@@ -113,6 +116,11 @@ impl Op for Matmul {
         cuda::run(self, stream)
     }
 
+    fn is_brief(&self) -> bool {
+        let k = self.a.dims().last().map_or(1, |&k| k as u64);
+        self.d.dims().iter().fold(k, |work, &dim| work.saturating_mul(dim as u64)) <= BRIEF
+    }
+
     fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
         write!(out, "{} x {}", self.a, self.b)
     }
@@ -127,7 +135,7 @@ pub fn new(desc: &weft_matmul_desc, bind: &Bind) -> Result<Box<dyn Op>> {
     check_absent(desc, bind)?;
     let (a, b, d) = (bind.input("a", &desc.a)?, bind.input("b", &desc.b)?, bind.output("d", &desc.d)?);
     check_types(&a, &b, &d)?;
-    let (a, b) = shape(&a, &b, &d)?;
+    let (a, b) = shape(a, b, &d)?;
     let c = added(desc.beta, bind.optional("c", &desc.c)?, &d)?;
     let bias = bias(bind.optional("bias", &desc.bias)?, &d)?;
     d.expect_apart(&a)?;
@@ -187,19 +195,24 @@ fn check_types(a: &Operand, b: &Operand, d: &Operand) -> Result<()> {
 }
 
 /// a and b with the batch axes of d.
-fn shape(a: &Operand, b: &Operand, d: &Operand) -> Result<(Operand, Operand)> {
-    for operand in [a, b, d] {
+fn shape(a: Operand, b: Operand, d: &Operand) -> Result<(Operand, Operand)> {
+    for operand in [&a, &b, d] {
         let rank = operand.dims().len();
         ensure!(rank >= 2, "{}.rank is {rank}; expected 2 or more", operand.name);
     }
-    let (batch, [m, n]) = split(d);
-    let (_, [a_rows, k]) = split(a);
-    let (_, [b_rows, b_cols]) = split(b);
+    let (_, [m, n]) = split(d);
+    let (_, [a_rows, k]) = split(&a);
+    let (_, [b_rows, b_cols]) = split(&b);
     ensure!(a_rows == m, "matmul: a.dims {:?} have {a_rows} rows; expected the {m} of d", a.dims());
     ensure!(b_cols == n, "matmul: b.dims {:?} have {b_cols} columns; expected the {n} of d", b.dims());
     ensure!(b_rows == k, "matmul: b.dims {:?} have {b_rows} rows; expected the {k} columns of a", b.dims());
-    let with = |rows, cols| [batch, &[rows, cols]].concat();
-    Ok((a.broadcast_to(&with(m, k))?, b.broadcast_to(&with(k, n))?))
+    Ok((batched(a, d)?, batched(b, d)?))
+}
+
+/// With the batch axes of d.
+fn batched(operand: Operand, d: &Operand) -> Result<Operand> {
+    let ((batch, _), (own, matrix)) = (split(d), split(&operand));
+    if own == batch { Ok(operand) } else { operand.broadcast_to(&[batch, &matrix].concat()) }
 }
 
 /// The batch axes and the matrix.

@@ -1,21 +1,23 @@
 //! The blocked product of packed panels, in f32: B is packed once for a block of columns, then tiles of rows pack their
-//! part of A and run the register tiles. k is cut into blocks of fixed size, so that a panel of B fits the first cache;
+//! part of A and run the register tiles. k is cut into blocks of fixed size, so that panels of A fit the second cache;
 //! sums wait between blocks in scratch memory and leave for D through the epilogue after the last.
 
 use super::cpu::try_parallel;
 use super::finish::{Part, finish};
 use super::pack::{Lines, SLACK, pack};
 use super::problem::Problem;
-use super::tile::{Kernel, Run};
+use super::tile::{Kernel, LINE, Run};
 use crate::device::{Cpu, cpu::Scratch};
 use crate::dtype::Dtype;
 use crate::status::{Error, Result};
 use std::ops::Range;
 
-/// Units of k in a block.
-const DEPTH: usize = 256;
+/// Units of k in a block: panels of A and B stream from the second-level cache, and sums seldom wait.
+const DEPTH: usize = 1024;
 /// Units of packed B at the most, but at least a few panels where k has at most LONG units.
-const B_UNITS: usize = 1 << 20;
+const B_UNITS: usize = 1 << 21;
+/// Columns at the most where sums wait between blocks of k: those of a tile of rows stay in the second-level cache.
+const WAITING_COLS: usize = 1024;
 const LONG: usize = 1 << 16;
 /// Panels of A in a tile of rows at the most: with the sums that wait between blocks they fit a second-level cache.
 const A_PANELS: usize = 6;
@@ -23,8 +25,8 @@ const A_PANELS: usize = 6;
 const GROUP: usize = 8;
 const FEW_UNITS: usize = 16;
 /// Rough units a nanosecond: multiplied, and packed.
-const RATE: f64 = 60.0;
-const PACK_RATE: f64 = 2.0;
+const RATE: f64 = 100.0;
+const PACK_RATE: f64 = 8.0;
 /// The most elements that a tile has.
 const TILE: usize = 14 * 32;
 
@@ -54,6 +56,7 @@ pub fn run(p: &Problem, cpu: &Cpu) -> Result<()> {
     // A is packed again for each block of columns, so that a long k still needs some panels.
     let least = if units <= LONG { 8 } else { 1 };
     let most = (B_UNITS / units / kernel.cols).max(least) * kernel.cols;
+    let most = if units > DEPTH { most.min(WAITING_COLS) } else { most };
     let cols = most.min(p.n.next_multiple_of(kernel.cols));
     let size = cols.checked_mul(units).and_then(|size| size.checked_add(SLACK));
     let b = Scratch::<u32>::new(size.ok_or_else(|| Error::out_of_memory(usize::MAX))?)?;
@@ -114,63 +117,78 @@ impl Block<'_> {
         unsafe { pack(self.kernel, lines, self.kernel.cols, to) };
     }
 
-    /// Rows of a tile and panels of B of a tile, so that all threads have tiles.
-    fn tile(&self, cpu: &Cpu) -> (usize, usize) {
-        let most = self.kernel.rows();
-        let wanted = 4 * cpu.threads();
-        let (mut rows, mut across) = (A_PANELS.min(self.p.m.div_ceil(most)), self.panels());
-        if cpu.threads() == 1 {
-            return (rows * most, across);
-        }
-        let tiles =
-            |rows: usize, across: usize| self.p.m.div_ceil(rows * most) * self.panels().div_ceil(across);
-        while tiles(rows, across) < wanted && (rows > 4 || across > 4) {
-            if rows > 4 && rows * 2 > across { rows = rows.div_ceil(2) } else { across = across.div_ceil(2) }
-        }
-        (rows * most, across)
-    }
-
     fn multiply(&self, cpu: &Cpu) -> Result<()> {
-        let (rows, panels) = self.tile(cpu);
-        let across = self.panels().div_ceil(panels);
+        let cut = self.cut(cpu.threads());
         let ns = self.p.m as f64 * self.cols as f64 * self.units as f64 / RATE;
-        try_parallel(cpu, self.p.m.div_ceil(rows) * across, ns as u64, |tile| {
-            let (row, panel) = (tile / across * rows, tile % across * panels);
-            Rows::new(self, row, rows.min(self.p.m - row), panel, panels.min(self.panels() - panel))?.run();
+        try_parallel(cpu, cut.down * cut.across, ns as u64, |tile| {
+            let rows = piece(self.p.m.div_ceil(cut.height), cut.down, tile / cut.across);
+            let rows = rows.start * cut.height..self.p.m.min(rows.end * cut.height);
+            let panels = piece(self.panels(), cut.across, tile % cut.across);
+            Rows::new(self, cut.height, rows, panels)?.run();
             Ok(())
         })
     }
+
+    /// Tiles alike for all threads, four each if they are not too small for it.
+    fn cut(&self, threads: usize) -> Cut {
+        let least = self.p.m.div_ceil(self.kernel.rows());
+        let height = self.p.m.div_ceil(if least > threads { least.next_multiple_of(threads) } else { least });
+        let panels = self.p.m.div_ceil(height);
+        let (mut down, mut across) = (panels.div_ceil(A_PANELS).next_multiple_of(threads).min(panels), 1);
+        while threads > 1 && down * across < 4 * threads {
+            match (panels.div_ceil(down), self.panels().div_ceil(across)) {
+                (rows, cols) if rows > 4 && 2 * rows > cols => down *= 2,
+                (rows, cols) if rows > 4 || cols > 4 => across *= 2,
+                _ => break,
+            }
+        }
+        Cut { height, down, across }
+    }
+}
+
+/// How a block is cut: rows of a register tile, pieces of its rows and of its panels.
+struct Cut {
+    height: usize,
+    down: usize,
+    across: usize,
+}
+
+/// One of the pieces, as equal as can be, of a count.
+fn piece(count: usize, pieces: usize, number: usize) -> Range<usize> {
+    let cut = |number: usize| (number as u128 * count as u128 / pieces as u128) as usize;
+    cut(number)..cut(number + 1)
 }
 
 /// A tile of rows by panels of B, with its packed A and the sums between blocks of k.
 struct Rows<'a> {
     block: &'a Block<'a>,
-    row: usize,
-    rows: usize,
-    panel: usize,
-    panels: usize,
+    /// Rows of a register tile.
+    height: usize,
+    rows: Range<usize>,
+    panels: Range<usize>,
     a: Scratch<u32>,
     sums: Option<Scratch<f32>>,
 }
 
 impl<'a> Rows<'a> {
-    fn new(block: &'a Block, row: usize, rows: usize, panel: usize, panels: usize) -> Result<Self> {
-        let a = Scratch::new(rows * DEPTH.min(block.units) + SLACK)?;
-        let count = rows.div_ceil(block.kernel.rows()) * panels * TILE;
+    fn new(block: &'a Block, height: usize, rows: Range<usize>, panels: Range<usize>) -> Result<Self> {
+        let a = Scratch::new(rows.len() * DEPTH.min(block.units) + SLACK)?;
+        let count = rows.len().div_ceil(height) * panels.len() * TILE;
         let sums = if block.units > DEPTH { Some(Scratch::new(count)?) } else { None };
-        Ok(Self { block, row, rows, panel, panels, a, sums })
+        Ok(Self { block, height, rows, panels, a, sums })
     }
 
     fn run(&self) {
         for unit in (0..self.block.units).step_by(DEPTH) {
             let depth = DEPTH.min(self.block.units - unit);
             self.pack(unit, depth);
-            for panel in 0..self.panels {
-                let b = self.block.panel(self.panel + panel, unit, depth);
-                for (index, row) in (0..self.rows).step_by(self.block.kernel.rows()).enumerate() {
+            let mut number = 0;
+            for panel in self.panels.clone() {
+                let b = self.block.panel(panel, unit, depth);
+                for row in (0..self.rows.len()).step_by(self.height) {
                     let a = self.a.ptr().wrapping_add(row * depth);
-                    let number = panel * self.rows.div_ceil(self.block.kernel.rows()) + index;
                     self.tile(Spot { unit, depth, row, panel, number }, a, b);
+                    number += 1;
                 }
             }
         }
@@ -178,11 +196,11 @@ impl<'a> Rows<'a> {
 
     /// Packs these rows of A; their panels follow one another, row r at `r depth` or in the panel that begins there.
     fn pack(&self, unit: usize, depth: usize) {
-        let (a, most) = (&self.block.p.a, self.block.kernel.rows());
+        let a = &self.block.p.a;
         let (k, elements) = self.block.elements(unit, depth);
-        for row in (0..self.rows).step_by(most) {
-            let count = most.min(self.rows - row);
-            let at = element(a.dtype, a, self.row + row, k);
+        for row in (0..self.rows.len()).step_by(self.height) {
+            let count = self.height.min(self.rows.len() - row);
+            let at = element(a.dtype, a, self.rows.start + row, k);
             let lines = Lines { at, dtype: a.dtype, line: a.row, step: a.col, count, k: elements };
             // SAFETY: these rows of A exist; a panel's spill falls on panels packed later or on the slack at the end.
             unsafe { pack(self.block.kernel, lines, count, self.a.ptr().wrapping_add(row * depth)) };
@@ -191,14 +209,16 @@ impl<'a> Rows<'a> {
 
     fn tile(&self, spot: Spot, a: *const u32, b: *const u32) {
         let kernel = self.block.kernel;
-        let rows = kernel.rows().min(self.rows - spot.row);
+        let rows = self.height.min(self.rows.len() - spot.row);
         let cols = kernel.cols as isize;
         let waiting = self.sums.as_ref().map(|sums| sums.ptr().wrapping_add(spot.number * TILE));
         let from = waiting.filter(|_| spot.unit > 0).map_or(std::ptr::null(), |sums| sums.cast_const());
+        let ahead = self.ahead(&spot, b);
         let run = Run {
             depth: spot.depth,
             a,
             b,
+            ahead,
             from,
             from_stride: cols,
             to: std::ptr::null_mut(),
@@ -227,13 +247,27 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// Where a tile begins to ask for the panel of B after its own: the first tiles of a panel share that.
+    fn ahead(&self, spot: &Spot, b: *const u32) -> *const u32 {
+        let (cols, lines) = (self.block.kernel.cols, spot.depth * LINE);
+        let asked = spot.row / self.height * lines;
+        if asked < spot.depth * cols { b.wrapping_add(spot.depth * cols + asked) } else { b }
+    }
+
     /// The part of D that a tile is.
     fn part(&self, spot: &Spot, rows: usize) -> Part<f32> {
-        let (block, panel) = (self.block, self.panel + spot.panel);
-        let first = panel * block.kernel.cols;
+        let block = self.block;
+        let first = spot.panel * block.kernel.cols;
         let cols = block.kernel.cols.min(block.cols - first);
         let stride = block.kernel.cols;
-        Part { row: self.row + spot.row, col: block.col + first, rows, cols, sums: std::ptr::null(), stride }
+        Part {
+            row: self.rows.start + spot.row,
+            col: block.col + first,
+            rows,
+            cols,
+            sums: std::ptr::null(),
+            stride,
+        }
     }
 }
 
@@ -241,8 +275,9 @@ impl<'a> Rows<'a> {
 struct Spot {
     unit: usize,
     depth: usize,
-    /// Its first row, and its panel, in the tile of rows.
+    /// Its first row in the tile of rows.
     row: usize,
+    /// Its panel of B.
     panel: usize,
     /// Its number in the tile of rows.
     number: usize,

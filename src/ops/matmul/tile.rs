@@ -3,7 +3,7 @@
 //! A panel of A holds its R rows' units for each k, a panel of B its 2V columns'. A unit is 32 bits: an f32, or two
 //! neighbours in k of bf16 for the instruction that multiplies those.
 
-use super::vector::{Plain, Vector};
+use super::vector::{Plain, Vector, prefetch, prefetch_second};
 use crate::device::cpu::{Isa, isa};
 
 /// Computes one tile: sums from `from` (null: zero), plus the panels' product over `depth` units, to `to`.
@@ -15,6 +15,8 @@ pub struct Run {
     pub depth: usize,
     pub a: *const u32,
     pub b: *const u32,
+    /// A cache line from here is asked for with each unit of depth: what is read next.
+    pub ahead: *const u32,
     pub from: *const f32,
     pub from_stride: isize,
     pub to: *mut f32,
@@ -50,6 +52,9 @@ impl Kernel {
         &PLAIN
     }
 }
+
+/// Units of a cache line.
+pub(crate) const LINE: usize = 16;
 
 /// How units are multiplied.
 trait Multiply {
@@ -103,8 +108,14 @@ unsafe fn tile<K: Multiply, const R: usize>(run: Run) {
             *row = unsafe { [0, 1].map(|half| K::Sums::load(at(run.from, run.from_stride, i, half))) };
         }
     }
-    let (mut a, mut b) = (run.a, run.b);
+    // The rows of D lie a page apart, out of reach of the processor's prefetching.
+    for i in 0..R {
+        prefetch(at(run.to.cast_const(), run.to_stride, i, 0));
+        prefetch(at(run.to.cast_const(), run.to_stride, i, 1));
+    }
+    let (mut a, mut b, mut ahead) = (run.a, run.b, run.ahead);
     for _ in 0..run.depth {
+        prefetch_second(ahead);
         // SAFETY: each k of the panels holds R units of A and two vectors of B.
         unsafe {
             let columns = [K::load(b), K::load(b.wrapping_add(lanes))];
@@ -113,7 +124,7 @@ unsafe fn tile<K: Multiply, const R: usize>(run: Run) {
                 *row = [K::add_product(row[0], x, columns[0]), K::add_product(row[1], x, columns[1])];
             }
         }
-        (a, b) = (a.wrapping_add(R), b.wrapping_add(2 * lanes));
+        (a, b, ahead) = (a.wrapping_add(R), b.wrapping_add(2 * lanes), ahead.wrapping_add(LINE));
     }
     for (i, row) in sums.into_iter().enumerate() {
         for (half, sums) in row.into_iter().enumerate() {

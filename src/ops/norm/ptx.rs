@@ -4,7 +4,9 @@
 use super::sums::{squares, sums, tree, two_sum};
 use crate::device::cuda::Key;
 use crate::dtype::Dtype;
-use crate::kernels::gpu::{Array, Chunk, Extent, Place, Plan, Real, Team, Way, packed, piece_len};
+use crate::kernels::gpu::{
+    Array, Chunk, Extent, Fill, Place, Plan, Real, Team, Way, packed, piece_len, shifted,
+};
 use crate::ptx::{Builder, Kernel, Reg, Shape, Target, Text, Words, params};
 use crate::status::Result;
 use std::cell::Cell;
@@ -70,6 +72,12 @@ pub(super) struct Given {
 }
 
 impl Spec {
+    /// Whether mean and variance come of one pass: where f64 is fast, and sums of it are exact enough.
+    fn is_at_once(&self, target: Target) -> bool {
+        let held = matches!(self.plan.way, Way::Held(_));
+        held && self.dtype.size() == 2 && matches!(target.sm(), 80 | 90 | 100)
+    }
+
     /// Tells it from all others.
     pub fn key(&self) -> Key {
         let (given, code) = (self.given, |dtype: Option<Dtype>| dtype.map_or(0, |dtype| dtype as u32 + 1));
@@ -83,14 +91,8 @@ impl Spec {
     pub fn write(&self, target: Target) -> Result<Kernel<Args>> {
         let name =
             self.key().1[..6].iter().fold("norm".to_owned(), |name, number| format!("{name}_{number}"));
-        // A mean is another pass, which more threads hide; without it, or beside much else, registers are worth more.
-        let much = self.plan.edged || self.given.weight == Some(Dtype::F32);
-        let blocks = match self.plan.resident(self.dtype, target) {
-            _ if much || !self.centred => 1,
-            blocks if self.given.residual => blocks / 2,
-            blocks => blocks,
-        };
-        let shape = Shape::new(name, target, [self.plan.block(), 1, 1]).min_blocks(blocks);
+        let shape = Shape::new(name, target, [self.plan.block(), 1, 1])
+            .min_blocks(self.plan.resident(self.dtype, target));
         Kernel::build(&shape, |_, v: Vals<'_>| match self.dtype {
             Dtype::F64 => rows::<f64>(self, &v),
             _ => rows::<f32>(self, &v),
@@ -104,10 +106,9 @@ fn rows<F: Real>(spec: &Spec, v: &Vals<'_>) {
     team.each_row(v.rows, |row| {
         let begin = team.begin::<6>(&v.outer, row);
         let line = Line::<F>::new(team, spec, v, &begin);
-        let mean = spec.centred.then(|| line.mean());
+        let (mean, square) = line.moments();
         let centre = mean.map(F::narrow);
-        let total = line.squares(centre);
-        let rstd = k.rsqrt(k.fma(total, v.share, v.epsilon));
+        let rstd = F::reciprocal_root(k, square + v.epsilon);
         k.when(team.member().eq(0u32), || {
             let store = |base: Reg<'_, u64>, size, at, value| {
                 k.when(base.ne(0u64), || {
@@ -115,9 +116,9 @@ fn rows<F: Real>(spec: &Spec, v: &Vals<'_>) {
                 });
             };
             mean.into_iter().for_each(|mean| store(v.mean, v.sizes[2], begin[MEAN], mean));
-            store(v.rstd, v.sizes[3], begin[RSTD], rstd);
+            store(v.rstd, v.sizes[3], begin[RSTD], F::wide(rstd));
         });
-        line.write(centre, F::narrow(rstd));
+        line.write(centre, rstd);
     });
 }
 
@@ -181,7 +182,7 @@ impl<'k, 'v, F: Real> Line<'k, 'v, F> {
     }
 
     fn load(&self, places: &[Place<'k, 6>], which: usize) -> Vec<Chunk<'k, F>> {
-        let load = |place: &Place<'k, 6>| self.team.load(self.at[which].at(place.at[which]), place);
+        let load = |place: &Place<'k, 6>| self.team.load((self.at[which], which), place, Fill::Zero);
         places.iter().map(load).collect()
     }
 
@@ -223,7 +224,7 @@ impl<'k, 'v, F: Real> Line<'k, 'v, F> {
     }
 
     fn store(&self, which: usize, place: &Place<'k, 6>, chunk: &Chunk<'k, F>) {
-        chunk.store(self.team.k, self.at[which].at(place.at[which]), place.there);
+        chunk.store_or(self.team.k, place.of(self.at[which], which), place.there);
     }
 
     /// Runs `body` for all that this thread has of the row.
@@ -237,6 +238,35 @@ impl<'k, 'v, F: Real> Line<'k, 'v, F> {
         });
     }
 
+    /// The mean, if it counts, and the mean square of what is left when it is taken off.
+    fn moments(&self) -> (Option<Reg<'k, f64>>, Reg<'k, f64>) {
+        if self.spec.centred && self.spec.is_at_once(self.team.k.target()) {
+            let (mean, square) = self.moments_at_once();
+            return (Some(mean), square);
+        }
+        let mean = self.spec.centred.then(|| self.mean());
+        (mean, self.squares(mean.map(F::narrow)) * self.v.share)
+    }
+
+    /// The mean and the variance from sums of elements and of squares in f64, of elements of 11 bits at the most and rows of
+    /// 2^16 at the most. Where the variance is far below the mean's square, elements are of one size and both sums exact;
+    /// where they are not, it is above the sum of squares by 2^-18, and what the sums lost, 2^-48 of them, is little.
+    fn moments_at_once(&self) -> (Reg<'k, f64>, Reg<'k, f64>) {
+        let (k, sum, squares) = (self.team.k, self.team.k.var(0.0f64), self.team.k.var(0.0f64));
+        self.pass(|_, chunk| {
+            let values: Vec<_> = chunk.values().into_iter().map(F::wide).collect();
+            sum.set(sum + tree(&values));
+            squares.set(squares + self::squares(k, &values));
+        });
+        let [sum, squares] = self.team.fold_all([sum, squares], |a, b| a + b);
+        // count squares - sum^2, of products in two parts.
+        let count = self.extent.count.to::<f64>();
+        let (all, whole) = (squares * count, sum * sum);
+        let lost = k.fma(squares, count, -all) - k.fma(sum, sum, -whole);
+        let share = self.v.share;
+        (sum * share, ((all - whole) + lost) * share * share)
+    }
+
     /// The mean. Sums of f32 carry what their rounding lost; where they overflow, f64 does it again.
     fn mean(&self) -> Reg<'k, f64> {
         let k = self.team.k;
@@ -244,16 +274,15 @@ impl<'k, 'v, F: Real> Line<'k, 'v, F> {
             return self.share_of(self.exact_sum());
         }
         let (sum, lost) = (k.var(F::constant(0.0)), k.var(F::constant(0.0)));
-        self.pass(|place, chunk| {
+        self.pass(|_, chunk| {
             for value in chunk.values() {
-                let value = if place.single { k.select(place.there, value, F::constant(0.0)) } else { value };
                 let (next, rest) = two_sum(k, sum, value);
                 sum.set(next);
                 lost.set(k.add(lost, rest));
             }
         });
         let total = F::wide(sum) + F::wide(lost);
-        let total = k.var(self.team.fold(total, k.var(0.0f64), |a, b| a + b));
+        let total = k.var(self.team.fold(total, |a, b| a + b));
         k.unless(k.abs(total).lt(f64::INFINITY), || total.set(self.exact_sum()));
         self.share_of(total)
     }
@@ -269,9 +298,9 @@ impl<'k, 'v, F: Real> Line<'k, 'v, F> {
         let (k, sum) = (self.team.k, self.team.k.var(0.0f64));
         self.pass(|place, chunk| {
             let values: Vec<_> = chunk.values().into_iter().map(F::wide).collect();
-            sum.set(sum + k.select(place.there, tree(&values), 0.0f64));
+            sum.set(sum + place.or(k, tree(&values), k.var(0.0f64)));
         });
-        self.team.fold(sum, k.var(0.0f64), |a, b| a + b)
+        self.team.fold(sum, |a, b| a + b)
     }
 
     /// The sum of (x - centre)^2. Where f32 would lose it (squares overflow or vanish), f64 does it again.
@@ -283,9 +312,11 @@ impl<'k, 'v, F: Real> Line<'k, 'v, F> {
         self.pass(|place, chunk| {
             let values: Vec<_> = chunk.values().into_iter().map(|x| centre.map_or(x, |c| x - c)).collect();
             let part = F::wide(squares(k, &values));
-            sum.set(sum + k.select(place.there, part, 0.0f64));
+            // What is not there is 0, whose distance from the mean is none of the sum.
+            let part = if centre.is_some() { place.or(k, part, k.var(0.0f64)) } else { part };
+            sum.set(sum + part);
         });
-        let total = k.var(self.team.fold(sum, k.var(0.0f64), |a, b| a + b));
+        let total = k.var(self.team.fold(sum, |a, b| a + b));
         let fine = total.gt(self.extent.count.to::<f64>() * 1e-24) & total.lt(1e36);
         k.unless(fine, || total.set(self.exact_squares(centre)));
         total
@@ -297,11 +328,11 @@ impl<'k, 'v, F: Real> Line<'k, 'v, F> {
         self.pass(|place, chunk| {
             for x in chunk.values() {
                 let x = F::wide(x);
-                let off = k.select(place.there, centre.map_or(x, |centre| x - centre), 0.0f64);
+                let off = place.or(k, centre.map_or(x, |centre| x - centre), k.var(0.0f64));
                 sum.set(k.fma(off, off, sum));
             }
         });
-        self.team.fold(sum, k.var(0.0f64), |a, b| a + b)
+        self.team.fold(sum, |a, b| a + b)
     }
 
     /// y = (x - centre) scale weight + bias.
@@ -317,7 +348,7 @@ impl<'k, 'v, F: Real> Line<'k, 'v, F> {
                 false => self.write_element(place, chunk, values.last().unwrap()),
             };
             // Parameters at odd places are read one by one, also where they would not be there.
-            if many || self.team.plan.edged { k.when(place.there, write) } else { write() }
+            if many || self.team.plan.edged { place.when(k, write) } else { write() }
         });
     }
 
@@ -327,8 +358,12 @@ impl<'k, 'v, F: Real> Line<'k, 'v, F> {
         let biases = self.parameter(given.bias, self.v.bias, place, BIAS);
         let one = |(i, value): (usize, Reg<'k, F>)| {
             let plus_one = |weight| if given.weight_plus_one { weight + F::constant(1.0) } else { weight };
-            let value = weights.as_ref().map_or(value, |weights| value * plus_one(weights[i]));
-            biases.as_ref().map_or(value, |biases| k.add(value, biases[i]))
+            match (&weights, &biases) {
+                (Some(weights), Some(biases)) => k.fma(value, plus_one(weights[i]), biases[i]),
+                (Some(weights), None) => value * plus_one(weights[i]),
+                (None, Some(biases)) => k.add(value, biases[i]),
+                (None, None) => value,
+            }
         };
         let values: Vec<_> = values.into_iter().enumerate().map(one).collect();
         self.store(Y, place, &chunk.with(&values));
@@ -342,11 +377,14 @@ impl<'k, 'v, F: Real> Line<'k, 'v, F> {
         place: &Place<'k, 6>,
         which: usize,
     ) -> Option<Vec<Reg<'k, F>>> {
-        let at = Array::new(self.team.k, dtype?, base).at(place.at[which]);
+        let at = place.of(Array::new(self.team.k, dtype?, base), which);
         let len = if place.single { 1 } else { piece_len(self.spec.dtype) };
-        Some(match self.team.plan.edged || place.single {
-            true => (0..len).map(|i| at.at32(i).load()).collect(),
-            false => packed(self.team.k, at, len, place.there),
+        let (k, size) = (self.team.k, at.dtype.size() as u64);
+        Some(match self.team.plan.edged {
+            _ if place.single => vec![at.load()],
+            true if len < piece_len(at.dtype) => (0..len).map(|i| at.plus(i).load()).collect(),
+            true => shifted(k, at, len, [base, k.mad(self.extent.count, size, base)]),
+            false => packed(k, at, len, place.there),
         })
     }
 
@@ -354,7 +392,7 @@ impl<'k, 'v, F: Real> Line<'k, 'v, F> {
     fn write_element(&self, place: &Place<'k, 6>, chunk: &Chunk<'k, F>, value: Reg<'k, F>) {
         let (k, v, value) = (self.team.k, self.v, self.team.k.var(value));
         let given = |base: Reg<'k, u64>, n: usize, at: usize, then: &dyn Fn(Reg<'k, F>)| {
-            let load = |dtype| then(Array::new(k, dtype, base).at(place.at[at]).load());
+            let load = |dtype| then(place.of(Array::new(k, dtype, base), at).load());
             k.when(base.ne(0u64), || either(k, self.spec.dtype, v.sizes[n], load));
         };
         given(v.weight, 0, WEIGHT, &|weight| value.set(value * (weight + F::narrow(v.plus))));
@@ -369,6 +407,8 @@ pub(super) fn texts(target: Target) -> Vec<Result<Text>> {
     for dtype in [Dtype::F32, Dtype::F64, Dtype::F16, Dtype::Bf16] {
         for (number, plan) in Plan::samples().into_iter().enumerate() {
             let [all, least] = samples(dtype, plan, number % 2 == 0);
+            let given = Given { residual: false, sum: false, weight_plus_one: false, ..all.given };
+            specs.extend((plan.full && dtype == Dtype::Bf16).then_some(Spec { given, ..all }));
             // Eight pieces a thread are for what takes few registers.
             let (every, few) = (dtype == Dtype::Bf16, plan.way == Way::Held(8));
             specs.extend((!few && (every || number % 2 == 0)).then_some(all));

@@ -26,6 +26,9 @@ const MANY: u64 = 65536;
 /// Least elements of a piece for a block, and for a thread.
 const PIECE: u64 = 4096;
 const TALL: u64 = 256;
+/// Bytes of a line, of few, that a block of most threads compares by itself.
+const ALONE: u64 = 192 << 10;
+const MOST: u32 = 1024;
 /// A block counts the elements of a piece in 32 bits.
 const LONGEST: u64 = 1 << 30;
 /// Scratch memory for the lines that are sorted together, if one line takes less.
@@ -111,7 +114,8 @@ fn stages(
     last_width: u32,
     write: fn(Target, Spec) -> Result<Kernel<Args>>,
 ) -> Result<()> {
-    let blocks = |args: &Args, width: u32| (args.lines * args.pieces).div_ceil(u64::from(THREADS / width));
+    let blocks =
+        |args: &Args, width: u32| (args.lines * args.pieces).div_ceil(u64::from((THREADS / width).max(1)));
     if args.pieces == 1 {
         return queue(stream, (name, spec, &args), blocks(&args, spec.width), write);
     }
@@ -131,6 +135,7 @@ fn extreme(op: &Rank, stream: &Stream) -> Result<()> {
         ..=FEW => 1,
         _ if args.count <= SOME => 32,
         _ if args.count <= MANY && args.lines >= 8 * BLOCKS => 32,
+        _ if !across && args.lines <= 8 && args.count * op.x.dtype().size() as u64 <= ALONE => MOST,
         _ => THREADS,
     };
     let (wanted, least) = match width {
@@ -214,6 +219,13 @@ pub fn texts(target: Target) -> Vec<Result<Text>> {
         texts.push(ptx::extreme(target, some).map(Text::from));
         texts.push(ptx::extreme(target, Spec { packed: true, ..some }).map(Text::from));
         texts.push(ptx::select(target, some).map(Text::from));
+        if [F32, F16, Bf16].contains(&dtype) {
+            let order = Order { last: !order.smallest, ..order };
+            texts.push(
+                ptx::extreme(target, Spec { order, packed: true, width: MOST, ..some }).map(Text::from),
+            );
+            texts.push(ptx::extreme(target, Spec { packed: true, width: 32, ..some }).map(Text::from));
+        }
         if ![F32, F64, I8].contains(&dtype) {
             continue;
         }

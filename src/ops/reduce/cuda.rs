@@ -16,6 +16,8 @@ pub(super) const CHOICES: &[Choice<Reduce, Stream>] = &[
 
 /// Blocks that a reduction is cut for, if it has the elements.
 const BLOCKS: u64 = 1024;
+/// The same down columns: as many as 132 multiprocessors have at once, for all of them take equally long.
+const ABREAST: u64 = 528;
 /// Least elements of a piece, along rows and down columns, and what its length is a multiple of.
 const PIECE: u64 = 16384;
 const TALL: u64 = 256;
@@ -108,10 +110,10 @@ impl<'a> Shaped<'a> {
     }
 }
 
-/// How long pieces are if `units` blocks are there without cutting, pieces have at least `least` elements, and their length is a
-/// multiple of that.
-fn length(units: u64, count: u64, least: u64) -> u64 {
-    let pieces = BLOCKS.div_ceil(units).min(count / least).max(1);
+/// How long pieces are if `units` blocks are there without cutting and `wanted` would be good, pieces have at least `least`
+/// elements, and their length is a multiple of that.
+fn length(units: u64, count: u64, (wanted, least): (u64, u64)) -> u64 {
+    let pieces = wanted.div_ceil(units).min(count / least).max(1);
     count.div_ceil(pieces).next_multiple_of(least)
 }
 
@@ -120,7 +122,7 @@ fn columns(op: &Reduce, stream: &Stream) -> Result<()> {
     let inner = shaped.kept.dims().next_back().zip(shaped.kept.strides(0).next_back());
     let spec = shaped.spec(THREADS, shaped.load(inner), false, false);
     let strips = shaped.results().div_ceil(u64::from(32 * spec.vector()));
-    let args = shaped.args(length(strips, shaped.count(), TALL));
+    let args = shaped.args(length(strips, shaped.count(), (ABREAST, TALL)));
     let write = |target, spec: Spec| with_number!(spec.fold, A => ptx::columns::<A>(target, spec));
     launch(stream, spec, args, strips * args.pieces, ("reduce_columns", write))
 }
@@ -142,7 +144,7 @@ fn rows(op: &Reduce, stream: &Stream) -> Result<()> {
         false => shaped.load(inner),
     };
     let spec = shaped.spec(width, bytes, packed, false);
-    let longest = if width == THREADS { length(results, count, PIECE) } else { count };
+    let longest = if width == THREADS { length(results, count, (BLOCKS, PIECE)) } else { count };
     let args = shaped.args(longest);
     let write = |target, spec: Spec| with_number!(spec.fold, A => ptx::rows::<A>(target, spec));
     let blocks = (results * args.pieces).div_ceil(u64::from(THREADS / width));

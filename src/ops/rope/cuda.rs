@@ -3,7 +3,7 @@
 
 use super::ptx::{AXES, Args, LOCATED, Spec, THREADS, WORDS};
 use super::tables::{self, Check, Copy, Frequencies, PASSED, key};
-use super::{Rope, Waves};
+use super::{Rope, Waves, tiling};
 use crate::device::cuda::Stream;
 use crate::dtype::Dtype;
 use crate::kernels::gpu::piece_len;
@@ -11,8 +11,10 @@ use crate::op::{Choice, Operand};
 use crate::status::Result;
 
 /// Ways to compute.
-pub(super) const CHOICES: &[Choice<Rope, Stream>] =
-    &[Choice { name: "rows", accepts: |_, _| true, run: rows }];
+pub(super) const CHOICES: &[Choice<Rope, Stream>] = &[
+    Choice { name: "tiles", accepts: |rope, _| tiling::suits(rope), run: tiling::tiles },
+    Choice { name: "rows", accepts: |_, _| true, run: rows },
+];
 
 /// Bytes of computed cosines that should stay in the cache.
 const STRETCH: usize = 8 << 20;
@@ -20,12 +22,13 @@ const STRETCH: usize = 8 << 20;
 const HEADS: usize = 16;
 
 /// The cosines and sines of a stretch of positions.
-struct Tables {
+#[derive(Clone, Copy)]
+pub(super) struct Tables {
     /// Of cos and sin, as all that follows.
-    dtypes: [Dtype; 2],
-    at: [u64; 2],
+    pub dtypes: [Dtype; 2],
+    pub at: [u64; 2],
     /// Of both, along batch, positions and pairs; along rows and pairs where positions index them.
-    strides: [[isize; 3]; 2],
+    pub strides: [[isize; 3]; 2],
 }
 
 /// Positions `first..first + count` of every batch.
@@ -53,7 +56,7 @@ fn rows(rope: &Rope, stream: &Stream) -> Result<()> {
     if rope.pairs * 2 < width && !rope.y.same_as(&rope.x) { copy(rope, stream, bad) } else { Ok(()) }
 }
 
-fn given(tables: [&Operand; 2]) -> Tables {
+pub(super) fn given(tables: [&Operand; 2]) -> Tables {
     let strides = tables.map(|table| {
         let (layout, rank) = (table.layout(), table.layout().rank());
         let outer = if rank == 3 { layout.stride(0) } else { 0 };
@@ -63,7 +66,7 @@ fn given(tables: [&Operand; 2]) -> Tables {
 }
 
 /// Where a word says whether all positions have their row in the tables, if they index them; else 0.
-fn check(rope: &Rope, stream: &Stream) -> Result<u64> {
+pub(super) fn check(rope: &Rope, stream: &Stream) -> Result<u64> {
     let (Some(positions), Waves::Tables { cos, .. }) = (&rope.positions, &rope.waves) else { return Ok(0) };
     let (layout, bad) = (positions.layout(), stream.scratch(4)?);
     let kernel = stream.kernel(key("rope_check", [positions.dtype() as u32, 0, 0]), |target| {
@@ -203,7 +206,7 @@ fn heads_of_thread(stream: &Stream, around: usize, heads: usize) -> usize {
 }
 
 /// Whether pieces of 16 bytes can be turned: packed rows of whole pieces, aligned.
-fn in_pieces(rope: &Rope) -> bool {
+pub(super) fn in_pieces(rope: &Rope) -> bool {
     let len = piece_len(rope.x.dtype()) as usize;
     let fine = |operand: &Operand| {
         let layout = operand.layout();
@@ -248,17 +251,10 @@ impl Turning<'_> {
             tables: tables.at,
             pair_strides: tables.strides.map(|strides| strides[2] as u64),
             position_strides: tables.strides.map(|strides| strides[1] as u64),
-            positions_end: self.rows_of_tables(),
+            positions_end: rows_of_tables(rope),
             factors: [factor, if rope.inverse { -factor } else { factor }],
             bad: self.bad,
             space: self.space(),
-        }
-    }
-
-    fn rows_of_tables(&self) -> u64 {
-        match &self.rope.waves {
-            Waves::Tables { cos, .. } => cos.dims()[0].cast_unsigned(),
-            Waves::Computed { .. } => 0,
         }
     }
 
@@ -287,12 +283,20 @@ impl Turning<'_> {
     }
 }
 
+/// Rows that positions index.
+pub(super) fn rows_of_tables(rope: &Rope) -> u64 {
+    match &rope.waves {
+        Waves::Tables { cos, .. } => cos.dims()[0].cast_unsigned(),
+        Waves::Computed { .. } => 0,
+    }
+}
+
 fn x_dim(rope: &Rope, axis: usize) -> usize {
     rope.x.layout().dim(axis)
 }
 
 /// Copies what is not turned.
-fn copy(rope: &Rope, stream: &Stream, bad: u64) -> Result<()> {
+pub(super) fn copy(rope: &Rope, stream: &Stream, bad: u64) -> Result<()> {
     let (x, y) = (rope.x.layout(), rope.y.layout());
     let turned = rope.pairs * 2;
     let rest = x.dim(3) - turned;

@@ -5,6 +5,8 @@ mod cuda;
 mod ptx;
 mod rows;
 mod tables;
+mod tiles;
+mod tiling;
 
 use crate::device::Cpu;
 use crate::device::cuda::Stream;
@@ -241,5 +243,5 @@ impl Op for Rope {
 /// Its kernels, for tests that assemble them.
 #[doc(hidden)]
 pub fn texts(target: Target) -> Vec<Result<Text>> {
-    ptx::texts(target).into_iter().chain(tables::texts(target)).collect()
+    [ptx::texts(target), tables::texts(target), tiles::texts(target)].into_iter().flatten().collect()
 }

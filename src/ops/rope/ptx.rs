@@ -143,7 +143,7 @@ pub(super) fn integer(at: Array<'_>) -> Reg<'_, i64> {
 }
 
 /// Between 0 and `end` - 1: the check saw good positions, but another queue may have written others since.
-fn clamped<'k>(k: &'k Builder, position: Reg<'k, i64>, end: Reg<'k, u64>) -> Reg<'k, u64> {
+pub(super) fn clamped<'k>(k: &'k Builder, position: Reg<'k, i64>, end: Reg<'k, u64>) -> Reg<'k, u64> {
     let last = k.max((end - 1u64).bits::<i64>(), 0i64);
     k.min(k.max(position, 0i64), last).bits()
 }

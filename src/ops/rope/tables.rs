@@ -96,7 +96,7 @@ pub(super) fn waves(
 }
 
 /// Cosine and sine in f32, as `kernels::angle` has them, with fused steps.
-fn wave<'k>(k: &'k Builder, angle: Reg<'k, f64>) -> [Reg<'k, f32>; 2] {
+pub(super) fn wave<'k>(k: &'k Builder, angle: Reg<'k, f64>) -> [Reg<'k, f32>; 2] {
     const FAR: f64 = 1e8;
     /// Adding and subtracting 1.5 * 2^52 rounds to the nearest integer, which then is in the low bits.
     const ROUND: f64 = 6_755_399_441_055_744.0;

@@ -2,8 +2,9 @@
 //! learns first which name each row, of few they look themselves: the last one alone is kept, or the first one's threads
 //! add all of them in order.
 
-use super::units::{add_words, load_unit, store_unit};
+use super::units::{add_words, load_unit, load_unit_if, store_unit};
 use super::{WEFT_ROWS_FROM_END, WEFT_ROWS_SKIP_NEGATIVE};
+use crate::device::cuda::EPOCH_BITS;
 use crate::dtype::Dtype;
 use crate::kernels::gpu::Space;
 use crate::ptx::{Builder, Global, Kernel, Load, Ptr, Reg, Scope, Shape, Strength, Target, Words, params};
@@ -14,7 +15,7 @@ pub(crate) const THREADS: u32 = 256;
 /// Words of the places, and of the elements of a row.
 pub(crate) const WORDS: usize = Space::<2>::word_count(8);
 /// Units under way at once.
-const AHEAD: u32 = 4;
+pub(crate) const AHEAD: u32 = 4;
 /// All lanes of a warp.
 const ALL: u32 = u32::MAX;
 
@@ -29,10 +30,12 @@ params! {
         rows: u64,
         /// Where the first stray place goes, all its bits turned.
         verdict: u64,
-        /// Of each row of the table the first place that names it, for adding.
+        /// Of each row of the table the first place that names it, for adding: the larger the earlier.
         first: u64,
         /// And the last.
         last: u64,
+        /// What both are with in their top bits that are of this request.
+        epoch: u64,
         /// Places.
         count: u64,
         /// Rows of the table.
@@ -57,9 +60,9 @@ params! {
 pub enum Kind {
     /// Rows from the table.
     Gather,
-    /// Forgets which places name the rows that are named.
-    Clear,
-    /// Learns it.
+    /// Forgets all that was learnt of any places.
+    Zero,
+    /// Learns which places name each row.
     Mark,
     /// Rows to the table.
     Scatter,
@@ -97,13 +100,16 @@ pub struct Spec {
     pub elements: u32,
     /// Whether there are 2^32 places, or elements of a row.
     pub wide: bool,
+    /// Whether rows are short, a unit of each a lane, so that some places are under way at once.
+    pub short: bool,
 }
 
 impl Spec {
     /// All of it, for a kernel's key.
     pub fn words(&self) -> [u32; 8] {
-        let Self { kind, adds, dtype, index, unit, places, elements, wide } = *self;
-        [kind as u32, u32::from(adds), dtype as u32, index, unit, places, elements, u32::from(wide)]
+        let Self { kind, adds, dtype, index, unit, places, elements, wide, short } = *self;
+        let flags = u32::from(wide) | u32::from(short) << 1;
+        [kind as u32, u32::from(adds), dtype as u32, index, unit, places, elements, flags]
     }
 }
 
@@ -127,24 +133,120 @@ pub fn kernel(target: Target, spec: Spec) -> Result<Kernel<Args>> {
         let each = k.shr(k.var(THREADS), v.lanes);
         let place = k.var((k.block_x() * each + (k.thread_x() >> v.lanes)).to::<u64>());
         let step = (k.grid_blocks_x() * each).to::<u64>();
-        k.repeat_while(
-            || place.lt(v.count),
-            || {
-                one(k, &v, spec, place);
-                place.set(place + step);
-            },
-        );
+        match spec.kind {
+            Kind::Zero => zero(k, &v, place, step),
+            Kind::Gather | Kind::Scatter if spec.short => several(k, &v, spec, place, step),
+            Kind::Gather => ahead(k, &v, spec, place, step),
+            _ => k.repeat_while(
+                || place.lt(v.count),
+                || {
+                    one(k, &v, spec, (place, find(k, &v, spec, place, spec.kind.by_warps())));
+                    place.set(place + step);
+                },
+            ),
+        }
     })
 }
 
+/// Makes slots 0.
+fn zero<'k>(k: &'k Builder, v: &Vals<'k>, slot: Reg<'k, u64>, step: Reg<'k, u64>) {
+    k.repeat_while(
+        || slot.lt(v.count),
+        || {
+            Ptr::<Global<u64>>::new(v.last).at_far(slot).store(0u64);
+            slot.set(slot + step);
+        },
+    );
+}
+
+/// This thread's parts of its places; the next one's index is under way while a row moves.
+fn ahead<'k>(k: &'k Builder, v: &Vals<'k>, spec: Spec, place: Reg<'k, u64>, step: Reg<'k, u64>) {
+    k.when(place.lt(v.count), || {
+        let (index, rows) = index(k, v, spec, place);
+        let (index, rows) = (k.var(index), k.var(rows));
+        k.repeat_while(
+            || place.lt(v.count),
+            || {
+                let next = self::index(k, v, spec, k.min(place + step, v.count - 1u64));
+                one(k, v, spec, (place, Found::new(k, v, index, rows)));
+                index.set(next.0);
+                rows.set(next.1);
+                place.set(place + step);
+            },
+        );
+    });
+}
+
+/// A unit of each of this thread's places, some places at a time: all their indices are under way at once, and all their units.
+fn several<'k>(k: &'k Builder, v: &Vals<'k>, spec: Spec, place: Reg<'k, u64>, step: Reg<'k, u64>) {
+    let lane = lane(k, v);
+    let number = k.mad(k.block_y(), k.shl(k.var(1u32), v.lanes), lane).to::<u64>();
+    k.repeat_while(
+        || place.lt(v.count),
+        || {
+            let places: Vec<_> = (0..AHEAD).map(|i| k.mad(step, u64::from(i), place)).collect();
+            let last = v.count - 1u64;
+            let found: Vec<_> = places.iter().map(|&one| find(k, v, spec, k.min(one, last), false)).collect();
+            let moved: Vec<_> = places
+                .iter()
+                .zip(&found)
+                .map(|(&one, found)| {
+                    let there = one.lt(v.count);
+                    k.when(there & found.stray & number.eq(0u64), || report(v, one));
+                    moves(k, v, spec, (there & found.valid & number.lt(v.units), one, found))
+                })
+                .collect();
+            let unit = unit_at(k, v, spec, number);
+            let ends: Vec<_> = found.iter().map(|found| ends(k, v, spec, found, unit)).collect();
+            let load = |([from, _], there): (&[Reg<'k, u64>; 2], &Reg<'k, bool>)| {
+                load_unit_if(Ptr::new(*from), spec.unit, Load::Stream, *there)
+            };
+            let loaded: Vec<_> = ends.iter().zip(&moved).map(load).collect();
+            for ((words, [_, to]), &there) in loaded.iter().zip(&ends).zip(&moved) {
+                k.only(there, || store_unit(*to, spec.unit, words));
+            }
+            place.set(k.mad(step, u64::from(AHEAD), place));
+        },
+    );
+}
+
+/// Whether a place that is `valid` moves its row.
+fn moves<'k>(
+    k: &'k Builder,
+    v: &Vals<'k>,
+    spec: Spec,
+    (valid, place, found): (Reg<'k, bool>, Reg<'k, u64>, &Found<'k>),
+) -> Reg<'k, bool> {
+    if spec.kind == Kind::Gather {
+        return valid;
+    }
+    // The table has a slot at least.
+    let row = k.select(found.valid, found.row, 0u64);
+    valid & last(v, row).eq(place)
+}
+
+/// Where a unit is read and written that lies at `unit` in the table's row and in the place's.
+fn ends<'k>(
+    k: &'k Builder,
+    v: &Vals<'k>,
+    spec: Spec,
+    found: &Found<'k>,
+    unit: [Reg<'k, u64>; 2],
+) -> [Reg<'k, u64>; 2] {
+    let table = k.mad(found.row, v.pitch, v.table) + unit[0];
+    let rows = found.rows + unit[1];
+    if spec.kind == Kind::Gather { [table, rows] } else { [rows, table] }
+}
+
+/// This thread's number among those that share a place.
+fn lane<'k>(k: &'k Builder, v: &Vals<'k>) -> Reg<'k, u32> {
+    k.thread_x() & (k.shl(k.var(1u32), v.lanes) - 1u32)
+}
+
 /// This thread's part of a place.
-fn one<'k>(k: &'k Builder, v: &Vals<'k>, spec: Spec, place: Reg<'k, u64>) {
-    let found = find(k, v, spec, place, spec.kind.by_warps());
-    let lane = k.thread_x() & (k.shl(k.var(1u32), v.lanes) - 1u32);
+fn one<'k>(k: &'k Builder, v: &Vals<'k>, spec: Spec, (place, found): (Reg<'k, u64>, Found<'k>)) {
+    let lane = lane(k, v);
     match spec.kind {
-        Kind::Clear => {
-            return k.when(found.valid & lane.eq(0u32), || clear(v, spec, found.row));
-        }
         Kind::Mark => {
             return k.when(found.valid & lane.eq(0u32), || mark(v, spec, (found.row, place)));
         }
@@ -159,8 +261,11 @@ fn one<'k>(k: &'k Builder, v: &Vals<'k>, spec: Spec, place: Reg<'k, u64>) {
                 k.when(kept, || transfer(k, v, spec, lane, [found.rows, table]));
             }
             _ => {
+                let last = if spec.kind == Kind::Add { last(v, found.row) } else { v.count - 1u64 };
                 let first = is_first(k, v, spec, (place, found.row));
-                k.when(first, || add_all(k, v, spec, lane, (place, found.row, table)));
+                let alone = if spec.kind == Kind::Add { last.eq(place) } else { k.var(false) };
+                k.when(first & alone, || add_row(k, v, spec, lane, [table, found.rows]));
+                k.when(first & !alone, || add_all(k, v, spec, lane, (place, found.row, table), last));
             }
         }
     });
@@ -174,7 +279,7 @@ fn is_kept<'k>(
     (place, row): (Reg<'k, u64>, Reg<'k, u64>),
 ) -> Reg<'k, bool> {
     match spec.kind {
-        Kind::Scatter => slot(v.last, row, spec).eq(place),
+        Kind::Scatter => last(v, row).eq(place),
         _ => !named(k, v, spec, row, [place + 1u64, v.count]),
     }
 }
@@ -187,7 +292,7 @@ fn is_first<'k>(
     (place, row): (Reg<'k, u64>, Reg<'k, u64>),
 ) -> Reg<'k, bool> {
     match spec.kind {
-        Kind::Add => slot(v.first, row, spec).eq(place),
+        Kind::Add => (k.var(PLACES) - slot(v.first, row)).eq(place),
         _ => !named(k, v, spec, row, [k.var(0u64), place]),
     }
 }
@@ -219,6 +324,12 @@ fn named<'k>(
 /// Looks a place up; its index is read once: another queue may be writing it. Where a warp looks `together`, its first
 /// lane's counts, so that all of them go the same way.
 fn find<'k>(k: &'k Builder, v: &Vals<'k>, spec: Spec, place: Reg<'k, u64>, together: bool) -> Found<'k> {
+    let (value, rows) = index(k, v, spec, place);
+    Found::new(k, v, if together { k.broadcast(value, 0u32) } else { value }, rows)
+}
+
+/// A place's index, and the address of its row in rows.
+fn index<'k>(k: &'k Builder, v: &Vals<'k>, spec: Spec, place: Reg<'k, u64>) -> (Reg<'k, i64>, Reg<'k, u64>) {
     let [at, row] = Space::<2>::locate(k, &v.places, spec.places as usize, spec.wide, place);
     let index = Ptr::<Global<i64>>::new(k.mad(at, u64::from(spec.index), v.indices));
     let volatile = (Strength::Volatile, Scope::Device);
@@ -226,17 +337,21 @@ fn find<'k>(k: &'k Builder, v: &Vals<'k>, spec: Spec, place: Reg<'k, u64>, toget
         4 => index.cast::<i32>().load_strong(volatile.0, volatile.1).to::<i64>(),
         _ => index.load_strong(volatile.0, volatile.1),
     };
-    let value = if together { k.broadcast(value, 0u32) } else { value };
-    let negative = value.lt(0i64);
-    let from_end = negative & (v.flags & WEFT_ROWS_FROM_END).ne(0u32);
-    let number = k.select(from_end, value + v.height.bits::<i64>(), value);
-    // As an unsigned number, a negative one is above all rows.
-    let number = number.bits::<u64>();
-    let valid = number.lt(v.height);
-    let skipped = negative & (v.flags & WEFT_ROWS_SKIP_NEGATIVE).ne(0u32);
-    let stray = !valid & !skipped;
-    let rows = k.mad(row, spec.dtype.size() as u64, v.rows);
-    Found { row: number, valid, stray, rows }
+    (value, k.mad(row, spec.dtype.size() as u64, v.rows))
+}
+
+impl<'k> Found<'k> {
+    /// What index `value` says.
+    fn new(k: &'k Builder, v: &Vals<'k>, value: Reg<'k, i64>, rows: Reg<'k, u64>) -> Self {
+        let negative = value.lt(0i64);
+        let from_end = negative & (v.flags & WEFT_ROWS_FROM_END).ne(0u32);
+        let number = k.select(from_end, value + v.height.bits::<i64>(), value);
+        // As an unsigned number, a negative one is above all rows.
+        let row = number.bits::<u64>();
+        let valid = row.lt(v.height);
+        let skipped = negative & (v.flags & WEFT_ROWS_SKIP_NEGATIVE).ne(0u32);
+        Self { row, valid, stray: !valid & !skipped, rows: k.var(rows) }
+    }
 }
 
 /// Tells the host of a stray place, if it is the first so far: no place is 0, and the first one is the largest.
@@ -245,39 +360,26 @@ fn report<'k>(v: &Vals<'k>, place: Reg<'k, u64>) {
     Ptr::<Global<u32>>::new(v.verdict).atomic().max(!place);
 }
 
-/// The places of a row, of 4 bytes or 8.
-fn slot<'k>(base: Reg<'k, u64>, row: Reg<'k, u64>, spec: Spec) -> Reg<'k, u64> {
-    match spec.wide {
-        true => Ptr::<Global<u64>>::new(base).at_far(row).load(),
-        false => Ptr::<Global<u32>>::new(base).at_far(row).load().to(),
-    }
+/// The largest number of a place that a slot holds below its epoch.
+const PLACES: u64 = (1 << (64 - EPOCH_BITS)) - 1;
+
+/// The last place that names a row.
+fn last<'k>(v: &Vals<'k>, row: Reg<'k, u64>) -> Reg<'k, u64> {
+    slot(v.last, row)
 }
 
-fn clear<'k>(v: &Vals<'k>, spec: Spec, row: Reg<'k, u64>) {
-    if spec.wide {
-        Ptr::<Global<u64>>::new(v.last).at_far(row).store(0u64);
-    } else {
-        Ptr::<Global<u32>>::new(v.last).at_far(row).store(0u32);
-    }
-    match (spec.adds, spec.wide) {
-        (false, _) => {}
-        (_, true) => Ptr::<Global<u64>>::new(v.first).at_far(row).store(u64::MAX),
-        _ => Ptr::<Global<u32>>::new(v.first).at_far(row).store(u32::MAX),
-    }
+fn slot<'k>(base: Reg<'k, u64>, row: Reg<'k, u64>) -> Reg<'k, u64> {
+    Ptr::<Global<u64>>::new(base).at_far(row).load() & PLACES
 }
 
+/// The larger number stays: one of this request's epoch is larger than all that earlier ones left.
 fn mark<'k>(v: &Vals<'k>, spec: Spec, (row, place): (Reg<'k, u64>, Reg<'k, u64>)) {
-    let adds = spec.adds;
-    if spec.wide {
-        Ptr::<Global<u64>>::new(v.last).at_far(row).atomic().max(place);
-        if adds {
-            Ptr::<Global<u64>>::new(v.first).at_far(row).atomic().min(place);
-        }
-        return;
-    }
-    Ptr::<Global<u32>>::new(v.last).at_far(row).atomic().max(place.to::<u32>());
-    if adds {
-        Ptr::<Global<u32>>::new(v.first).at_far(row).atomic().min(place.to::<u32>());
+    let put = |base, number: Reg<'k, u64>| {
+        Ptr::<Global<u64>>::new(base).at_far(row).atomic().max(v.epoch | number);
+    };
+    put(v.last, place);
+    if spec.adds {
+        put(v.first, v.kernel.var(PLACES) - place);
     }
 }
 
@@ -342,8 +444,8 @@ fn add_all<'k>(
     spec: Spec,
     lane: Reg<'k, u32>,
     (place, row, table): (Reg<'k, u64>, Reg<'k, u64>, Reg<'k, u64>),
+    last: Reg<'k, u64>,
 ) {
-    let last = if spec.kind == Kind::Add { slot(v.last, row, spec) } else { v.count - 1u64 };
     let first = k.var(place);
     k.repeat_while(
         || first.le(last),

@@ -1,6 +1,8 @@
 //! Units of a row on a GPU: 1 to 16 bytes in 32-bit words, and their elements' sums.
 
-pub(super) use crate::kernels::gpu::{load_words as load_unit, store_words as store_unit};
+pub(super) use crate::kernels::gpu::{
+    load_words as load_unit, load_words_if as load_unit_if, store_words as store_unit,
+};
 
 use crate::dtype::Dtype::{self, *};
 use crate::ptx::{Bf16x2, Builder, F16x2, Reg};

@@ -3,8 +3,8 @@
 use crate::device::cuda::Key;
 use crate::dtype::Dtype;
 use crate::kernels::gpu::math::{self, Math};
-use crate::kernels::gpu::{Array, Chunk, Extent, Place, Plan, Real, Team, Way};
-use crate::ptx::{Kernel, Reg, Shape, Target, Text, WordList, Words, params};
+use crate::kernels::gpu::{Array, Chunk, Extent, Fill, Place, Plan, Real, Team, Way};
+use crate::ptx::{Builder, Element, Kernel, Reg, Shape, Target, Text, WordList, Words, params};
 use crate::status::Result;
 use std::cell::RefCell;
 
@@ -55,7 +55,7 @@ impl Spec {
     }
 }
 
-fn rows<F: Real + Math>(spec: &Spec, v: &Vals<'_>) {
+fn rows<F: Exponential>(spec: &Spec, v: &Vals<'_>) {
     let team = Team { k: v.kernel, plan: spec.plan, dtype: spec.dtype };
     let scale = spec.scaled.then(|| F::narrow(v.scale));
     team.each_row(v.rows, |row| {
@@ -78,7 +78,7 @@ struct Line<'k, 'v, F> {
     held: Option<Vec<(Place<'k, 2>, Chunk<'k, F>)>>,
 }
 
-impl<'k, 'v, F: Real + Math> Line<'k, 'v, F> {
+impl<'k, 'v, F: Exponential> Line<'k, 'v, F> {
     fn new(team: Team<'k>, v: &'v Vals<'k>, scale: Option<Reg<'k, F>>, begin: [Reg<'k, u64>; 2]) -> Self {
         let at = |base, begin| Array::new(team.k, team.dtype, base).at(begin);
         let (x, y) = (at(v.x, begin[0]), at(v.y, begin[1]));
@@ -92,7 +92,7 @@ impl<'k, 'v, F: Real + Math> Line<'k, 'v, F> {
     }
 
     fn take(&self, places: &[Place<'k, 2>]) -> Vec<Chunk<'k, F>> {
-        places.iter().map(|place| self.team.load(self.x.at(place.at[0]), place)).collect()
+        places.iter().map(|place| self.team.load((self.x, 0), place, Fill::Least)).collect()
     }
 
     /// Runs `body` for all that this thread has of the row.
@@ -106,43 +106,56 @@ impl<'k, 'v, F: Real + Math> Line<'k, 'v, F> {
         });
     }
 
-    /// scale x.
-    fn scaled(&self, chunk: &Chunk<'k, F>) -> Vec<Reg<'k, F>> {
-        let scaled = |x| self.scale.map_or(x, |scale| self.team.k.mul(x, scale));
-        chunk.values().into_iter().map(scaled).collect()
+    /// scale x - `less`.
+    fn below(&self, chunk: &Chunk<'k, F>, less: Reg<'k, F>) -> Vec<Reg<'k, F>> {
+        let below = |x| self.scale.map_or_else(|| x - less, |scale| self.team.k.fma(x, scale, -less));
+        chunk.values().into_iter().map(below).collect()
     }
 
-    /// e^(scale x - largest).
-    fn exponentials(&self, chunk: &Chunk<'k, F>, largest: Reg<'k, F>) -> Vec<Reg<'k, F>> {
-        self.scaled(chunk).into_iter().map(|x| math::exp(self.team.k, x - largest)).collect()
+    /// `value`, or `none` where the row does not reach so far: needed where what is there instead, -infinity, is scaled.
+    fn or<T: Element>(&self, place: &Place<'k, 2>, value: Reg<'k, T>, none: Reg<'k, T>) -> Reg<'k, T> {
+        if self.scale.is_some() { place.or(self.team.k, value, none) } else { value }
     }
 
     /// The largest of scale x, NaN aside; -inf of none.
     fn largest(&self) -> Reg<'k, F> {
-        let (k, none) = (self.team.k, F::constant(f64::NEG_INFINITY));
+        let (k, none) = (self.team.k, self.team.k.var(F::constant(f64::NEG_INFINITY)));
         let most = k.var(none);
         self.pass(|place, chunk| {
-            let here = tree(&self.scaled(chunk), &|a, b| k.max(a, b));
-            most.set(k.max(most, k.select(place.there, here, none)));
+            let here = match self.scale {
+                Some(scale) => {
+                    let scaled: Vec<_> = chunk.values().into_iter().map(|x| x * scale).collect();
+                    self.or(place, tree(&scaled, &|a, b| k.max(a, b)), none)
+                }
+                None => chunk.largest(),
+            };
+            most.set(k.max(most, here));
         });
-        self.team.fold(most, k.var(none), |a, b| k.max(a, b))
+        F::largest_of_team(&self.team, most)
     }
 
-    /// The sum of the exponentials, which `each` gets to see.
-    fn sum(&self, largest: Reg<'k, F>, each: impl Fn(Vec<Reg<'k, F>>)) -> Reg<'k, F> {
+    /// The sum of the exponentials by `exp`, which `each` gets to see.
+    fn sum(
+        &self,
+        largest: Reg<'k, F>,
+        exp: fn(&'k Builder, Reg<'k, F>) -> Reg<'k, F>,
+        each: impl Fn(Vec<Reg<'k, F>>),
+    ) -> Reg<'k, F> {
         let (k, sum) = (self.team.k, self.team.k.var(0.0f64));
         self.pass(|place, chunk| {
-            let values = self.exponentials(chunk, largest);
+            let values: Vec<_> = self.below(chunk, largest).into_iter().map(|x| exp(k, x)).collect();
             let part = F::wide(tree(&values, &|a, b| k.add(a, b)));
-            sum.set(sum + k.select(place.there, part, 0.0f64));
+            sum.set(sum + self.or(place, part, k.var(0.0f64)));
             each(values);
         });
-        F::narrow(self.team.fold(sum, k.var(0.0f64), |a, b| a + b))
+        F::narrow(self.team.fold(sum, |a, b| a + b))
     }
 
     fn softmax(&self, largest: Reg<'k, F>) {
+        // The least that y can be tells whether exponentials may be taken as 0 below the range of normal numbers.
+        let exp = if self.team.dtype == Dtype::F16 { F::exp_of_sum_term } else { F::exp_of_negative };
         let kept = RefCell::new(Vec::new());
-        let share = self.team.k.rcp(self.sum(largest, |values| kept.borrow_mut().push(values)));
+        let share = self.team.k.rcp(self.sum(largest, exp, |values| kept.borrow_mut().push(values)));
         let mut kept = kept.into_inner().into_iter();
         let store = |place: &Place<'k, 2>, chunk: &Chunk<'k, F>, values: Vec<Reg<'k, F>>| {
             let values: Vec<_> = values.into_iter().map(|value| value * share).collect();
@@ -152,20 +165,48 @@ impl<'k, 'v, F: Real + Math> Line<'k, 'v, F> {
             Some(held) => held.iter().for_each(|(place, chunk)| {
                 kept.by_ref().take(1).for_each(|values| store(place, chunk, values));
             }),
-            None => self.pass(|place, chunk| store(place, chunk, self.exponentials(chunk, largest))),
+            None => self.pass(|place, chunk| {
+                let values = self.below(chunk, largest).into_iter().map(|x| exp(self.team.k, x));
+                store(place, chunk, values.collect());
+            }),
         }
     }
 
     fn log_softmax(&self, largest: Reg<'k, F>) {
-        let log = math::log(self.team.k, self.sum(largest, drop));
-        self.pass(|place, chunk| {
-            let values: Vec<_> = self.scaled(chunk).into_iter().map(|x| (x - largest) - log).collect();
-            self.store(place, &chunk.with(&values));
-        });
+        let base = largest + math::log(self.team.k, self.sum(largest, F::exp_of_sum_term, drop));
+        self.pass(|place, chunk| self.store(place, &chunk.with(&self.below(chunk, base))));
     }
 
     fn store(&self, place: &Place<'k, 2>, chunk: &Chunk<'k, F>) {
-        chunk.store(self.team.k, self.y.at(place.at[1]), place.there);
+        chunk.store_or(self.team.k, place.of(self.y, 1), place.there);
+    }
+}
+
+/// e^x of what is 0 at the most.
+trait Exponential: Real + Math {
+    /// Of any size. NaN stays.
+    fn exp_of_negative<'k>(k: &'k Builder, x: Reg<'k, Self>) -> Reg<'k, Self>;
+    /// 0 where it is less than the least normal number: beside a 1 it is nothing.
+    fn exp_of_sum_term<'k>(k: &'k Builder, x: Reg<'k, Self>) -> Reg<'k, Self>;
+}
+
+impl Exponential for f32 {
+    fn exp_of_negative<'k>(k: &'k Builder, x: Reg<'k, f32>) -> Reg<'k, f32> {
+        k.ex2(x * std::f32::consts::LOG2_E)
+    }
+
+    fn exp_of_sum_term<'k>(k: &'k Builder, x: Reg<'k, f32>) -> Reg<'k, f32> {
+        k.ex2_ftz(x * std::f32::consts::LOG2_E)
+    }
+}
+
+impl Exponential for f64 {
+    fn exp_of_negative<'k>(k: &'k Builder, x: Reg<'k, f64>) -> Reg<'k, f64> {
+        math::exp(k, x)
+    }
+
+    fn exp_of_sum_term<'k>(k: &'k Builder, x: Reg<'k, f64>) -> Reg<'k, f64> {
+        math::exp(k, x)
     }
 }
 

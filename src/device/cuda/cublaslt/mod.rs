@@ -6,6 +6,7 @@ mod plan;
 pub use plan::{Addresses, Blas, Matrix, Product, blas};
 
 use super::driver::driver;
+use super::leave::{enter_opening, guarded};
 use super::library::Library;
 use crate::status::{
     Error, Result, WEFT_ERROR_INTERNAL, WEFT_ERROR_OUT_OF_DEVICE_MEMORY, WEFT_ERROR_UNAVAILABLE,
@@ -117,6 +118,7 @@ pub struct Lt {
 /// The library, opened at the first call; else why there is none, which is the same for the life of the process.
 fn library() -> Result<&'static Lt> {
     static LIBRARY: OnceCell<Result<Lt>> = OnceCell::new();
+    let _inside = enter_opening()?;
     LIBRARY.get_or_init(open).as_ref().map_err(Clone::clone)
 }
 
@@ -126,7 +128,8 @@ pub(super) fn found() -> std::result::Result<(String, String), String> {
 }
 
 fn open() -> Result<Lt> {
-    Library::find(names(), Lt::new).map_err(|reason| {
+    let found = guarded(|| Library::find(names(), Lt::new));
+    found.map_err(|reason| {
         let message = format!(
             "there is no cuBLASLt of version 12.0 or newer ({reason}); install it (pip install nvidia-cublas) or \
              name its folder in WEFT_LIBRARY_PATH"

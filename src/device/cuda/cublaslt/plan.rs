@@ -2,6 +2,7 @@
 //! everything that they depend on.
 
 use super::{Algorithm, Heuristic, Lt, Opaque, library};
+use crate::device::cuda::leave::guard_the_end;
 use crate::device::cuda::{Gpu, Stream};
 use crate::dtype::Dtype;
 use crate::status::{Error, Result, WEFT_ERROR_UNSUPPORTED};
@@ -116,9 +117,20 @@ unsafe impl Send for Blas {}
 unsafe impl Sync for Blas {}
 
 /// cuBLASLt for this GPU, kept for the life of the process, as the GPU is; else why not.
-pub fn blas(gpu: &Arc<Gpu>) -> Result<Arc<Blas>> {
+pub fn blas(stream: &Stream) -> Result<Arc<Blas>> {
     static OPEN: Mutex<BTreeMap<i32, Result<Arc<Blas>>>> = Mutex::new(BTreeMap::new());
-    let mut open = OPEN.lock();
+    let gpu = stream.gpu();
+    let mut open = match OPEN.try_lock() {
+        Some(open) => open,
+        None => {
+            stream.take_time()?; // somebody may be opening it
+            OPEN.lock()
+        }
+    };
+    if let Some(known) = open.get(&gpu.ordinal()) {
+        return known.clone();
+    }
+    stream.take_time()?;
     open.entry(gpu.ordinal()).or_insert_with(|| Blas::new(gpu).map(Arc::new)).clone()
 }
 
@@ -131,15 +143,18 @@ impl Blas {
     }
 
     /// Whether the library has an algorithm for this product. The first time takes a while.
-    pub fn has(&self, product: &Product) -> bool {
-        self.plan(product).is_some()
+    pub fn has(&self, stream: &Stream, product: &Product) -> bool {
+        self.plan(stream, product).is_some()
     }
 
-    fn plan(&self, product: &Product) -> Option<Arc<Mutex<Plan>>> {
+    /// What the library keeps, it may take down in handlers that it registers with its first plans.
+    fn plan(&self, stream: &Stream, product: &Product) -> Option<Arc<Mutex<Plan>>> {
         if let Some(plan) = self.plans.read().get(product) {
             return plan.clone();
         }
+        stream.take_time().ok()?;
         let plan = self.gpu.with(|_| Plan::new(self.lt, self.handle, product));
+        guard_the_end();
         if let Err(error) = &plan {
             crate::tell!(WEFT_LOG_DEBUG, "cuBLASLt does not run {product:?}: {}", error.message);
         }
@@ -163,11 +178,12 @@ impl Blas {
         at: &Addresses,
         scales: [f64; 2],
     ) -> Result<()> {
-        let Some(plan) = self.plan(product) else {
+        let Some(plan) = self.plan(stream, product) else {
             return Err(Error::new(WEFT_ERROR_UNSUPPORTED, "cuBLASLt has no algorithm for this product"));
         };
         let plan = plan.lock();
         let workspace = if plan.workspace > 0 { stream.scratch(plan.workspace)? } else { 0 };
+        stream.touch()?;
         // SAFETY: this function's contract; the plan is locked, and read by the library before it returns.
         self.gpu.with(|_| unsafe { plan.run(self.handle, stream, workspace, at, scales) })
     }

@@ -7,6 +7,7 @@
 mod angle;
 mod arc;
 mod double;
+pub mod half;
 mod power;
 mod single;
 

@@ -1,6 +1,6 @@
 //! The functions as formulas over registers, as the CPU has them.
 
-use crate::kernels::gpu::math::{self as m, Math, of};
+use crate::kernels::gpu::math::{self as m, Math, half, of};
 use crate::ops::elementwise::functions::*;
 use crate::ptx::compare::Compares;
 use crate::ptx::convert::Rounding;
@@ -20,6 +20,20 @@ pub(super) fn floats<'k, T: Math>(
         ..=WEFT_EW_CLIP => several(k, code, x),
         WEFT_EW_SILU..=WEFT_EW_SHRINK => activations(k, code, a, p),
         _ => one(k, code, a),
+    }
+}
+
+/// What is computed faster where the result has 16 bits.
+pub(super) fn short<'k>(k: &'k Builder, code: u32, x: &[Reg<'k, f32>], p: [Reg<'k, f32>; 2]) -> Reg<'k, f32> {
+    let a = x[0];
+    match code {
+        WEFT_EW_SIGMOID => half::sigmoid(k, a),
+        WEFT_EW_SILU => half::silu(k, a, p[0]),
+        WEFT_EW_GELU => half::gelu(k, a),
+        WEFT_EW_GELU_TANH => half::gelu_tanh(k, a),
+        WEFT_EW_SWIGLU => half::silu(k, a, k.var(1.0f32)) * x[1],
+        WEFT_EW_GEGLU => half::gelu(k, a) * x[1],
+        _ => half::gelu_tanh(k, a) * x[1],
     }
 }
 

@@ -99,6 +99,13 @@ impl Spec {
         }
     }
 
+    /// Whether it is computed faster than in f32.
+    fn is_short(&self) -> bool {
+        let halves = matches!(self.dtype, Dtype::F16 | Dtype::Bf16);
+        halves
+            && matches!(self.function.code, WEFT_EW_SWIGLU..=WEFT_EW_GEGLU_TANH | WEFT_EW_SIGMOID | WEFT_EW_GELU..=WEFT_EW_SILU)
+    }
+
     /// Whether its formula is so long that the memory does not matter.
     pub fn is_long(&self) -> bool {
         matches!(self.function.code, WEFT_EW_POW | WEFT_EW_MOD | WEFT_EW_SIN..=WEFT_EW_COSH | WEFT_EW_ASINH..=WEFT_EW_ATANH)
@@ -107,6 +114,8 @@ impl Spec {
     /// Writes the kernel.
     pub fn kernel(self, target: Target) -> Result<Kernel<Args>> {
         let shape = Shape::new(self.name(), target, [THREADS, 1, 1]);
+        // Without a bound, the assembler puts off loads to need fewer registers.
+        let shape = if self.is_short() { shape.min_blocks(5) } else { shape };
         Kernel::build(&shape, |k, v| self.write(k, &v))
     }
 
@@ -120,7 +129,11 @@ impl Spec {
             }
             (_, Dtype::F64) => self.floats::<f64>(k, v, [v.alpha, v.beta]),
             (_, Dtype::F32 | Dtype::F16 | Dtype::Bf16) => {
-                self.floats::<f32>(k, v, [v.alpha, v.beta].map(|p| p.to::<f32>()));
+                let (code, p) = (self.function.code, [v.alpha, v.beta].map(|p| p.to::<f32>()));
+                if !self.is_short() {
+                    return self.floats::<f32>(k, v, p);
+                }
+                self.run::<f32, f32, f32>(k, v, |x, _| formulas::short(k, code, &[&[x.0], x.1].concat(), p))
             }
             (_, Dtype::I8 | Dtype::I16 | Dtype::I32) => self.integers::<i32>(k, v),
             (_, Dtype::I64) => self.integers::<i64>(k, v),

@@ -1,8 +1,11 @@
 //! The kernels of dense operands and of dense rows: 16 bytes of the largest dtype at a time, several under way.
 
 use super::{Array, Spec, THREADS, Vals, Way};
-use crate::kernels::gpu::{Lane, Space, load_words, store_words};
-use crate::ptx::{Builder, Load, Reg};
+use crate::kernels::gpu::{Lane, Space, load_words_if, store_words_at};
+use crate::ptx::{Builder, Global, Load, Ptr, Reg};
+
+/// Where a vector begins.
+type Start<'k> = Ptr<'k, Global<u32>>;
 
 impl Spec {
     /// Y of an A and of Ts, a tile of vectors a block and on by the size of the grid.
@@ -20,14 +23,13 @@ impl Spec {
         k.repeat_while(
             || (first - k.thread_x()).lt(v.vectors),
             || {
-                let places: Vec<_> = (0..unroll).map(|u| first + u * THREADS).collect();
-                // Beyond the end the last vector is read once more, and not written.
-                let last = v.vectors - 1u32;
-                let starts: Vec<_> = places.iter().map(|&at| self.starts(k, v, k.min(at, last))).collect();
-                let loads: Vec<_> = starts.iter().map(|at| self.load(k, *at)).collect();
-                for (n, &place) in places.iter().enumerate() {
-                    let y = self.vector::<A, T, Y>(k, &loads[n], &formula);
-                    k.only(place.lt(v.vectors), || store_words(starts[n][3].address(), bytes, &y));
+                let starts = self.starts(k, v, first);
+                let there: Vec<_> = (0..unroll).map(|u| (first + u * THREADS).lt(v.vectors)).collect();
+                let both = starts.iter().zip(&there);
+                let loads: Vec<_> = both.map(|(starts, &there)| self.load(k, starts, there)).collect();
+                for ((words, starts), &there) in loads.iter().zip(&starts).zip(&there) {
+                    let y = self.vector::<A, T, Y>(k, words, &formula);
+                    k.only(there, || store_words_at(starts[3], bytes, &y));
                 }
                 first.set(first + step);
             },
@@ -45,27 +47,42 @@ impl Spec {
         }
     }
 
-    /// Where vector `number` of each operand and of y begins.
-    fn starts<'k>(self, k: &'k Builder, v: &Vals<'k>, number: Reg<'k, u32>) -> [Array<'k>; 4] {
+    /// Where the vectors that a thread has under way begin, of each operand and of y, from vector `first` on.
+    fn starts<'k>(self, k: &'k Builder, v: &Vals<'k>, first: Reg<'k, u32>) -> Vec<[Start<'k>; 4]> {
         if let Way::Rows { rank, .. } = self.way {
-            let arrays = self.arrays(k, v);
-            let at = Space::<4>::locate(k, &v.space, rank, false, number.to::<u64>());
-            return std::array::from_fn(|n| arrays[n].at(at[n]));
+            return (0..self.unroll()).map(|u| self.start_in_rows(k, v, rank, first + u * THREADS)).collect();
         }
-        let place = |n: usize| {
-            let bytes = if self.uniform() >> n & 1 == 1 { 0 } else { self.vector_bytes(n) as u32 };
-            Array::new(k, self.dtype_of(n), k.mad_wide(number, bytes, v.at[n]))
-        };
-        std::array::from_fn(place)
+        let bytes = |n: usize| if self.uniform() >> n & 1 == 1 { 0 } else { self.vector_bytes(n) as u32 };
+        let bases: [Start<'k>; 4] = std::array::from_fn(|n| Ptr::new(k.mad_wide(first, bytes(n), v.at[n])));
+        let behind = |n: usize, u: u32| bases[n].plus((u * THREADS * bytes(n) / 4) as i32);
+        (0..self.unroll()).map(|u| std::array::from_fn(|n| behind(n, u))).collect()
     }
 
-    /// The words of each operand's vector.
-    fn load<'k>(self, k: &'k Builder, starts: [Array<'k>; 4]) -> Vec<Vec<Reg<'k, u32>>> {
+    /// The same of one vector in rows; of the last one behind the end.
+    fn start_in_rows<'k>(
+        self,
+        k: &'k Builder,
+        v: &Vals<'k>,
+        rank: usize,
+        number: Reg<'k, u32>,
+    ) -> [Start<'k>; 4] {
+        let (arrays, last) = (self.arrays(k, v), v.vectors - 1u32);
+        let at = Space::<4>::locate(k, &v.space, rank, false, k.min(number, last).to::<u64>());
+        std::array::from_fn(|n| Ptr::new(arrays[n].at(at[n]).address()))
+    }
+
+    /// The words of each operand's vector, where it is there.
+    fn load<'k>(
+        self,
+        k: &'k Builder,
+        starts: &[Start<'k>; 4],
+        there: Reg<'k, bool>,
+    ) -> Vec<Vec<Reg<'k, u32>>> {
         let operand = |n: usize| {
             if self.uniform() >> n & 1 == 1 {
-                return self.repeated(k, starts[n]);
+                return self.repeated(k, Array::new(k, self.dtype_of(n), starts[n].address()));
             }
-            load_words(starts[n].address(), self.vector_bytes(n) as u32, Load::NoAllocate)
+            load_words_if(starts[n], self.vector_bytes(n) as u32, Load::NoAllocate, there)
         };
         (0..self.function.arity).map(operand).collect()
     }

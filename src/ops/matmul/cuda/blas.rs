@@ -31,7 +31,7 @@ struct Calls {
 /// Whether the library is there and has an algorithm.
 pub fn accepts(task: &Task, stream: &Stream) -> bool {
     let calls = Calls::new(task);
-    calls.is_some_and(|calls| blas(stream.gpu()).is_ok_and(|blas| blas.has(&calls.product)))
+    calls.is_some_and(|calls| blas(stream).is_ok_and(|blas| blas.has(stream, &calls.product)))
 }
 
 /// Multiplies.
@@ -69,7 +69,7 @@ impl Calls {
 
     fn run(&self, p: &Problem, stream: &Stream) -> Result<()> {
         let sums = if self.whole { 0 } else { stream.scratch(bytes_of_sums(p))? };
-        let blas = blas(stream.gpu())?;
+        let blas = blas(stream)?;
         let count = self.outer.iter().map(|axis| axis.0).product();
         for number in 0..count {
             let at = self.addresses(number, sums);

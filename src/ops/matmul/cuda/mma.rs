@@ -4,6 +4,7 @@
 use super::Task;
 use super::arguments::{Args, Place, Vals, arguments, each};
 use super::finish::finish;
+use super::order;
 use super::panel::{self, DEPTH, EDGE, Panel, THREADS};
 use super::rows::is_aligned;
 use crate::device::cuda::{Key, Stream};
@@ -19,8 +20,6 @@ const STAGES: u32 = 3;
 const STAGE: u32 = 2 * panel::LEN;
 /// Rows and columns of D that a warp computes; 2 x 4 warps share a tile.
 const WARP: [u32; 2] = [64, 32];
-/// Tiles one below the other that are computed beside each other: their columns of B come from the cache.
-const GROUP: u32 = 8;
 /// Elements from one row of sums to the next in shared memory.
 const LINE: u32 = EDGE + 4;
 /// Rows, columns and k at most, each.
@@ -122,7 +121,8 @@ impl<'v, 'k, T: Half> Block<'v, 'k, T> {
 
     /// One tile of D.
     fn tile(&self, place: &Place<'k>) {
-        let [row, col] = self.which(place.part).map(|tile| tile * EDGE);
+        let [across, down, _] = self.v.more;
+        let [row, col] = order::tile(self.k, place.part, [down, across]).map(|tile| tile * EDGE);
         let [end, cols, depth] = [self.v.m, self.v.n, self.v.k].map(|size| size.to::<u32>());
         let strides = |index| self.v.strides.get(index);
         let (a_lines, b_lines) = (usize::from(!self.along[0]), 2 + usize::from(self.along[1]));
@@ -134,17 +134,6 @@ impl<'v, 'k, T: Half> Block<'v, 'k, T> {
             Panel::new(self.k, self.along[1], &b, to[1]),
         ]);
         self.finish_tile(place, row, col);
-    }
-
-    /// The tile, counted down and across, of a part of the work.
-    fn which(&self, part: Reg<'k, u32>) -> [Reg<'k, u32>; 2] {
-        let (k, [across, down, _]) = (self.k, self.v.more);
-        let group = k.div(part, across * GROUP);
-        let inside = part - group * across * GROUP;
-        let first = group * GROUP;
-        let rows = k.min(down - first, GROUP);
-        let col = k.div(inside, rows);
-        [first + inside - col * rows, col]
     }
 
     /// The sums over all of k.

@@ -6,6 +6,7 @@ mod blas;
 mod columns;
 mod finish;
 mod mma;
+mod order;
 mod panel;
 mod real;
 mod rows;

@@ -13,9 +13,11 @@ const VECTOR: u32 = 16;
 
 /// The kernel of `spec`.
 pub fn extreme(target: Target, spec: Spec) -> Result<Kernel<Args>> {
-    Kernel::build(&spec.shape("extreme", target), |k, v: Vals<'_>| {
-        let parts = List::near(k, spec.order, THREADS / 32);
-        let (lane, each) = (k.thread_x() & (spec.width - 1), THREADS / spec.width);
+    let shape = spec.shape("extreme", target);
+    let shape = if spec.width == 32 && spec.packed { shape.min_blocks(4) } else { shape };
+    Kernel::build(&shape, |k, v: Vals<'_>| {
+        let parts = List::near(k, spec.order, spec.block() / 32);
+        let (lane, each) = (k.thread_x() & (spec.width - 1), spec.block() / spec.width);
         let unit = k.var((k.block_x() * each + k.thread_x() / spec.width).to::<u64>());
         let (units, step) = (v.lines * v.pieces, (k.grid_blocks_x() * each).to::<u64>());
         k.repeat_while(
@@ -66,7 +68,15 @@ fn packed<'k>(
     let head = k.min(below / u64::from(size), length);
     let vectors = (length - head) / vector;
     let body = k.mad(head, u64::from(size), line.start);
-    let sieve = Sieve::new(k, spec.order);
+    let sieve = Sieve::new(k, spec.order, lane.to::<u64>());
+    let vector_at =
+        |number: Reg<'k, u64>| load_words(k.mad(number, u64::from(VECTOR), body), VECTOR, Load::Stream);
+    let raise = |number: Reg<'k, u64>, words: &[Reg<'k, u32>]| {
+        let first = k.mad(number, vector, line.first + head);
+        for (i, raw) in elements(k, words, VECTOR, size).into_iter().enumerate() {
+            best.raise(k, &spec.order.composite(k, raw, first + i as u64));
+        }
+    };
     turns(
         k,
         spec.width,
@@ -74,17 +84,16 @@ fn packed<'k>(
         vectors,
         |number, displaced| {
             let number = number + u64::from(displaced);
-            (number, load_words(k.mad(number, u64::from(VECTOR), body), VECTOR, Load::Stream))
+            (number, vector_at(number))
         },
-        |(number, words)| {
-            sieve.pass(&words, || {
-                let first = k.mad(number, vector, line.first + head);
-                for (i, raw) in elements(k, &words, VECTOR, size).into_iter().enumerate() {
-                    best.raise(k, &spec.order.composite(k, raw, first + i as u64));
-                }
-            });
+        |(number, words)| match &sieve {
+            Some(sieve) => sieve.see(&words, number),
+            None => raise(number, &words),
         },
     );
+    if let Some(sieve) = sieve {
+        k.when(lane.to::<u64>().lt(vectors), || raise(sieve.number, &vector_at(sieve.number)));
+    }
     // Fewer than two vectors are left, and there are as many lanes.
     let (behind, lane) = (head + vectors * vector, lane.to::<u64>());
     k.when(lane.lt(head + (length - behind)), || {
@@ -107,7 +116,7 @@ fn join<'k>(k: &'k Builder, spec: Spec, best: &Composite<'k>, parts: &List<'k>) 
     k.when(k.lane().eq(0u32), || parts.put(k.warp().to::<u64>(), best));
     k.barrier();
     k.when(k.thread_x().eq(0u32), || {
-        (1..u64::from(THREADS / 32)).for_each(|warp| best.raise(k, &parts.get(k.var(warp))));
+        (1..u64::from(spec.width / 32)).for_each(|warp| best.raise(k, &parts.get(k.var(warp))));
     });
     k.barrier(); // so that the next line does not overwrite what is still read
 }

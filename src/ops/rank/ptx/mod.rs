@@ -17,7 +17,7 @@ use crate::ptx::{Builder, Global, Load, Ptr, Reg, Shape, Target, Words, params};
 use composite::Composite;
 use list::List;
 
-/// Threads of every block.
+/// Threads of a block, but where more share a line.
 pub(crate) const THREADS: u32 = 256;
 /// Words of the lines: in x, values and indices.
 pub(crate) const LINES: usize = Space::<3>::word_count(8);
@@ -88,11 +88,16 @@ impl Spec {
         [order.dtype as u32, bits, index, rank, width, 0, 0, 0]
     }
 
+    /// Threads of a block.
+    pub fn block(&self) -> u32 {
+        self.width.max(THREADS)
+    }
+
     /// The shape of the kernel of this kind, which may have all the registers it likes.
     pub fn shape(&self, kind: &str, target: Target) -> Shape {
         let words = self.words().map(|word| word.to_string());
         let name = format!("rank_{kind}_{}", words.join("_"));
-        Shape::new(name, target, [THREADS, 1, 1]).min_blocks(1)
+        Shape::new(name, target, [self.block(), 1, 1]).min_blocks(1)
     }
 }
 

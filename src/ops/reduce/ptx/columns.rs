@@ -2,12 +2,15 @@
 //! share the elements of each and meet in shared memory.
 
 use super::{Args, Number, Spec, State, THREADS, Vals, leave};
+use crate::dtype::Dtype;
 use crate::kernels::gpu::{Raw, Space, load_words};
 use crate::ptx::{Builder, Kernel, Load, Ptr, Reg, Shared, Target};
 use crate::status::Result;
 
 /// Loads under way at once.
 const AHEAD: u32 = 4;
+/// Blocks of sums of 16-bit floats that a multiprocessor has at once.
+const RESIDENT: u32 = 4;
 /// Warps of a block.
 const WARPS: u32 = THREADS / 32;
 
@@ -20,7 +23,9 @@ struct Meeting<'k, A: Number> {
 /// The kernel of `spec`, whose `vector` is at most 8.
 pub fn columns<A: Number>(target: Target, spec: Spec) -> Result<Kernel<Args>> {
     let across = 32 * spec.vector();
-    Kernel::build(&spec.shape("columns", target), |k, v: Vals<'_>| {
+    let narrow = matches!(spec.fold.dtype, Dtype::F16 | Dtype::Bf16) && !spec.fold.has_sum();
+    let shape = spec.shape("columns", target).min_blocks(if narrow { RESIDENT } else { 1 });
+    Kernel::build(&shape, |k, v: Vals<'_>| {
         let sums = if spec.fold.has_sum() { WARPS * across } else { 1 };
         let meeting = Meeting { mains: k.shared(WARPS * across), sums: k.shared(sums) };
         let strips = (v.results + u64::from(across - 1)) / u64::from(across);

@@ -7,6 +7,7 @@ mod number;
 mod real;
 mod rows;
 mod state;
+mod terms;
 
 pub use columns::columns;
 pub use merge::merge;
@@ -88,11 +89,13 @@ impl Spec {
         [fold.function, fold.dtype as u32, width, bytes, kept, reduced, flags, 0]
     }
 
-    /// The shape of the kernel of this kind, which may have all the registers it likes.
+    /// The shape of the kernel of this kind, which may have all the registers it likes but where more threads are worth more.
     pub fn shape(&self, kind: &str, target: Target) -> Shape {
         let words = self.words().map(|word| word.to_string());
         let name = format!("reduce_{kind}_{}", words.join("_"));
-        Shape::new(name, target, [THREADS, 1, 1]).min_blocks(1)
+        let narrow = kind == "rows" && self.packed && terms::is_narrow(self.fold);
+        let blocks = if narrow { 4 } else { 1 };
+        Shape::new(name, target, [THREADS, 1, 1]).min_blocks(blocks)
     }
 
     /// The array of x from the address `base` on.

@@ -39,6 +39,13 @@ impl Fold {
         if self.has_sum() { 4 } else { 8 }
     }
 
+    /// Whether elements are summed in f32, a few at a time, and those sums in f64: f64 alone costs a conversion an element,
+    /// which takes as long as reading it.
+    pub fn is_bundled(self) -> bool {
+        let sums = matches!(self.function, WEFT_REDUCE_SUM | WEFT_REDUCE_MEAN | WEFT_REDUCE_L1);
+        sums && matches!(self.dtype, F16 | Bf16)
+    }
+
     /// Whether a sum of exponentials belongs to it.
     pub fn has_sum(self) -> bool {
         self.function == WEFT_REDUCE_LOG_SUM_EXP
@@ -82,9 +89,12 @@ impl<'k, A: Number> State<'k, A> {
         self.take(&self.elements(words, bytes));
     }
 
-    /// With these elements, at least one, joined in a tree.
+    /// With these elements, one to eight, joined in a tree.
     pub fn take(&self, elements: &[Raw<'k>]) {
         let (k, function) = (self.k, self.fold.function);
+        if let Some(bundle) = A::bundle(k, self.fold, elements) {
+            return self.main.set(A::join(k, function, self.main, bundle));
+        }
         let values: Vec<_> = elements.iter().map(|&raw| A::of(k, self.fold.dtype, raw)).collect();
         let terms: Vec<_> = values.iter().map(|&x| A::term(k, function, x)).collect();
         let all = A::join(k, function, self.main, tree(terms, |a, b| A::join(k, function, a, b)));
@@ -102,7 +112,7 @@ impl<'k, A: Number> State<'k, A> {
         let all = A::join(self.k, self.fold.function, self.main, other.main);
         if self.fold.has_sum() {
             let base = self.base(all);
-            let seen = |state: &Self| state.sum * self.exp(A::wide(state.main) - base);
+            let seen = |state: &Self| state.sum * exponential(self.k, A::wide(state.main) - base, true);
             self.sum.set(seen(self) + seen(other));
         }
         self.main.set(all);
@@ -127,20 +137,25 @@ impl<'k, A: Number> State<'k, A> {
         }
     }
 
-    /// With those of the other warps of a block, in its first thread, when each warp's lanes have joined; all threads
+    /// With those of the other warps of a block, in its first warp, when each warp's lanes have joined; all threads
     /// come here.
     pub fn join_warps(&self, threads: u32) {
         let (k, warps) = (self.k, threads / 32);
         let (mains, sums) = (k.shared::<A>(warps), k.shared::<f64>(warps));
         k.when(k.lane().eq(0u32), || {
             mains.at(k.warp()).store(self.main);
-            sums.at(k.warp()).store(self.sum);
+            if self.fold.has_sum() {
+                sums.at(k.warp()).store(self.sum);
+            }
         });
         k.barrier();
-        k.when(k.thread_x().eq(0u32), || {
-            for warp in 1..warps as i32 {
-                self.join(&self.of(mains.plus(warp).load(), sums.plus(warp).load()));
+        k.when(k.thread_x().lt(32u32), || {
+            let warp = k.lane() & (warps - 1);
+            self.main.set(mains.at(warp).load());
+            if self.fold.has_sum() {
+                self.sum.set(sums.at(warp).load());
             }
+            self.join_lanes(warps);
         });
         k.barrier(); // so that the next result does not overwrite what is still read
     }
@@ -191,7 +206,7 @@ impl<'k, A: Number> State<'k, A> {
 }
 
 /// `join` over all values, pairs first.
-fn tree<T: Copy>(mut values: Vec<T>, join: impl Fn(T, T) -> T) -> T {
+pub(super) fn tree<T: Copy>(mut values: Vec<T>, join: impl Fn(T, T) -> T) -> T {
     while values.len() > 1 {
         values = values
             .chunks(2)

@@ -2,7 +2,7 @@
 
 use super::plan::{End, Form, Tile};
 use crate::dtype::{Dtype, bf16, f16};
-use crate::ops::matmul::cuda::arguments;
+use crate::ops::matmul::cuda::{arguments, order};
 use crate::ptx::convert::Pair;
 use crate::ptx::mbarrier::Mbarrier;
 use crate::ptx::mma::Factor;
@@ -27,8 +27,6 @@ pub(super) const SLAB: u32 = 16 << 10;
 const ROOM: u32 = (227 << 10) - 512;
 /// Registers of a thread: of the warpgroup that fetches, and of those that multiply.
 const REGISTERS: [u32; 2] = [40, 232];
-/// Tiles one below the other that are computed beside each other: their columns of B come from L2.
-const BESIDE: u32 = 8;
 
 params! {
     /// A multiplication, cut into tiles.
@@ -220,7 +218,7 @@ impl<'v, 'k, T: Half> Block<'v, 'k, T> {
         let [down, across] = v.tiles;
         let tiles = down * across;
         let whole = k.div(number, tiles);
-        let [row, col] = self.order(number - whole * tiles);
+        let [row, col] = order::tile(k, number - whole * tiles, v.tiles);
         let joined = self.form.end == End::Joined;
         let part = if joined { self.rank } else { k.div(whole, v.matrices) };
         let matrix = if joined { whole } else { whole - part * v.matrices };
@@ -234,17 +232,6 @@ impl<'v, 'k, T: Half> Block<'v, 'k, T> {
             from,
             count: k.min(all - from, depth),
         }
-    }
-
-    /// The tile, counted down and across, of a number among those of a matrix.
-    fn order(&self, number: Reg<'k, u32>) -> [Reg<'k, u32>; 2] {
-        let (k, [down, across]) = (self.k, self.v.tiles);
-        let group = k.div(number, across * BESIDE);
-        let inside = number - group * across * BESIDE;
-        let first = group * BESIDE;
-        let rows = k.min(down - first, BESIDE);
-        let col = k.div(inside, rows);
-        [first + inside - col * rows, col]
     }
 
     /// One thread has all tiles fetched, as far ahead as there are stages.

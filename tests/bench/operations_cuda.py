@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Operations on a CUDA device beside PyTorch, alternated in one process, on the same memory.
 
-    tests/bench/cuda.py [--seconds 0.3] [--only TEXT]
+    tests/bench/operations_cuda.py [--seconds 0.3] [--only TEXT]
 
 Prints microseconds an operation, the bandwidth of what it must read and write as a share of a measured device-to-device
 copy (memory-bound rows) or TFLOP/s, and PyTorch's time over Weft's (above 1: Weft is faster). Requests are queued one after
