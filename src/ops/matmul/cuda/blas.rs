@@ -1,15 +1,17 @@
-//! The vendor's library, for what it takes: one type of factors, rows or columns that are contiguous. It writes D itself
-//! where D is alpha A B + beta C + bias with a bias for each column; else it writes sums, which our own kernel finishes: its
-//! activations are not documented to keep NaN, nor how exact they are.
+//! The vendor's library, for what it takes: rows or columns that are contiguous. Where it has all that D asks for it writes D
+//! itself; else it can write sums, which our own kernel finishes.
 
 use super::columns::bytes_of_sums;
 use super::{Task, finish, simt};
 use crate::device::cuda::Stream;
-use crate::device::cuda::cublaslt::{Addresses, Matrix, Product, blas};
+use crate::device::cuda::cublaslt::{Addresses, Compute, Epilogue, Factors, Matrix, Product, Row, blas};
 use crate::dtype::Dtype;
 use crate::ops::matmul::problem::{Problem, View};
+use crate::ops::matmul::{WEFT_EPILOGUE_GELU_TANH, WEFT_EPILOGUE_NONE, WEFT_EPILOGUE_RELU};
 use crate::status::{Result, WEFT_ERROR_UNSUPPORTED};
 
+/// What the library may use of the stream's scratch memory.
+const WORKSPACE: u64 = 32 << 20;
 /// Rows, columns and k at most, each.
 const LONGEST: usize = 1 << 30;
 /// Bytes of sums that wait to be finished, at most.
@@ -23,20 +25,37 @@ struct Calls {
     at: Addresses,
     /// The outer batch axes: dim and the strides of a, b, d and c in bytes.
     outer: Vec<(usize, [u64; 4])>,
-    scales: [f64; 2],
+    factors: Factors,
     /// Whether D is written, or sums.
     whole: bool,
 }
 
-/// Whether the library is there and has an algorithm.
+/// Whether the library is there and has an algorithm that writes D.
 pub fn accepts(task: &Task, stream: &Stream) -> bool {
-    let calls = Calls::new(task);
+    has(Calls::new(task, true), stream)
+}
+
+/// Whether it has one that writes sums.
+pub fn accepts_sums(task: &Task, stream: &Stream) -> bool {
+    has(Calls::new(task, false), stream)
+}
+
+fn has(calls: Option<Calls>, stream: &Stream) -> bool {
     calls.is_some_and(|calls| blas(stream).is_ok_and(|blas| blas.has(stream, &calls.product)))
 }
 
 /// Multiplies.
 pub fn run(task: &Task, stream: &Stream) -> Result<()> {
-    let Some(calls) = Calls::new(task) else { return simt::run(task, stream) };
+    run_as(task, stream, true)
+}
+
+/// Multiplies to sums, and finishes them.
+pub fn run_sums(task: &Task, stream: &Stream) -> Result<()> {
+    run_as(task, stream, false)
+}
+
+fn run_as(task: &Task, stream: &Stream, whole: bool) -> Result<()> {
+    let Some(calls) = Calls::new(task, whole) else { return simt::run(task, stream) };
     match calls.run(&task.problem, stream) {
         Err(error) if error.status == WEFT_ERROR_UNSUPPORTED => simt::run(task, stream),
         done => done,
@@ -44,13 +63,12 @@ pub fn run(task: &Task, stream: &Stream) -> Result<()> {
 }
 
 impl Calls {
-    fn new(task: &Task) -> Option<Self> {
+    fn new(task: &Task, whole: bool) -> Option<Self> {
         let p = &task.problem;
         let longest = p.m.max(p.n).max(p.k) <= LONGEST;
         if p.k == 0 || p.a.dtype != p.b.dtype || !longest {
             return None;
         }
-        let whole = is_whole(p);
         let outer = outer(p);
         let few = outer.iter().map(|axis| axis.0).product::<usize>() <= CALLS;
         let fits = whole || bytes_of_sums(p) <= SUMS;
@@ -61,10 +79,12 @@ impl Calls {
             b: at(Some(p.b)),
             c: at(p.c.or(Some(p.d))),
             d: at(Some(p.d)),
-            bias: at(p.bias),
+            row: at(p.bias),
+            ..Addresses::default()
         };
-        let scales = if whole { [p.after.alpha, p.after.beta] } else { [1.0, 0.0] };
-        (few && fits).then_some(Self { product, at, outer, scales, whole })
+        let factors = if whole { [p.after.alpha, p.after.beta] } else { [1.0, 0.0] };
+        let factors = factors.map(|factor| [factor, 0.0]);
+        (few && fits).then_some(Self { product, at, outer, factors, whole })
     }
 
     fn run(&self, p: &Problem, stream: &Stream) -> Result<()> {
@@ -74,7 +94,7 @@ impl Calls {
         for number in 0..count {
             let at = self.addresses(number, sums);
             // SAFETY: the operands live as long as the request's work, and so do the sums; each matrix lies inside them.
-            unsafe { blas.run(stream, &self.product, &at, self.scales)? };
+            unsafe { blas.run(stream, &self.product, &at, &self.factors)? };
         }
         if self.whole { Ok(()) } else { finish::run(p, stream, sums, 1) }
     }
@@ -91,22 +111,31 @@ impl Calls {
         }
         let [a, b, mut d, mut c] = at;
         if !self.whole {
-            let Product { m, n, batches, result, .. } = self.product;
-            d = sums + number as u64 * (m * n * u64::from(batches.unsigned_abs()) * result.size() as u64);
+            let Product { m, n, batches, .. } = self.product;
+            let size = self.product.d.dtype.size() as u64;
+            d = sums + number as u64 * (m * n * u64::from(batches.unsigned_abs()) * size);
             c = d;
         }
-        Addresses { a, b, c, d, bias: self.at.bias }
+        Addresses { a, b, c, d, ..self.at }
     }
 }
 
-/// Whether the library writes D itself.
-fn is_whole(p: &Problem) -> bool {
-    let per_column = |bias: View| {
-        let along = (p.m == 1 || bias.row == 0) && bias.col == 1;
-        let same = p.axes().iter().all(|axis| axis.1[4] == 0);
-        along && same && bias.dtype == p.d.dtype && (bias.at as u64).is_multiple_of(16)
+/// The library's epilogue, and the bias that it adds, where it has them.
+///
+/// Its gelu is the one by tanh, as exact as results of 16 bits need.
+fn epilogue(p: &Problem) -> Option<(Epilogue, Option<Row>)> {
+    let half = p.d.dtype.size() == 2;
+    let plain = match p.after.epilogue {
+        WEFT_EPILOGUE_NONE => Epilogue::None,
+        WEFT_EPILOGUE_RELU => Epilogue::Relu,
+        WEFT_EPILOGUE_GELU_TANH if half => Epilogue::Gelu,
+        _ => return None,
     };
-    p.after.epilogue == 0 && p.bias.is_none_or(per_column)
+    let Some(bias) = p.bias else { return Some((plain, None)) };
+    let along = (p.m == 1 || bias.row == 0) && bias.col == 1;
+    let same = p.axes().iter().all(|axis| axis.1[4] == 0);
+    let fits = along && same && bias.dtype == p.d.dtype && (bias.at as u64).is_multiple_of(16);
+    fits.then_some((plain, Some(Row { dtype: bias.dtype, batch: 0 })))
 }
 
 /// The batch axes but for the innermost.
@@ -129,24 +158,38 @@ fn product(p: &Problem, tf32: bool, whole: bool) -> Option<Product> {
     // Scratch memory is aligned to 256 bytes, and so is one matrix alone.
     let between = if p.axes().is_empty() { 0 } else { p.m * p.n * sums.size() };
     let alignment = 1 << between.trailing_zeros().min(8);
-    let packed = Matrix { turned: false, leading: p.n as i64, batch: (p.m * p.n) as i64, alignment };
+    let batch = (p.m * p.n) as i64;
+    let packed = Matrix { dtype: sums, turned: false, leading: p.n as i64, batch, alignment };
     let d = if whole { straight(p.d, 2)? } else { packed };
+    let (epilogue, row) = if whole { epilogue(p)? } else { (Epilogue::None, None) };
+    let compute = match p.a.dtype {
+        Dtype::F64 => Compute::F64,
+        Dtype::F32 if tf32 => Compute::Tf32,
+        _ => Compute::F32,
+    };
     let c = if let (true, Some(c)) = (whole, p.c) { straight(c, 3)? } else { d };
     Some(Product {
         m: p.m as u64,
         n: p.n as u64,
         k: p.k as u64,
         batches,
-        factors: p.a.dtype,
-        result: if whole { p.d.dtype } else { sums },
+        compute,
         a: matrix(p, p.a, 0, [p.m, p.k])?,
         b: matrix(p, p.b, 1, [p.k, p.n])?,
         c,
         d,
-        bias: whole && p.bias.is_some(),
+        conjugate: [false; 2],
+        epilogue,
+        row,
+        aux: None,
+        scaling: [None; 2],
+        scaled: false,
+        amax: false,
+        fast: false,
         unscaled: !whole || p.after.alpha == 1.0,
         overwrites: !whole || p.c.is_none(),
-        tf32: tf32 && p.a.dtype == Dtype::F32,
+        workspace: WORKSPACE,
+        timed: false,
     })
 }
 
@@ -164,5 +207,5 @@ fn matrix(p: &Problem, view: View, operand: usize, [rows, cols]: [usize; 2]) -> 
         axes.iter().fold(view.at as u64, |all, axis| all | super::arguments::bytes(&view, axis.1[operand]));
     let alignment = 1 << all.trailing_zeros().min(8);
     let batch = axes.last().map_or(0, |axis| axis.1[operand] as i64);
-    (batch >= 0).then_some(Matrix { turned, leading, batch, alignment })
+    (batch >= 0).then_some(Matrix { dtype: view.dtype, turned, leading, batch, alignment })
 }

@@ -1,5 +1,6 @@
-//! The choices on a GPU, best first: `gemv` (one row or two, bandwidth), `cublaslt` (the vendor's library, where it is there),
-//! `gemv` and `gemv_columns` (few rows), `wgmma` (half types on Hopper), `mma` (half types on the tensor cores), `simt` (anything).
+//! The choices on a GPU, best first: `gemv` (one row or two, bandwidth), `cublaslt` (the vendor's library, where it is there and
+//! has all that is asked for), `gemv` and `gemv_columns` (few rows), `wgmma` (half types on Hopper), `cublaslt` (to sums, which
+//! are finished by a kernel of our own), `mma` (half types on the tensor cores), `simt` (anything).
 
 mod arguments;
 mod blas;
@@ -34,6 +35,7 @@ const CHOICES: &[Choice<Task, Stream>] = &[
     Choice { name: "gemv", accepts: rows::accepts, run: rows::run },
     Choice { name: "gemv_columns", accepts: columns::accepts, run: columns::run },
     Choice { name: "wgmma", accepts: wgmma::accepts, run: wgmma::run },
+    Choice { name: "cublaslt", accepts: blas::accepts_sums, run: blas::run_sums },
     Choice { name: "mma", accepts: mma::accepts, run: mma::run },
     Choice { name: "simt", accepts: |_, _| true, run: simt::run },
 ];
