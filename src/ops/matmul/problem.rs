@@ -67,6 +67,8 @@ pub struct Problem {
     pub c: Option<View>,
     pub bias: Option<View>,
     pub after: After,
+    /// Whether it is the transpose of what was asked for: A is what B was.
+    pub turned: bool,
     batch: Batch,
 }
 
@@ -88,12 +90,25 @@ impl Problem {
         Self::placed(op, |operand| operand.at() as *mut u8)
     }
 
+    /// The same as it was asked for: neither folded nor turned.
+    pub fn as_asked_on_device(op: &Matmul) -> Self {
+        Self::straight(op, |operand| operand.at() as *mut u8)
+    }
+
     fn placed(op: &Matmul, at: fn(&Operand) -> *mut u8) -> Self {
+        let mut problem = Self::straight(op, at);
+        problem.fold();
+        problem.turn();
+        problem
+    }
+
+    fn straight(op: &Matmul, at: fn(&Operand) -> *mut u8) -> Self {
         let rank = op.d.dims().len();
         let (m, n) = (op.d.layout().dim(rank - 2), op.d.layout().dim(rank - 1));
-        let k = if op.alpha == 0.0 { 0 } else { op.a.layout().dim(rank - 1) };
+        let unread = op.alpha == 0.0 && op.imaginary[0] == 0.0;
+        let k = if unread { 0 } else { op.a.layout().dim(rank - 1) };
         let view = |operand: &Operand| View::new(operand, at(operand));
-        let mut problem = Self {
+        Self {
             m,
             n,
             k,
@@ -104,10 +119,8 @@ impl Problem {
             bias: op.bias.as_ref().map(view),
             after: After { alpha: if k == 0 { 1.0 } else { op.alpha }, beta: op.beta, epilogue: op.epilogue },
             batch: Batch::new(op),
-        };
-        problem.fold();
-        problem.turn();
-        problem
+            turned: false,
+        }
     }
 
     /// How many matrices.
@@ -200,6 +213,7 @@ impl Problem {
         let columns = self.d.row == 1 && self.d.col != 1;
         if few || (columns && !many) {
             (self.m, self.n) = (self.n, self.m);
+            self.turned = true;
             (self.a, self.b) = (self.b.turned(), self.a.turned());
             self.d = self.d.turned();
             self.c = self.c.map(|c| c.turned());

@@ -4,40 +4,40 @@ use super::product::Compute;
 use crate::dtype::Dtype;
 
 /// CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE: parts of a sum are added up before they are rounded to the result's type.
-pub const SUMS_IN_COMPUTE_TYPE: u32 = 2;
+pub(crate) const SUMS_IN_COMPUTE_TYPE: u32 = 2;
 
 /// CUBLASLT_MATMUL_DESC_ ...
 pub mod desc {
-    pub const TRANSPOSE_A: i32 = 3;
-    pub const TRANSPOSE_B: i32 = 4;
-    pub const EPILOGUE: i32 = 7;
-    pub const BIAS_POINTER: i32 = 8;
-    pub const BIAS_BATCH: i32 = 10;
-    pub const AUX_POINTER: i32 = 11;
-    pub const AUX_LEADING: i32 = 12;
-    pub const AUX_BATCH: i32 = 13;
-    pub const A_SCALE_POINTER: i32 = 17;
-    pub const B_SCALE_POINTER: i32 = 18;
-    pub const D_SCALE_POINTER: i32 = 20;
-    pub const AMAX_POINTER: i32 = 21;
-    pub const AUX_TYPE: i32 = 22;
-    pub const FAST: i32 = 25;
-    pub const BIAS_TYPE: i32 = 26;
-    pub const A_SCALE_MODE: i32 = 31;
-    pub const B_SCALE_MODE: i32 = 32;
+    pub(crate) const TRANSPOSE_A: i32 = 3;
+    pub(crate) const TRANSPOSE_B: i32 = 4;
+    pub(crate) const EPILOGUE: i32 = 7;
+    pub(crate) const BIAS_POINTER: i32 = 8;
+    pub(crate) const BIAS_BATCH: i32 = 10;
+    pub(crate) const AUX_POINTER: i32 = 11;
+    pub(crate) const AUX_LEADING: i32 = 12;
+    pub(crate) const AUX_BATCH: i32 = 13;
+    pub(crate) const A_SCALE_POINTER: i32 = 17;
+    pub(crate) const B_SCALE_POINTER: i32 = 18;
+    pub(crate) const D_SCALE_POINTER: i32 = 20;
+    pub(crate) const AMAX_POINTER: i32 = 21;
+    pub(crate) const AUX_TYPE: i32 = 22;
+    pub(crate) const FAST: i32 = 25;
+    pub(crate) const BIAS_TYPE: i32 = 26;
+    pub(crate) const A_SCALE_MODE: i32 = 31;
+    pub(crate) const B_SCALE_MODE: i32 = 32;
 }
 
 /// CUBLASLT_MATRIX_LAYOUT_ ...
 pub mod layout {
-    pub const BATCH_COUNT: i32 = 5;
-    pub const BATCH_OFFSET: i32 = 6;
+    pub(crate) const BATCH_COUNT: i32 = 5;
+    pub(crate) const BATCH_OFFSET: i32 = 6;
 }
 
 /// CUBLASLT_MATMUL_PREF_ ...
 pub mod preference {
-    pub const WORKSPACE: i32 = 1;
-    pub const REDUCTION: i32 = 3;
-    pub const ALIGNMENT_A: i32 = 5;
+    pub(crate) const WORKSPACE: i32 = 1;
+    pub(crate) const REDUCTION: i32 = 3;
+    pub(crate) const ALIGNMENT_A: i32 = 5;
 }
 
 /// What the library calls a dtype, cudaDataType.

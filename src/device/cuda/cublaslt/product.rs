@@ -51,10 +51,6 @@ pub enum Epilogue {
     Drelu = 136,
     /// The value times gelu's slope at aux.
     Dgelu = 192,
-    /// Nothing, and the sums of the rows of D^T's first factor: over k of B.
-    SumsOfB = 256,
-    /// Nothing, and the sums of the columns of D^T's second factor: over k of A.
-    SumsOfA = 512,
 }
 
 impl Epilogue {
@@ -62,14 +58,13 @@ impl Epilogue {
     pub(super) fn code(self, row: bool) -> i32 {
         match self {
             Self::Drelu | Self::Dgelu => self as i32 | i32::from(row) << 4,
-            Self::SumsOfA | Self::SumsOfB => self as i32,
             _ if row => self as i32 & !1 | 4,
             _ => self as i32,
         }
     }
 }
 
-/// A row of n elements (or, of [`Epilogue::SumsOfA`], a column of m), read or written.
+/// A row of n elements, read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Row {
     /// Of its elements.
