@@ -86,6 +86,8 @@ pub struct Problem {
     pub workspace: u64,
     /// What few problems have.
     pub more: Option<More>,
+    /// Whether it is the transpose of what was asked for: A is what B was.
+    pub turned: bool,
     batch: Batch,
 }
 
@@ -107,15 +109,27 @@ impl Problem {
         Self::placed(op, |operand| operand.at() as *mut u8, std::ptr::null_mut())
     }
 
+    /// The same as it was asked for: neither folded nor turned.
+    pub fn as_asked_on_device(op: &Matmul) -> Self {
+        Self::straight(op, |operand| operand.at() as *mut u8, std::ptr::null_mut())
+    }
+
     fn placed(op: &Matmul, at: fn(&Operand) -> *mut u8, values: *mut u8) -> Self {
+        let mut problem = Self::straight(op, at, values);
+        problem.fold();
+        problem.turn();
+        problem
+    }
+
+    fn straight(op: &Matmul, at: fn(&Operand) -> *mut u8, values: *mut u8) -> Self {
         let rank = op.d.dims().len();
         let (m, n) = (op.d.layout().dim(rank - 2), op.d.layout().dim(rank - 1));
-        let nothing = op.alpha == 0.0 && op.imaginary[0] == 0.0;
-        let k = if nothing { 0 } else { op.a.layout().dim(rank - 1) };
+        let unread = op.alpha == 0.0 && op.imaginary[0] == 0.0;
+        let k = if unread { 0 } else { op.a.layout().dim(rank - 1) };
         let view = |operand: &Operand| View::new(operand, at(operand));
         let (alpha, imaginary) =
             if k == 0 { (1.0, [0.0, op.imaginary[1]]) } else { (op.alpha, op.imaginary) };
-        let mut problem = Self {
+        Self {
             m,
             n,
             k,
@@ -129,10 +143,8 @@ impl Problem {
             workspace: op.workspace,
             more: op.extra.as_ref().and_then(|extra| More::new(op, extra, at, values)),
             batch: Batch::new(op),
-        };
-        problem.fold();
-        problem.turn();
-        problem
+            turned: false,
+        }
     }
 
     /// How many matrices.
@@ -258,6 +270,7 @@ impl Problem {
         let turns = self.more.is_none_or(|more| more.turns());
         if turns && (few || (columns && !many)) {
             (self.m, self.n) = (self.n, self.m);
+            self.turned = true;
             (self.a, self.b) = (self.b.turned(), self.a.turned());
             self.d = self.d.turned();
             self.c = self.c.map(|c| c.turned());
