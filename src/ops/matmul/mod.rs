@@ -6,7 +6,9 @@
 //! a GPU.
 
 mod activation;
+mod after;
 mod check;
+mod complex;
 mod cpu;
 mod cuda;
 mod desc;
@@ -14,9 +16,13 @@ mod direct;
 mod element;
 mod extra;
 mod finish;
+mod fp8;
 mod gemm;
 mod gemv;
+mod gradient;
 mod grouped;
+mod integer;
+mod more;
 mod naive;
 mod pack;
 mod packed;
@@ -45,7 +51,6 @@ pub struct Matmul {
     alpha: f64,
     beta: f64,
     /// Imaginary parts of alpha and beta.
-    #[allow(dead_code)]
     imaginary: [f64; 2],
     epilogue: u32,
     /// WEFT_COMPUTE_F32 to _I32: the default has become what it stands for.
