@@ -1180,6 +1180,18 @@ public:
     WEFT_OPERATION(arg_reduce, weft_rank_desc)
     WEFT_OPERATION(reduce, weft_reduce_desc)
     WEFT_OPERATION(cast, weft_cast_desc)
+    WEFT_OPERATION(axpy, weft_axpy_desc)
+    WEFT_OPERATION(scal, weft_scal_desc)
+    WEFT_OPERATION(swap, weft_swap_desc)
+    WEFT_OPERATION(rot, weft_rot_desc)
+    WEFT_OPERATION(dot, weft_dot_desc)
+    WEFT_OPERATION(nrm2, weft_vector_desc)
+    WEFT_OPERATION(asum, weft_vector_desc)
+    WEFT_OPERATION(iamax, weft_vector_desc)
+    WEFT_OPERATION(gemv, weft_gemv_desc)
+    WEFT_OPERATION(ger, weft_ger_desc)
+    WEFT_OPERATION(syrk, weft_syrk_desc)
+    WEFT_OPERATION(trsm, weft_trsm_desc)
     WEFT_OPERATION(launch, weft_launch_desc)
 #undef WEFT_OPERATION
 

@@ -62,7 +62,7 @@ impl Spec {
 
     fn shape(&self, kind: &str, target: Target) -> Shape {
         let words = self.words()[..5].iter().map(u32::to_string).collect::<Vec<_>>().join("_");
-        Shape::new(format!("blas_{kind}_{words}"), target, [THREADS, 1, 1])
+        Shape::new(format!("blas_{kind}_{words}"), target, [THREADS, 1, 1]).min_blocks(1)
     }
 
     /// f64 of a running value.
