@@ -12,7 +12,7 @@ use weft::status::*;
 
 /// The choices of the device under test; of the CPU, the one that it makes.
 fn choices() -> &'static [&'static str] {
-    by_device(&[""], &["cublaslt", "simt"])
+    by_device(&["", "packed", "gemv", "gemm", "direct", "naive"], &["cublaslt", "simt"])
 }
 
 /// A tensor of any dtype, its elements as real and imaginary part in row-major order.
@@ -532,7 +532,10 @@ impl Case {
         for choice in choices() {
             weft::op::force(&if choice.is_empty() { String::new() } else { format!("matmul={choice}") });
             let (status, message) = session.refuse(weft_matmul, &self.desc);
-            if status == WEFT_ERROR_UNSUPPORTED && message.contains("WEFT_CHOICE") && *choice != "simt" {
+            if status == WEFT_ERROR_UNSUPPORTED
+                && message.contains("WEFT_CHOICE")
+                && !["simt", "naive"].contains(choice)
+            {
                 continue;
             }
             let what = format!("{what} {choice} {:?}", self.desc);
