@@ -10,9 +10,10 @@ use weft::layout::weft_tensor;
 use weft::ops::matmul::*;
 use weft::status::*;
 
-/// The choices of the device under test; of the CPU, the one that it makes.
-fn choices() -> &'static [&'static str] {
-    by_device(&[""], &["cublaslt", "simt"])
+/// The choices that a case is run by: of the CPU the one that it makes, and another.
+fn choices(number: usize) -> Vec<&'static str> {
+    const OTHERS: [&str; 5] = ["packed", "gemv", "gemm", "direct", "naive"];
+    by_device(vec!["", OTHERS[number % 7 % 5]], vec!["cublaslt", "simt"])
 }
 
 /// A tensor of any dtype, its elements as real and imaginary part in row-major order.
@@ -176,13 +177,17 @@ impl Array {
 
     /// The element that broadcasts to `index` of `dims`.
     fn at(&self, dims: &[i64], index: &[i64]) -> [f64; 2] {
+        self.values[self.number(dims, index)]
+    }
+
+    fn number(&self, dims: &[i64], index: &[i64]) -> usize {
         let own = self.dims();
         let mut number = 0;
         for (axis, dim) in own.iter().enumerate() {
             let i = index[dims.len() - own.len() + axis];
             number = number * dim + if *dim == 1 { 0 } else { i };
         }
-        self.values[number as usize]
+        number as usize
     }
 }
 
@@ -461,20 +466,33 @@ impl Case {
         scale.at(&dims, &at)[0]
     }
 
+    /// Where the row of A and the column of B begin that an element is the product of.
+    fn first_factors(&self, index: &[i64]) -> (usize, usize) {
+        let rank = index.len();
+        if self.k == 0 {
+            return (0, 0);
+        }
+        let first = |array: &Array, axis: usize| {
+            let (mut dims, mut at) = (self.dims.clone(), index.to_vec());
+            (dims[axis], at[axis]) = (self.k, 0);
+            array.number(&dims, &at)
+        };
+        (first(&self.a, rank - 1), first(&self.b, rank - 2))
+    }
+
     fn want(&self, index: &[i64], loose: f64) -> Want {
         let rank = index.len();
         let conjugate =
             |value: [f64; 2], flag| if self.desc.flags & flag != 0 { [value[0], -value[1]] } else { value };
         let (mut sum, mut magnitude) = ([0.0; 2], 0.0);
-        let (mut at, mut bt) = (index.to_vec(), index.to_vec());
         let alpha = self.alpha();
+        let scaled = self.scales.iter().any(Option::is_some);
+        let (row, column) = self.first_factors(index);
         for k in 0..if alpha == [0.0; 2] { 0 } else { self.k } {
-            (at[rank - 1], bt[rank - 2]) = (k, k);
-            let [mut a_dims, mut b_dims] = [self.dims.clone(), self.dims.clone()];
-            (a_dims[rank - 1], b_dims[rank - 2]) = (self.k, self.k);
-            let a = conjugate(self.a.at(&a_dims, &at), WEFT_MATMUL_CONJUGATE_A);
-            let b = conjugate(self.b.at(&b_dims, &bt), WEFT_MATMUL_CONJUGATE_B);
-            let scale = self.scale(0, index, k) * self.scale(1, index, k);
+            let a = conjugate(self.a.values[row + k as usize], WEFT_MATMUL_CONJUGATE_A);
+            let b_at = column + (k * self.dims[rank - 1]) as usize;
+            let b = conjugate(self.b.values[b_at], WEFT_MATMUL_CONJUGATE_B);
+            let scale = if scaled { self.scale(0, index, k) * self.scale(1, index, k) } else { 1.0 };
             let product = times(a, b).map(|part| part * scale);
             sum = [sum[0] + product[0], sum[1] + product[1]];
             magnitude += size(a) * size(b) * scale.abs();
@@ -536,20 +554,24 @@ impl Case {
         (0..self.dims.iter().product()).map(index).collect()
     }
 
-    /// Runs it by every choice that takes it. How many did.
-    fn check(&self, session: &Session, what: &str) -> usize {
+    /// Runs it by the choices of its number that take it. How many did.
+    fn check(&self, session: &Session, number: usize) -> usize {
+        let what = format!("case {number}");
         let wants: Vec<Want> = self.indices().iter().map(|index| self.want(index, 0.0)).collect();
         let mut ran = 0;
-        for choice in choices() {
+        for choice in choices(number) {
             weft::op::force(&if choice.is_empty() { String::new() } else { format!("matmul={choice}") });
             let (status, message) = session.refuse(weft_matmul, &self.desc);
-            if status == WEFT_ERROR_UNSUPPORTED && message.contains("WEFT_CHOICE") && *choice != "simt" {
+            if status == WEFT_ERROR_UNSUPPORTED
+                && message.contains("WEFT_CHOICE")
+                && !["simt", "naive"].contains(&choice)
+            {
                 continue;
             }
             let what = format!("{what} {choice} {:?}", self.desc);
             assert_eq!(status, WEFT_OK, "{what}: {message}");
             // Tensor cores add up products of 8-bit floats with few bits.
-            let small = matches!(self.a.dtype, F8E4m3 | F8E5m2) && *choice == "cublaslt";
+            let small = matches!(self.a.dtype, F8E4m3 | F8E5m2) && choice == "cublaslt";
             match small {
                 true => {
                     let loose: Vec<Want> =
@@ -656,15 +678,33 @@ impl Case {
 fn every_choice_agrees_with_the_oracle() {
     let session = Session::new(2);
     let mut rng = Rng(31);
-    let count = cases(by_device(600, 900));
+    let child = std::env::var("WEFT_MATMUL_TEST_CHILD").is_ok();
+    let count = cases(if child { 300 } else { by_device(2000, 900) });
     let ran: usize = (0..count)
         .map(|number| {
             let case = Case::random(&session, &mut rng, number);
-            let ran = case.check(&session, &format!("case {number}"));
+            let ran = case.check(&session, number);
             case.free();
             ran
         })
         .sum();
     println!("{ran} runs of {count} cases");
     assert!(ran >= count);
+}
+
+#[test]
+fn every_instruction_set_agrees_with_the_oracle() {
+    if std::env::var("WEFT_MATMUL_TEST_CHILD").is_ok() || by_device(false, true) {
+        println!("skipped: a GPU has one instruction set, and so has a child of this test");
+        return;
+    }
+    for isa in ["scalar", "avx2", "avx512"] {
+        let out = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "every_choice_agrees_with_the_oracle"])
+            .env("WEFT_ISA", isa)
+            .env("WEFT_MATMUL_TEST_CHILD", "1")
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{isa}: {}", String::from_utf8_lossy(&out.stdout));
+    }
 }

@@ -111,13 +111,14 @@ pub fn run(p: &Problem, cpu: &Cpu) -> Result<()> {
     let plan = Plan::new(p);
     let Plan { kernel, units, cols, .. } = plan;
     // What blocks have been scaled by is not for the end.
-    let scaled = p.scaled_before(plan.scales);
+    let scaled = plan.scales.then(|| p.scaled_before(true));
+    let p = scaled.as_ref().unwrap_or(p);
     let size = cols.checked_mul(units).and_then(|size| size.checked_add(SLACK));
     let b = Scratch::<u32>::new(size.ok_or_else(|| Error::out_of_memory(usize::MAX))?)?;
     let offsets = if plan.offsets() > 0 { Some(Scratch::<i32>::new(plan.offsets() * cols)?) } else { None };
     let offsets = offsets.as_ref().map_or(std::ptr::null_mut(), Scratch::ptr);
     for col in (0..p.n).step_by(cols) {
-        let (p, plan, cols) = (&scaled, &plan, cols.min(p.n - col));
+        let (plan, cols) = (&plan, cols.min(p.n - col));
         let block = Block { p, plan, kernel, units, col, cols, b: b.ptr(), offsets };
         block.pack(cpu);
         block.multiply(cpu)?;
