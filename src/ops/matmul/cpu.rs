@@ -1,7 +1,7 @@
 //! The choices on the CPU, best first, and how batches and tiles spread over threads.
 
 use super::problem::Problem;
-use super::{Matmul, direct, gemm, gemv, naive, packed};
+use super::{Matmul, direct, gemm, gemv, naive, packed, quantised};
 use crate::device::Cpu;
 use crate::op::{Choice, first};
 use crate::status::{Error, Result};
@@ -15,6 +15,13 @@ const CHOICES: &[Choice<Problem, Cpu>] = &[
     Choice { name: "naive", accepts: |_, _| true, run: |p, cpu| each(p, cpu, naive::run) },
 ];
 
+/// Those for weights in blocks.
+const QUANTISED: &[Choice<Problem, Cpu>] = &[
+    Choice { name: "gemv", accepts: quantised::accepts, run: |p, cpu| each(p, cpu, quantised::run) },
+    Choice { name: "packed", accepts: packed::accepts, run: |p, cpu| each(p, cpu, packed::run) },
+    Choice { name: "naive", accepts: |_, _| true, run: |p, cpu| each(p, cpu, naive::run) },
+];
+
 /// Below this many multiplications a matrix is not worth several threads.
 const SMALL: f64 = 4e6;
 
@@ -23,7 +30,8 @@ pub fn run(op: &Matmul, cpu: &Cpu) -> Result<()> {
     if op.d.layout().is_empty() {
         return Ok(());
     }
-    first("matmul", CHOICES, &Problem::new(op), cpu)
+    let choices = if op.b.dtype().is_quantised() { QUANTISED } else { CHOICES };
+    first("matmul", choices, &Problem::new(op), cpu)
 }
 
 /// One matrix after another on all threads, or, if they are small or many, each on one thread.

@@ -16,6 +16,7 @@ mod naive;
 mod pack;
 mod packed;
 mod problem;
+mod quantised;
 mod tile;
 mod transpose;
 mod vector;
@@ -125,7 +126,7 @@ pub use cuda::texts;
 pub fn new(desc: &weft_matmul_desc, bind: &Bind) -> Result<Box<dyn Op>> {
     check_numbers(desc, bind)?;
     check_absent(desc, bind)?;
-    let (a, b, d) = (bind.input("a", &desc.a)?, bind.input("b", &desc.b)?, bind.output("d", &desc.d)?);
+    let (a, b, d) = (bind.input("a", &desc.a)?, bind.weights("b", &desc.b)?, bind.output("d", &desc.d)?);
     check_types(&a, &b, &d)?;
     let (a, b) = shape(a, b, &d)?;
     let c = added(desc.beta, bind.optional("c", &desc.c)?, &d)?;
@@ -178,9 +179,12 @@ fn check_types(a: &Operand, b: &Operand, d: &Operand) -> Result<()> {
         }
     }
     a.expect_dtype(&[F32, F64, F16, Bf16])?;
+    let weights = b.dtype().is_quantised();
     match a.dtype() {
-        F32 => (b.expect_dtype(&[F32, F16, Bf16])?, d.expect_dtype(&[F32])?),
         F64 => (b.expect_dtype(&[F64])?, d.expect_dtype(&[F64])?),
+        F32 if weights => ((), d.expect_dtype(&[F32])?),
+        F32 => (b.expect_dtype(&[F32, F16, Bf16])?, d.expect_dtype(&[F32])?),
+        half if weights => ((), d.expect_dtype(&[half, F32])?),
         half => (b.expect_dtype(&[half])?, d.expect_dtype(&[half, F32])?),
     };
     Ok(())
@@ -195,9 +199,10 @@ fn shape(a: Operand, b: Operand, d: &Operand) -> Result<(Operand, Operand)> {
     let (_, [m, n]) = split(d);
     let (_, [a_rows, k]) = split(&a);
     let (_, [b_rows, b_cols]) = split(&b);
+    let b_rows = b_rows * b.dtype().block() as i64;
     ensure!(a_rows == m, "matmul: a.dims {:?} have {a_rows} rows; expected the {m} of d", a.dims());
     ensure!(b_cols == n, "matmul: b.dims {:?} have {b_cols} columns; expected the {n} of d", b.dims());
-    ensure!(b_rows == k, "matmul: b.dims {:?} have {b_rows} rows; expected the {k} columns of a", b.dims());
+    ensure!(b_rows == k, "matmul: b.dims of {b} have {b_rows} rows; expected the {k} columns of a");
     Ok((batched(a, d)?, batched(b, d)?))
 }
 

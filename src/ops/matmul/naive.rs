@@ -3,6 +3,7 @@
 use super::element::{Real, read};
 use super::finish::{Part, finish};
 use super::problem::Problem;
+use super::quantised;
 use crate::device::Cpu;
 use crate::dtype::Dtype;
 use crate::status::Result;
@@ -35,9 +36,29 @@ fn row<R: Real>(p: &Problem, i: usize) {
 
 fn dot<R: Real>(p: &Problem, i: usize, j: usize) -> R {
     let mut sum = R::ZERO;
+    if p.b.dtype.is_quantised() {
+        return dot_blocks(p, i, j);
+    }
     for k in 0..p.k {
         // SAFETY: elements (i, k) of A and (k, j) of B exist; the addresses are counted in elements of their size.
         unsafe { sum += element::<R>(&p.a, i, k) * element::<R>(&p.b, k, j) };
+    }
+    sum
+}
+
+/// The same with a column of blocks.
+fn dot_blocks<R: Real>(p: &Problem, i: usize, j: usize) -> R {
+    let (mut sum, mut items) = (R::ZERO, [0f32; 256]);
+    let column = p.b.moved((j as isize).wrapping_mul(p.b.col));
+    for k in 0..p.k {
+        let (block, item) = (k / p.b.dtype.block(), k % p.b.dtype.block());
+        // SAFETY: block `block` of the column exists, and `items` holds the largest; element (i, k) of A exists.
+        unsafe {
+            if item == 0 {
+                quantised::decode(p.b.dtype, column.moved(block as isize).at, 1, items.as_mut_ptr());
+            }
+            sum += element::<R>(&p.a, i, k) * R::of(items[item]);
+        }
     }
     sum
 }

@@ -5,7 +5,8 @@ use crate::dtype::Dtype;
 use crate::layout::{Layout, WEFT_MAX_RANK};
 use crate::op::Operand;
 
-/// A matrix in a buffer: element (i, j) is at `at + i row + j col`, strides in elements.
+/// A matrix in a buffer: element (i, j) is at `at + i row + j col`, strides in elements. Of a quantised type, i and strides
+/// count blocks, which follow one another along a column.
 #[derive(Clone, Copy)]
 pub struct View {
     pub at: *mut u8,
@@ -35,7 +36,8 @@ impl View {
         self.at.cast::<T>().wrapping_offset(at)
     }
 
-    fn moved(&self, elements: isize) -> Self {
+    /// The view from so many elements, or blocks, further on.
+    pub fn moved(&self, elements: isize) -> Self {
         let bytes = elements.wrapping_mul(self.dtype.size() as isize);
         Self { at: self.at.wrapping_offset(bytes), ..*self }
     }
@@ -49,7 +51,8 @@ fn address(operand: &Operand) -> *mut u8 {
     match operand.dtype().size() {
         2 => operand.ptr::<u16>().cast(),
         4 => operand.ptr::<u32>().cast(),
-        _ => operand.ptr::<u64>().cast(),
+        8 => operand.ptr::<u64>().cast(),
+        _ => operand.address(),
     }
 }
 
@@ -113,6 +116,9 @@ impl Problem {
             after: After { alpha: if k == 0 { 1.0 } else { op.alpha }, beta: op.beta, epilogue: op.epilogue },
             batch: Batch::new(op),
         };
+        if k == 0 {
+            problem.b.dtype = problem.a.dtype;
+        }
         problem.fold();
         problem.turn();
         problem
@@ -203,6 +209,9 @@ impl Problem {
     /// Computes the transpose instead where that makes D's rows contiguous, or rows few.
     fn turn(&mut self) {
         const FEW: usize = 8;
+        if self.b.dtype.is_quantised() {
+            return;
+        }
         let few = self.n <= FEW && self.m > FEW;
         let many = self.m <= FEW && self.n > FEW;
         let columns = self.d.row == 1 && self.d.col != 1;
