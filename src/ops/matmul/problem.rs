@@ -169,6 +169,13 @@ impl Problem {
         }
     }
 
+    /// Columns `col` to `col + cols` of it, with factors that lie elsewhere.
+    pub fn columns(&self, col: usize, cols: usize, [a, b]: [View; 2]) -> Self {
+        let part = |view: View| view.moved((col as isize).wrapping_mul(view.col));
+        let (c, bias) = (self.c.map(part), self.bias.map(part));
+        Self { n: cols, a, b, d: part(self.d), c, bias, ..*self }
+    }
+
     /// Whether D is A B and nothing else.
     pub fn is_plain(&self) -> bool {
         self.after.alpha == 1.0 && self.after.epilogue == 0 && self.c.is_none() && self.bias.is_none()

@@ -11,6 +11,8 @@ pub trait Real: Math {
     const KINDS: &'static [Dtype];
     /// Of an argument.
     fn of(value: Reg<'_, f64>) -> Reg<'_, Self>;
+    /// Of an f32, exactly.
+    fn of_single(value: Reg<'_, f32>) -> Reg<'_, Self>;
     /// The elements in words.
     fn values<'k>(k: &'k Builder, dtype: Dtype, words: &[Reg<'k, u32>]) -> Vec<Reg<'k, Self>>;
     /// Four neighbours in shared memory, aligned to 16 bytes.
@@ -82,6 +84,10 @@ impl Real for f32 {
         value.to()
     }
 
+    fn of_single(value: Reg<'_, f32>) -> Reg<'_, f32> {
+        value
+    }
+
     fn values<'k>(_: &'k Builder, dtype: Dtype, words: &[Reg<'k, u32>]) -> Vec<Reg<'k, f32>> {
         match dtype {
             Dtype::F16 => words.iter().flat_map(|word| word.bits::<F16x2>().widen()).collect(),
@@ -113,6 +119,10 @@ impl Real for f64 {
 
     fn of(value: Reg<'_, f64>) -> Reg<'_, f64> {
         value
+    }
+
+    fn of_single(value: Reg<'_, f32>) -> Reg<'_, f64> {
+        value.to()
     }
 
     fn values<'k>(k: &'k Builder, _: Dtype, words: &[Reg<'k, u32>]) -> Vec<Reg<'k, f64>> {
