@@ -159,8 +159,11 @@ fn right_descriptors_run_and_wrong_sizes_are_told() {
     for case in cases(&world) {
         let (status, text) = outcome(&world, &case, &case.bytes);
         assert_eq!(status, WEFT_OK, "{}: {text}", case.name);
-        let size = case.bytes.len();
-        for wrong in [0, 3, 8, size - 4, size - 1, 1 << 20, u32::MAX as usize] {
+        let first = match case.name {
+            "weft_matmul" => std::mem::offset_of!(weft_matmul_desc, alpha_imag),
+            _ => case.bytes.len(),
+        };
+        for wrong in [0, 3, 8, first - 4, first - 1, 1 << 20, u32::MAX as usize] {
             let mut bytes = case.bytes.clone();
             put(&mut bytes, 0, &(wrong as u32).to_ne_bytes());
             let (status, text) = outcome(&world, &case, &bytes);
@@ -175,7 +178,7 @@ fn right_descriptors_run_and_wrong_sizes_are_told() {
         let length = longer.len() as u32;
         put(&mut longer, 0, &length.to_ne_bytes());
         assert_eq!(outcome(&world, &case, &longer).0, WEFT_OK, "{}: a zero tail is fine", case.name);
-        longer[size + 17] = 1;
+        longer[case.bytes.len() + 17] = 1;
         let (status, text) = outcome(&world, &case, &longer);
         assert!(status == WEFT_ERROR_INVALID_ARGUMENT && text.contains("is set"), "{}: {text}", case.name);
     }

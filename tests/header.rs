@@ -284,7 +284,8 @@ fn structs_lie_in_c_as_in_rust() {
         weft_completion { user_data request status op flags reserved0 device_ns result reserved1 }
         weft_tensor { buffer offset dtype rank dims strides }
         weft_matmul_desc {
-            struct_size flags a b c d bias alpha beta epilogue compute a_scale b_scale d_scale aux
+            struct_size flags a b c d bias alpha beta epilogue compute a_scale b_scale d_scale aux alpha_imag
+            beta_imag bias_grad amax workspace
         }
         weft_attention_desc {
             struct_size flags q k v o lse bias alibi_slopes sink_logits q_lengths kv_lengths q_starts kv_starts

@@ -103,6 +103,11 @@ impl Operand {
         self.buffer.ptr().wrapping_add(self.place.offset as usize)
     }
 
+    /// A number that tells its buffer from all others that live.
+    pub fn buffer_id(&self) -> usize {
+        Arc::as_ptr(&self.buffer) as usize
+    }
+
     /// An error unless the element type is one of `allowed`.
     pub fn expect_dtype(&self, allowed: &[Dtype]) -> Result<()> {
         let names = || allowed.iter().map(|dtype| dtype.name()).collect::<Vec<_>>().join(", ");

@@ -27,6 +27,7 @@ const SMALL: f64 = 4e6;
 
 /// Runs a checked multiplication.
 pub fn run(op: &Matmul, cpu: &Cpu) -> Result<()> {
+    super::check::expect_plain(op)?;
     if op.d.layout().is_empty() {
         return Ok(());
     }

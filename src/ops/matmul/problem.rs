@@ -47,15 +47,6 @@ impl View {
     }
 }
 
-fn address(operand: &Operand) -> *mut u8 {
-    match operand.dtype().size() {
-        2 => operand.ptr::<u16>().cast(),
-        4 => operand.ptr::<u32>().cast(),
-        8 => operand.ptr::<u64>().cast(),
-        _ => operand.address(),
-    }
-}
-
 /// What happens to the product on its way to d.
 #[derive(Clone, Copy)]
 pub struct After {
@@ -91,7 +82,7 @@ struct Batch {
 impl Problem {
     /// In host memory.
     pub fn new(op: &Matmul) -> Self {
-        Self::placed(op, address)
+        Self::placed(op, Operand::address)
     }
 
     /// In a device's memory: the views' addresses are the device's.
