@@ -170,6 +170,33 @@
 #define WEFT_C64 17
 
 /**
+ * Blocks of 32 elements in 34 bytes, as GGUF's Q8_0: a WEFT_F16 scale, then signed bytes that it multiplies. This and the
+ * block types that follow are for the weights of weft_matmul alone; see weft_tensor.
+ */
+#define WEFT_Q8_0 18
+
+/**
+ * Blocks of 32 elements in 18 bytes, as GGUF's Q4_0: a WEFT_F16 scale d, then 16 bytes whose low halves q are the first 16
+ * elements, d (q - 8), and whose high halves are the others.
+ */
+#define WEFT_Q4_0 19
+
+/**
+ * Blocks of 32 elements in 20 bytes, as GGUF's Q4_1: a WEFT_F16 scale d and offset m, then as WEFT_Q4_0, but d q + m.
+ */
+#define WEFT_Q4_1 20
+
+/**
+ * Blocks of 256 elements in 144 bytes, as GGUF's Q4_K: 8 times 32 elements of 4 bits, with scales and offsets of 6 bits.
+ */
+#define WEFT_Q4_K 21
+
+/**
+ * Blocks of 256 elements in 210 bytes, as GGUF's Q6_K: 16 times 16 elements of 6 bits, with scales of 8 bits.
+ */
+#define WEFT_Q6_K 22
+
+/**
  * The most dimensions that a tensor can have.
  */
 #define WEFT_MAX_RANK 8
@@ -822,6 +849,12 @@
 #define WEFT_COMPUTE_I32 6
 
 /**
+ * In `weft_matmul_desc.compute`: where b is of a block type, a may be rounded to signed bytes with one scale for each 32
+ * elements of a row, for speed: each element is off by up to 1/254 of the largest of its 32. Sums are exact, or f32.
+ */
+#define WEFT_COMPUTE_I8 7
+
+/**
  * The weight is stored as its difference from 1.
  */
 #define WEFT_NORM_WEIGHT_PLUS_ONE 1
@@ -1110,11 +1143,14 @@ typedef struct weft_tensor {
    */
   uint64_t buffer;
   /**
-   * Where element (0, 0, ..., 0) is, in bytes from the buffer's start; a multiple of the element's size.
+   * Where element (0, 0, ..., 0) is, in bytes from the buffer's start; a multiple of the element's size (of 2 for
+   * WEFT_Q8_0 ... WEFT_Q6_K).
    */
   uint64_t offset;
   /**
-   * Element type, one of WEFT_F32 ... WEFT_C64.
+   * Element type, one of WEFT_F32 ... WEFT_C64, or of the block types WEFT_Q8_0 ... WEFT_Q6_K where an operation says so.
+   * Those lie in blocks along one axis, which has stride 1 and a whole number of blocks; every other stride is a multiple
+   * of the block's elements, and the tensor takes elements / elements a block * bytes a block.
    */
   uint32_t dtype;
   /**
@@ -1140,7 +1176,10 @@ typedef struct weft_tensor {
  * WEFT_F16 x WEFT_F16 -> WEFT_F16 or WEFT_F32; WEFT_BF16 x WEFT_BF16 -> WEFT_BF16 or WEFT_F32;
  * WEFT_F8_E4M3 or _E5M2 x the same or the other -> WEFT_F8_E4M3, WEFT_F8_E5M2, WEFT_BF16, WEFT_F16 or WEFT_F32;
  * WEFT_I8 x WEFT_I8 -> WEFT_I32, or, with scales or without, WEFT_F32, WEFT_F16 or WEFT_BF16;
- * WEFT_C32 x WEFT_C32 -> WEFT_C32; WEFT_C64 x WEFT_C64 -> WEFT_C64.
+ * WEFT_C32 x WEFT_C32 -> WEFT_C32; WEFT_C64 x WEFT_C64 -> WEFT_C64;
+ * WEFT_F32, WEFT_F16 or WEFT_BF16 x a block type, WEFT_Q8_0 to WEFT_Q6_K -> a's dtype or WEFT_F32: weights that stay as they
+ * lie in a GGUF file, [N, K] in memory with blocks along K, so that b's strides are [1, K]. Their elements are taken exactly as
+ * the format defines them, infinite and NaN scales included.
  * c is of d's dtype (WEFT_BF16 or WEFT_F16 where that is an 8-bit float); bias and bias_grad of the same or WEFT_F32
  * (where d is WEFT_F64, WEFT_I32 or complex: of d's alone).
  *
