@@ -69,6 +69,8 @@ pub struct Problem {
     pub c: Option<View>,
     pub bias: Option<View>,
     pub after: After,
+    /// Whether it is the transpose of what was asked for: A is what B was.
+    pub turned: bool,
     batch: Batch,
 }
 
@@ -90,29 +92,38 @@ impl Problem {
         Self::placed(op, |operand| operand.at() as *mut u8)
     }
 
+    /// The same as it was asked for: neither folded nor turned.
+    pub fn as_asked_on_device(op: &Matmul) -> Self {
+        Self::straight(op, |operand| operand.at() as *mut u8)
+    }
+
     fn placed(op: &Matmul, at: fn(&Operand) -> *mut u8) -> Self {
+        let mut problem = Self::straight(op, at);
+        problem.fold();
+        problem.turn();
+        problem
+    }
+
+    fn straight(op: &Matmul, at: fn(&Operand) -> *mut u8) -> Self {
         let rank = op.d.dims().len();
         let (m, n) = (op.d.layout().dim(rank - 2), op.d.layout().dim(rank - 1));
-        let k = if op.alpha == 0.0 { 0 } else { op.a.layout().dim(rank - 1) };
+        let unread = op.alpha == 0.0 && op.imaginary[0] == 0.0;
+        let k = if unread { 0 } else { op.a.layout().dim(rank - 1) };
         let view = |operand: &Operand| View::new(operand, at(operand));
-        let mut problem = Self {
+        let b = view(&op.b);
+        Self {
             m,
             n,
             k,
             a: view(&op.a),
-            b: view(&op.b),
+            b: View { dtype: if k == 0 { op.a.dtype() } else { b.dtype }, ..b },
             d: view(&op.d),
             c: op.c.as_ref().map(view),
             bias: op.bias.as_ref().map(view),
             after: After { alpha: if k == 0 { 1.0 } else { op.alpha }, beta: op.beta, epilogue: op.epilogue },
             batch: Batch::new(op),
-        };
-        if k == 0 {
-            problem.b.dtype = problem.a.dtype;
+            turned: false,
         }
-        problem.fold();
-        problem.turn();
-        problem
     }
 
     /// How many matrices.
@@ -215,6 +226,7 @@ impl Problem {
         let columns = self.d.row == 1 && self.d.col != 1;
         if few || (columns && !many) {
             (self.m, self.n) = (self.n, self.m);
+            self.turned = true;
             (self.a, self.b) = (self.b.turned(), self.a.turned());
             self.d = self.d.turned();
             self.c = self.c.map(|c| c.turned());

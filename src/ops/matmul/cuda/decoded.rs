@@ -7,6 +7,7 @@ use crate::device::cuda::{Key, Stream};
 use crate::dtype::Dtype;
 use crate::kernels::gpu::Array;
 use crate::ops::matmul::problem::{Problem, View};
+use crate::ops::matmul::{WEFT_COMPUTE_F32, WEFT_COMPUTE_I8};
 use crate::ptx::{Bf16x2, Builder, Global, Kernel, Ptr, Reg, Shape, Target, params};
 use crate::status::Result;
 
@@ -57,11 +58,12 @@ pub fn run(task: &Task, stream: &Stream) -> Result<()> {
     if p.k == 0 {
         return best(task, stream);
     }
-    let to = Dtype::F32;
+    let to = decoded_type(task);
     let column = p.k.saturating_mul(to.size());
-    let at_once = (ROOM / column / COLUMNS * COLUMNS).max(COLUMNS).min(p.n);
-    let b = stream.scratch(column.saturating_mul(at_once))?;
-    let a = if p.a.dtype == to { 0 } else { stream.scratch(column.saturating_mul(p.m))? };
+    let most = ROOM.min(task.workspace) / column;
+    let at_once = if most < COLUMNS { most.max(1) } else { most / COLUMNS * COLUMNS }.min(p.n);
+    let b = task.scratch(stream, column.saturating_mul(at_once))?;
+    let a = if p.a.dtype == to { 0 } else { task.scratch(stream, column.saturating_mul(p.m))? };
     // One copy of the weights serves all matrices where they share them.
     let shared = a == 0 && p.axes().iter().all(|axis| axis.1[1] == 0);
     for number in 0..if shared { 1 } else { p.batches() } {
@@ -70,10 +72,56 @@ pub fn run(task: &Task, stream: &Stream) -> Result<()> {
         for col in (0..p.n).step_by(at_once) {
             let cols = at_once.min(p.n - col);
             let b = decode(&p, stream, [col, cols], to, b)?;
-            best(&Task { problem: p.columns(col, cols, [a, b]), ..*task }, stream)?;
+            best(&part(task, p.columns(col, cols, [a, b])), stream)?;
         }
     }
     Ok(())
+}
+
+/// What weights are decoded to: f32, unless the factors may be rounded to less than bfloat16 has.
+fn decoded_type(task: &Task) -> Dtype {
+    if task.compute == WEFT_COMPUTE_I8 { Dtype::Bf16 } else { Dtype::F32 }
+}
+
+/// A part of the task, its weights decoded.
+fn part(task: &Task, problem: Problem) -> Task {
+    let compute = compute(task);
+    let Task { tf32, flags, workspace, conjugate, imaginary, .. } = *task;
+    Task { problem, tf32, compute, flags, workspace, conjugate, imaginary, extras: None }
+}
+
+/// The same task, all of its weights decoded to f32.
+pub fn in_full(task: Task, stream: &Stream) -> Result<Task> {
+    let (mut task, mut count) = (Task { compute: compute(&task), ..task }, 1usize);
+    let p = task.problem;
+    let Some(extras) = task.extras.as_mut().filter(|_| p.k > 0) else { return Ok(task) };
+    let matrix = p.n.saturating_mul(p.k).saturating_mul(Dtype::F32.size());
+    let mut steps = Vec::new();
+    for (dim, strides) in extras.axes.iter_mut().rev().filter(|axis| axis.1[1] != 0) {
+        steps.push((*dim, strides[1]));
+        strides[1] = matrix.saturating_mul(count) as isize;
+        count = count.saturating_mul(*dim);
+    }
+    let to = task.scratch(stream, matrix.saturating_mul(count))?;
+    for number in 0..count {
+        let (mut from, mut left) = (p.b, number);
+        for &(dim, step) in &steps {
+            from.at = from.at.wrapping_offset(step.wrapping_mul((left % dim) as isize));
+            left /= dim;
+        }
+        let to = to + (number * matrix) as u64;
+        let mut one = p;
+        one.b = from;
+        decode(&one, stream, [0, p.n], Dtype::F32, to)?;
+    }
+    let b = View { at: to as *mut u8, dtype: Dtype::F32, row: 1, col: p.k as isize };
+    task.problem.b = b;
+    Ok(task)
+}
+
+/// What is computed once weights are decoded.
+fn compute(task: &Task) -> u32 {
+    if task.compute == WEFT_COMPUTE_I8 { WEFT_COMPUTE_F32 } else { task.compute }
 }
 
 /// A grid for so many threads' work.
