@@ -4,6 +4,7 @@
 mod support;
 
 use std::sync::{Mutex, MutexGuard};
+use support::blocks::{FORMATS, item, scales};
 use support::*;
 use weft::api::operations::*;
 use weft::dtype::*;
@@ -27,64 +28,20 @@ fn choices() -> &'static [&'static str] {
     by_device(&["gemv", "packed", "naive"], &["gemv", "decoded"])
 }
 
-const FORMATS: [Dtype; 5] = [Dtype::Q8_0, Dtype::Q4_0, Dtype::Q4_1, Dtype::Q4K, Dtype::Q6K];
-
-// ---- The formats by their definitions ----
-
-fn half(block: &[u8], at: usize) -> f32 {
-    f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
-}
-
-/// The scale and the offset number `part` of a block of Q4_K.
-fn six_bits(block: &[u8], part: usize) -> (f32, f32) {
-    let q = &block[4..16];
-    let (scale, offset) = match part {
-        0..4 => (q[part] & 63, q[part + 4] & 63),
-        _ => (q[part + 4] & 15 | q[part - 4] >> 6 << 4, q[part + 4] >> 4 | q[part] >> 6 << 4),
-    };
-    (scale.into(), offset.into())
-}
-
-/// Element `i` of a block.
-fn item(dtype: Dtype, block: &[u8], i: usize) -> f32 {
-    let nibble = |byte: u8, high: bool| f32::from(if high { byte >> 4 } else { byte & 15 });
-    match dtype {
-        Dtype::Q8_0 => half(block, 0) * f32::from(block[2 + i] as i8),
-        Dtype::Q4_0 => half(block, 0) * (nibble(block[2 + i % 16], i >= 16) - 8.0),
-        Dtype::Q4_1 => half(block, 0) * nibble(block[4 + i % 16], i >= 16) + half(block, 2),
-        Dtype::Q4K => {
-            let (scale, offset) = six_bits(block, i / 32);
-            let q = nibble(block[16 + i / 64 * 32 + i % 32], i % 64 >= 32);
-            half(block, 0) * scale * q - half(block, 2) * offset
-        }
-        _ => {
-            let (part, j) = (i / 128, i % 128);
-            let low = block[64 * part + j % 64] >> (4 * (j / 64)) & 15;
-            let high = block[128 + 32 * part + j % 32] >> (2 * (j / 32)) & 3;
-            half(block, 208) * f32::from(block[192 + i / 16] as i8) * (f32::from(low | high << 4) - 32.0)
-        }
-    }
-}
+// ---- Weights on the device ----
 
 /// Random blocks, most with ordinary scales, some with very small or large ones.
 fn random_blocks(rng: &mut Rng, dtype: Dtype, count: usize) -> Vec<u8> {
     let mut bytes: Vec<u8> = (0..count * dtype.size()).map(|_| rng.next() as u8).collect();
-    let scales: &[usize] = match dtype {
-        Dtype::Q8_0 | Dtype::Q4_0 => &[0],
-        Dtype::Q6K => &[208],
-        _ => &[0, 2],
-    };
     for block in bytes.chunks_mut(dtype.size()) {
         let size = rng.pick(&[0.02, 0.02, 0.02, 1e-6, 0.0, 60000.0]);
-        for &at in scales {
+        for &at in scales(dtype) {
             let scale = f16::from_f64((rng.uniform() * 2.0 - 1.0) * size);
             block[at..at + 2].copy_from_slice(&scale.to_le_bytes());
         }
     }
     bytes
 }
-
-// ---- Weights on the device ----
 
 /// [batch.., k, n], stored [batch.., n, k] with gaps of whole blocks, some axes backwards.
 struct Weights {
