@@ -27,6 +27,7 @@ mod naive;
 mod pack;
 mod packed;
 mod problem;
+mod quantised;
 mod tile;
 mod transpose;
 mod vector;
