@@ -170,6 +170,33 @@
 #define WEFT_C64 17
 
 /**
+ * Blocks of 32 elements in 34 bytes, as GGUF's Q8_0: a WEFT_F16 scale, then signed bytes that it multiplies. This and the
+ * block types that follow are for the weights of weft_matmul alone; see weft_tensor.
+ */
+#define WEFT_Q8_0 18
+
+/**
+ * Blocks of 32 elements in 18 bytes, as GGUF's Q4_0: a WEFT_F16 scale d, then 16 bytes whose low halves q are the first 16
+ * elements, d (q - 8), and whose high halves are the others.
+ */
+#define WEFT_Q4_0 19
+
+/**
+ * Blocks of 32 elements in 20 bytes, as GGUF's Q4_1: a WEFT_F16 scale d and offset m, then as WEFT_Q4_0, but d q + m.
+ */
+#define WEFT_Q4_1 20
+
+/**
+ * Blocks of 256 elements in 144 bytes, as GGUF's Q4_K: 8 times 32 elements of 4 bits, with scales and offsets of 6 bits.
+ */
+#define WEFT_Q4_K 21
+
+/**
+ * Blocks of 256 elements in 210 bytes, as GGUF's Q6_K: 16 times 16 elements of 6 bits, with scales of 8 bits.
+ */
+#define WEFT_Q6_K 22
+
+/**
  * The most dimensions that a tensor can have.
  */
 #define WEFT_MAX_RANK 8
@@ -794,6 +821,36 @@
 #define WEFT_EPILOGUE_SILU 4
 
 /**
+ * max(x, 0); aux, WEFT_U8 [..., M, ceil(N/8)], is written: bit j%8 of byte j/8 of a row is 1 where x > 0, else 0.
+ */
+#define WEFT_EPILOGUE_RELU_AUX 5
+
+/**
+ * As WEFT_EPILOGUE_GELU; aux [..., M, N] is written: x.
+ */
+#define WEFT_EPILOGUE_GELU_AUX 6
+
+/**
+ * As WEFT_EPILOGUE_GELU_TANH; aux [..., M, N] is written: x.
+ */
+#define WEFT_EPILOGUE_GELU_TANH_AUX 7
+
+/**
+ * The gradient of relu: x where aux, a mask as WEFT_EPILOGUE_RELU_AUX writes it, has a 1, else 0.
+ */
+#define WEFT_EPILOGUE_DRELU 8
+
+/**
+ * The gradient of gelu: x gelu'(aux), where aux [..., M, N] is what WEFT_EPILOGUE_GELU_AUX wrote.
+ */
+#define WEFT_EPILOGUE_DGELU 9
+
+/**
+ * As WEFT_EPILOGUE_DGELU, of WEFT_EPILOGUE_GELU_TANH_AUX.
+ */
+#define WEFT_EPILOGUE_DGELU_TANH 10
+
+/**
  * In `weft_matmul_desc.flags`: take alpha as it stands also when it is 0 (else 0 means 1).
  */
 #define WEFT_MATMUL_ALPHA 1
@@ -803,6 +860,84 @@
  * speed: each is off by up to 2^-11 of itself. No effect on other types and on the CPU.
  */
 #define WEFT_MATMUL_ALLOW_TF32 2
+
+/**
+ * In `weft_matmul_desc.flags`: A is conjugated. No effect on real types.
+ */
+#define WEFT_MATMUL_CONJUGATE_A 4
+
+/**
+ * In `weft_matmul_desc.flags`: B is conjugated. No effect on real types.
+ */
+#define WEFT_MATMUL_CONJUGATE_B 8
+
+/**
+ * In `weft_matmul_desc.flags`: bias_grad is the sum of A over k, [M].
+ */
+#define WEFT_MATMUL_BIAS_GRAD_A 16
+
+/**
+ * In `weft_matmul_desc.flags`: bias_grad is the sum of B over k, [N].
+ */
+#define WEFT_MATMUL_BIAS_GRAD_B 32
+
+/**
+ * In `weft_matmul_desc.flags`: the first request of its kind tries several algorithms, measures them and keeps the fastest
+ * for those that follow. No effect on the CPU.
+ */
+#define WEFT_MATMUL_AUTOTUNE 64
+
+/**
+ * In `weft_matmul_desc.flags`: sums of 8-bit floats may keep fewer bits than f32 has, as a GPU's units add them fastest.
+ */
+#define WEFT_MATMUL_FAST_ACCUMULATION 128
+
+/**
+ * In `weft_matmul_desc.compute`: f32 for halves, 8-bit floats and f32 (and each part of c32); f64 for f64 and c64; i32
+ * for i8.
+ */
+#define WEFT_COMPUTE_DEFAULT 0
+
+/**
+ * In `weft_matmul_desc.compute`: products and sums in f32. Factors of 8, 16 and 32 bits, c32.
+ */
+#define WEFT_COMPUTE_F32 1
+
+/**
+ * In `weft_matmul_desc.compute`: f32 factors may be rounded to TF32, sums are f32. f32 and c32.
+ */
+#define WEFT_COMPUTE_TF32 2
+
+/**
+ * In `weft_matmul_desc.compute`: f32 factors may be rounded to bfloat16, sums are f32. f32 and c32.
+ */
+#define WEFT_COMPUTE_BF16 3
+
+/**
+ * In `weft_matmul_desc.compute`: sums may be f16. f16 factors.
+ */
+#define WEFT_COMPUTE_F16 4
+
+/**
+ * In `weft_matmul_desc.compute`: products and sums in f64. f64, c64.
+ */
+#define WEFT_COMPUTE_F64 5
+
+/**
+ * In `weft_matmul_desc.compute`: products and sums in i32. i8 factors.
+ */
+#define WEFT_COMPUTE_I32 6
+
+/**
+ * In `weft_matmul_desc.compute`: where b is of a block type, a may be rounded to signed bytes with one scale for each 32
+ * elements of a row, for speed: each element is off by up to 1/254 of the largest of its 32. Sums are exact, or f32.
+ */
+#define WEFT_COMPUTE_I8 7
+
+/**
+ * Columns at a time: a run. Shorter ones are padded with zeros.
+ */
+#define RUN 32
 
 /**
  * The weight is stored as its difference from 1.
@@ -1093,11 +1228,14 @@ typedef struct weft_tensor {
    */
   uint64_t buffer;
   /**
-   * Where element (0, 0, ..., 0) is, in bytes from the buffer's start; a multiple of the element's size.
+   * Where element (0, 0, ..., 0) is, in bytes from the buffer's start; a multiple of the element's size (of 2 for
+   * WEFT_Q8_0 ... WEFT_Q6_K).
    */
   uint64_t offset;
   /**
-   * Element type, one of WEFT_F32 ... WEFT_C64.
+   * Element type, one of WEFT_F32 ... WEFT_C64, or of the block types WEFT_Q8_0 ... WEFT_Q6_K where an operation says so.
+   * Those lie in blocks along one axis, which has stride 1 and a whole number of blocks; every other stride is a multiple
+   * of the block's elements, and the tensor takes elements / elements a block * bytes a block.
    */
   uint32_t dtype;
   /**
@@ -1600,17 +1738,31 @@ typedef struct weft_trsm_desc {
 } weft_trsm_desc;
 
 /**
- * What `weft_matmul` computes.
+ * What `weft_matmul` computes: D = d_scale act(alpha scaled(A) scaled(B) + beta C + bias).
  *
- * Element types: a and b are both WEFT_F32, WEFT_F64, WEFT_F16 or WEFT_BF16, or a is WEFT_F32 and b a half type. d is of
- * a's dtype, or WEFT_F32 where a is a half type; c is of d's dtype, bias of d's dtype or WEFT_F32 (WEFT_F64 for f64).
+ * Element types of a x b -> d:
+ * WEFT_F32 x WEFT_F32, WEFT_F16 or WEFT_BF16 -> WEFT_F32; WEFT_F64 x WEFT_F64 -> WEFT_F64;
+ * WEFT_F16 x WEFT_F16 -> WEFT_F16 or WEFT_F32; WEFT_BF16 x WEFT_BF16 -> WEFT_BF16 or WEFT_F32;
+ * WEFT_F8_E4M3 or _E5M2 x the same or the other -> WEFT_F8_E4M3, WEFT_F8_E5M2, WEFT_BF16, WEFT_F16 or WEFT_F32;
+ * WEFT_I8 x WEFT_I8 -> WEFT_I32, or, with scales or without, WEFT_F32, WEFT_F16 or WEFT_BF16;
+ * WEFT_C32 x WEFT_C32 -> WEFT_C32; WEFT_C64 x WEFT_C64 -> WEFT_C64;
+ * WEFT_F32, WEFT_F16 or WEFT_BF16 x a block type, WEFT_Q8_0 to WEFT_Q6_K -> a's dtype or WEFT_F32: weights that stay as they
+ * lie in a GGUF file, [N, K] in memory with blocks along K, so that b's strides are [1, K]. Their elements are taken exactly as
+ * the format defines them, infinite and NaN scales included.
+ * c is of d's dtype (WEFT_BF16 or WEFT_F16 where that is an 8-bit float); bias and bias_grad of the same or WEFT_F32
+ * (where d is WEFT_F64, WEFT_I32 or complex: of d's alone).
  *
  * Accuracy: with u = 2^-24 (f64: 2^-53) the value before the epilogue is off by at most
- * (K + 4) u (|alpha| |A| |B| + |beta C| + |bias|), the epilogue by a few u of its argument besides, and the result is
- * rounded to d's dtype once. Sums are ordered alike for any number of threads. Where the machine multiplies bfloat16
- * in hardware, subnormal inputs and products count as 0.
+ * (K + 4) u (|alpha| |A| |B| + |beta C| + |bias|) (complex: twice that; each granularity of scales: 2 u more), the
+ * epilogue by a few u of its argument besides, and the result is rounded to d's dtype once. An 8-bit float takes the largest
+ * finite number where the value lies beyond it. Sums are ordered alike for any number of threads. Where the machine multiplies
+ * bfloat16 in hardware, subnormal inputs and products count as 0. WEFT_I32 is exact modulo 2^32.
  *
  * alpha 0 (with its flag) and K = 0 leave A and B unread: D = act(beta C + bias).
+ *
+ * The sixteen epilogues of cuBLASLt: DEFAULT is WEFT_EPILOGUE_NONE, RELU, GELU (cuBLASLt's is WEFT_EPILOGUE_GELU_TANH),
+ * RELU_AUX, GELU_AUX, DRELU and DGELU those of these names; the five with BIAS the same with a bias; DRELU_BGRAD and
+ * DGELU_BGRAD the same with bias_grad; BGRADA and BGRADB WEFT_MATMUL_BIAS_GRAD_A and _BIAS_GRAD_B with bias_grad.
  */
 typedef struct weft_matmul_desc {
   /**
@@ -1618,7 +1770,7 @@ typedef struct weft_matmul_desc {
    */
   uint32_t struct_size;
   /**
-   * WEFT_MATMUL_ALPHA, WEFT_MATMUL_ALLOW_TF32, both or 0.
+   * WEFT_MATMUL_ALPHA ... WEFT_MATMUL_FAST_ACCUMULATION, any of them, or 0.
    */
   uint32_t flags;
   /**
@@ -1626,7 +1778,7 @@ typedef struct weft_matmul_desc {
    */
   struct weft_tensor a;
   /**
-   * [..., K, N], of a's dtype (or a half type where a is WEFT_F32).
+   * [..., K, N].
    */
   struct weft_tensor b;
   /**
@@ -1638,41 +1790,72 @@ typedef struct weft_matmul_desc {
    */
   struct weft_tensor d;
   /**
-   * Broadcastable to d ([N] adds to every row, [M, 1] to every column); optional.
+   * Broadcastable to d ([N] adds to every row, [M, 1] to every column); optional, and not with WEFT_EPILOGUE_DRELU, _DGELU
+   * and _DGELU_TANH.
    */
   struct weft_tensor bias;
   /**
-   * Scales A B; 0 means 1 unless WEFT_MATMUL_ALPHA is set.
+   * Scales A B; 0 means 1 unless WEFT_MATMUL_ALPHA is set. A whole number of 32 bits where d is WEFT_I32.
    */
   double alpha;
   /**
-   * Scales C; 0 ignores C.
+   * Scales C; 0 ignores C. A whole number of 32 bits where d is WEFT_I32.
    */
   double beta;
   /**
-   * WEFT_EPILOGUE_NONE, _RELU, _GELU, _GELU_TANH or _SILU: applied last.
+   * WEFT_EPILOGUE_NONE ... _DGELU_TANH: applied last. Complex d: WEFT_EPILOGUE_NONE; WEFT_I32: that or _RELU.
    */
   uint32_t epilogue;
   /**
-   * Precision of the computation; 0, the only value now, accumulates half types and f32 in f32, f64 in f64.
+   * WEFT_COMPUTE_DEFAULT ... WEFT_COMPUTE_I32: how exact is good enough. A device may always compute more exactly.
    */
   uint32_t compute;
   /**
-   * Scale of a, for 8-bit floats alone; optional.
+   * What A is multiplied by, WEFT_F32; optional, for factors of 8-bit floats, and of WEFT_I8 where d is a float. Its dims
+   * tell how fine: one element, of any rank: all of A; [..., M, 1]: each row; [..., M, ceil(K/128)]: 1 x 128 blocks;
+   * [..., ceil(M/128), ceil(K/128)]: 128 x 128 blocks. Batch axes broadcast to those of d ([..., 1, 1]: one a matrix).
    */
   struct weft_tensor a_scale;
   /**
-   * Scale of b, for 8-bit floats alone; optional.
+   * What B is multiplied by, as a_scale: one element; [..., 1, N]: each column; [..., ceil(K/128), N]: 128 x 1 blocks;
+   * [..., ceil(K/128), ceil(N/128)]: 128 x 128 blocks.
    */
   struct weft_tensor b_scale;
   /**
-   * Scale of d, for 8-bit floats alone; optional.
+   * What is multiplied by before the value is rounded to an 8-bit float, WEFT_F32, one element; optional, for d of those
+   * types alone.
    */
   struct weft_tensor d_scale;
   /**
-   * Second output of an epilogue that has one; none of the present ones does.
+   * What WEFT_EPILOGUE_RELU_AUX, _GELU_AUX and _GELU_TANH_AUX write besides, and what _DRELU, _DGELU and _DGELU_TANH read.
+   * Of WEFT_U8 where it is a mask, else of c's dtype.
    */
   struct weft_tensor aux;
+  /**
+   * Imaginary part of alpha; 0 but for complex types.
+   */
+  double alpha_imag;
+  /**
+   * Imaginary part of beta; 0 but for complex types.
+   */
+  double beta_imag;
+  /**
+   * A gradient of a bias, written; optional. With WEFT_EPILOGUE_DRELU, _DGELU or _DGELU_TANH: [N], the sum of all rows of
+   * D before they are rounded and scaled; with WEFT_MATMUL_BIAS_GRAD_A: [M], the sum of A over k; with
+   * WEFT_MATMUL_BIAS_GRAD_B: [N], that of B. With d's batch axes in front each matrix has its own, without them
+   * those of all matrices are added up. Real factors of 16 bits or more; with the epilogues 8-bit floats too.
+   */
+  struct weft_tensor bias_grad;
+  /**
+   * The largest |value| before d_scale and rounding, written; WEFT_F32, one element; NaN if some value is. Optional, for
+   * floats of at most 32 bits.
+   */
+  struct weft_tensor amax;
+  /**
+   * Bytes of scratch memory that the request may take at the most on the device; 0 for the library's choice. The CPU counts
+   * what all threads share.
+   */
+  uint64_t workspace;
 } weft_matmul_desc;
 
 /**
@@ -2096,9 +2279,10 @@ typedef struct weft_rank_desc {
  *
  * Floats (f32, f64, f16, bf16) are summed and multiplied in f64 and rounded to y's dtype once. With n elements, T the
  * sum of the terms' magnitudes, and u = 2^-53, a sum (SUM, MEAN, L1, SUM_SQUARE and under the root of L2) is off by at
- * most n u T before that rounding (mostly far less), a product by n u of itself where no partial product leaves the range
- * of f64. LOG_SUM_EXP is off by at most 4e-7 (f64: 1e-14 and n u) plus the rounding. Where the largest is infinite or NaN,
- * so is LOG_SUM_EXP. Of 0 and -0, MAX and MIN may give either.
+ * most n u T before that rounding (mostly far less; a GPU adds f16 and bf16 up to eight at a time in f32, which adds
+ * 2^-22 T to SUM, MEAN and L1), a product by n u of itself where no partial product leaves the range of f64.
+ * LOG_SUM_EXP is off by at most 4e-7 (f64: 1e-14 and n u; f16 and bf16 on a GPU: 2e-6) plus the rounding. Where the
+ * largest is infinite or NaN, so is LOG_SUM_EXP. Of 0 and -0, MAX and MIN may give either.
  *
  * Integers: SUM, PROD, L1 and SUM_SQUARE wrap; MEAN, L2, LOG_SUM and LOG_SUM_EXP are computed in f64 from elements
  * rounded to f64, then truncated towards zero and saturated, NaN giving 0. Bools: MAX (any) and MIN (all) alone.
@@ -3133,8 +3317,8 @@ weft_status weft_trsm(weft_queue queue,
 
 /**
  * D = act(alpha A B + beta C + bias): see weft_matmul_desc. A [..., M, K], B [..., K, N], D [..., M, N]; any strides,
- * batch axes broadcast; f32, f64, f16, bf16. The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch
- * memory.
+ * batch axes broadcast; floats of 64 to 8 bits, i8, complex. The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no
+ * scratch memory, and with WEFT_ERROR_UNSUPPORTED when it needs more than desc->workspace.
  *
  * Thread safety: any thread.
  * Blocks: no (up to options->timeout_ns when the queue is full).
@@ -3151,6 +3335,31 @@ weft_status weft_matmul(weft_queue queue,
                         const struct weft_matmul_desc *desc,
                         const struct weft_submit *options,
                         weft_request *out);
+
+/**
+ * As weft_matmul, `count` multiplications of any shapes as one request: descs is an array, all of one struct_size. All
+ * are checked first, and if one is wrong nothing runs: the sentence says which. None may write what another reads or writes.
+ * They run in any order, or together. weft_completion.op is WEFT_OP_MATMUL. The request ends with
+ * WEFT_ERROR_OUT_OF_MEMORY and WEFT_ERROR_UNSUPPORTED as that of weft_matmul; what others of the list wrote then is
+ * undefined.
+ *
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL; descs may be NULL with 0.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ *
+ * Memory: `descs` is NULL or `count` structs, one after another, of the struct_size of the first; `options` is NULL or a struct of its
+ * struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_matmul_grouped(weft_queue queue,
+                                const struct weft_matmul_desc *descs,
+                                uint64_t count,
+                                const struct weft_submit *options,
+                                weft_request *out);
 
 /**
  * O = softmax(scale Q K^T + bias, masked) V: see weft_attention_desc. f32, f16, bf16; any strides; grouped heads,

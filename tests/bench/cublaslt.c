@@ -1,5 +1,5 @@
 /* weft_matmul beside cuBLASLt itself in one process, on the same memory: the best of the eight algorithms that its heuristics
- * name, each timed first. Turns of both alternate; N(0,1) inputs. Then what a small product costs: issued, and waited for.
+ * name, each timed first; Weft has its own timed too (WEFT_MATMUL_AUTOTUNE). Turns of both alternate; N(0,1) inputs. Then what a small product costs: issued, and waited for.
  * Build: cc -O2 tests/bench/cublaslt.c -Iinclude -Ltarget/release -lweft -ldl -lm; run with LD_LIBRARY_PATH=target/release. */
 #define _GNU_SOURCE
 #include "bench.h"
@@ -161,7 +161,7 @@ static int prepare(const Case *c) {
     ours.b = (weft_tensor){.buffer = b.buffer, .dtype = type->dtype, .rank = 2, .dims = {c->k, c->n}};
     if (c->turned) ours.b.strides[0] = 1, ours.b.strides[1] = c->k;
     ours.d = (weft_tensor){.buffer = d.buffer, .dtype = type->dtype, .rank = 2, .dims = {c->m, c->n}};
-    ours.flags = type->compute == COMPUTE_TF32 ? WEFT_MATMUL_ALLOW_TF32 : 0;
+    ours.flags = WEFT_MATMUL_AUTOTUNE | (type->compute == COMPUTE_TF32 ? WEFT_MATMUL_ALLOW_TF32 : 0);
     return returned;
 }
 
