@@ -151,6 +151,24 @@ pub unsafe fn require_struct<T: Sized32>(what: &str, at: *const T) -> Result<T> 
     unsafe { read_struct(at) }
 }
 
+/// Struct `number` of an array whose structs follow one another by the first one's struct_size, which is that of all.
+///
+/// # Safety
+///
+/// `array` is null or holds more than `number` structs, each of which [`read_struct`] could read.
+pub unsafe fn element<T: Sized32>(what: &str, array: *const T, number: u64) -> Result<T> {
+    ensure!(!array.is_null(), "{what} is NULL; expected an array of {}", T::NAME);
+    // SAFETY: not null, so the first four bytes are readable.
+    let size = unsafe { array.cast::<u32>().read_unaligned() } as usize;
+    check_size::<T>(size)?;
+    let at = array.wrapping_byte_add((number as usize).wrapping_mul(size));
+    // SAFETY: this struct begins where the array holds it, by the contract.
+    let own = unsafe { at.cast::<u32>().read_unaligned() } as usize;
+    ensure!(own == size, "{}.struct_size is {own}; expected {size}, that of {what}[0]", T::NAME);
+    // SAFETY: as above.
+    unsafe { read_struct(at) }
+}
+
 /// Writes as much of `value` as the caller's struct holds, keeps its `struct_size`, and zeroes what only it knows.
 ///
 /// # Safety

@@ -1,15 +1,20 @@
 //! The table of operations. To add one, add its descriptor and its function here.
 
-use super::border::Sized32;
-use super::submit::{Target, operation, weft_submit};
+use super::border::{Sized32, element};
+use super::submit::{Target, buffer_of, operation, submit, weft_submit};
 use super::{weft_queue, weft_request};
+use crate::device::Context;
 use crate::op::code::*;
+use crate::op::{Bind, Name};
 use crate::ops::*;
 use crate::status::weft_status;
+use std::mem::offset_of;
+use std::sync::Arc;
 
 // SAFETY: repr(C), begins with struct_size, integers and floats alone.
 unsafe impl Sized32 for matmul::weft_matmul_desc {
     const NAME: &'static str = "weft_matmul_desc";
+    const FIRST: usize = offset_of!(matmul::weft_matmul_desc, alpha_imag);
 }
 // SAFETY: repr(C), begins with struct_size, integers and floats alone.
 unsafe impl Sized32 for attention::weft_attention_desc {
@@ -49,8 +54,8 @@ unsafe impl Sized32 for cast::weft_cast_desc {
 }
 
 /// D = act(alpha A B + beta C + bias): see weft_matmul_desc. A [..., M, K], B [..., K, N], D [..., M, N]; any strides,
-/// batch axes broadcast; f32, f64, f16, bf16. The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch
-/// memory.
+/// batch axes broadcast; floats of 64 to 8 bits, i8, complex. The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no
+/// scratch memory, and with WEFT_ERROR_UNSUPPORTED when it needs more than desc->workspace.
 ///
 /// Thread safety: any thread.
 /// Blocks: no (up to options->timeout_ns when the queue is full).
@@ -73,6 +78,43 @@ pub unsafe extern "C" fn weft_matmul(
 ) -> weft_status {
     // SAFETY: this function's contract.
     unsafe { operation("matmul", Target { queue, op: WEFT_OP_MATMUL, options, out }, desc, matmul::new) }
+}
+
+/// As weft_matmul, `count` multiplications of any shapes as one request: descs is an array, all of one struct_size. All
+/// are checked first, and if one is wrong nothing runs: the sentence says which. None may write what another reads or writes.
+/// They run in any order, or together. weft_completion.op is WEFT_OP_MATMUL. The request ends with
+/// WEFT_ERROR_OUT_OF_MEMORY and WEFT_ERROR_UNSUPPORTED as that of weft_matmul; what others of the list wrote then is
+/// undefined.
+///
+/// Thread safety: any thread.
+/// Blocks: no (up to options->timeout_ns when the queue is full).
+/// Callable from callback: yes.
+/// Ownership: release *out with weft_request_release; options and out may be NULL; descs may be NULL with 0.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Since: 1.0.
+///
+/// # Safety
+///
+/// `descs` is NULL or `count` structs, one after another, of the struct_size of the first; `options` is NULL or a struct of its
+/// struct_size; `out` is NULL or valid for one write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn weft_matmul_grouped(
+    queue: weft_queue,
+    descs: *const matmul::weft_matmul_desc,
+    count: u64,
+    options: *const weft_submit,
+    out: *mut weft_request,
+) -> weft_status {
+    // SAFETY: this function's contract.
+    let desc = |number| unsafe { element("descs", descs, number) };
+    let build = |context: &Arc<Context>, _| {
+        let lookup = |what: Name, handle| buffer_of(context, what, handle);
+        matmul::Grouped::new(count, desc, &Bind::new("matmul", &lookup))
+    };
+    // SAFETY: this function's contract.
+    unsafe { submit(Target { queue, op: WEFT_OP_MATMUL, options, out }, build) }
 }
 
 /// O = softmax(scale Q K^T + bias, masked) V: see weft_attention_desc. f32, f16, bf16; any strides; grouped heads,

@@ -149,6 +149,7 @@ FAKE(cuStreamWaitEvent, (P stream, P event, unsigned flags), (void)stream; (void
 FAKE(cuEventCreate, (P *event, unsigned flags), *event = made(EVENT, 1); (void)flags)
 FAKE(cuEventDestroy_v2, (P event), ended(EVENT, event))
 FAKE(cuEventRecord, (P event, P stream), (void)event; (void)stream)
+FAKE(cuEventElapsedTime, (float *milliseconds, P start, P end), *milliseconds = 0.5f; (void)start; (void)end)
 FAKE(cuPointerGetAttribute, (void *value, int attribute, D at), (void)value; (void)attribute; (void)at; return 1)
 FAKE(cuStreamDestroy_v2, (P stream), ended(STREAM, stream))
 FAKE(cuStreamSynchronize, (P stream), (void)stream; /* waits for what may never come */

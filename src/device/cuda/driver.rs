@@ -88,6 +88,8 @@ functions! {
     event_destroy = c"cuEventDestroy_v2"(event: CUevent);
     /// Puts an event behind a stream's work.
     event_record = c"cuEventRecord"(event: CUevent, stream: CUstream);
+    /// Milliseconds between two events that are over.
+    event_elapsed = c"cuEventElapsedTime"(milliseconds: *mut f32, start: CUevent, end: CUevent);
     /// One thing about an address.
     pointer_attribute = c"cuPointerGetAttribute"(value: *mut c_void, attribute: i32, at: CUdeviceptr);
     /// Writes a number to memory when a stream gets there.

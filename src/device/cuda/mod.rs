@@ -18,6 +18,7 @@ mod staging;
 pub mod store;
 mod stream;
 mod tensor;
+mod timing;
 mod transfer;
 mod watcher;
 

@@ -10,6 +10,7 @@ mod piece;
 mod plan;
 mod raw;
 mod rows;
+mod small;
 mod space;
 mod turns;
 
@@ -21,5 +22,6 @@ pub use piece::{Chunk, Fill, Real, packed, piece_len, shifted};
 pub use plan::{Lie, Plan, Rows, Way, row_words};
 pub use raw::{Raw, elements, load_words, load_words_if, store_words, store_words_at};
 pub use rows::{Extent, Place, Team};
+pub use small::{narrow_small, widen_small};
 pub use space::Space;
 pub use turns::{turns, turns_together};

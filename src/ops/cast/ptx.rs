@@ -15,7 +15,7 @@ use crate::status::Result;
 
 /// Threads of a block.
 pub(super) const THREADS: u32 = 256;
-/// Threads of a block that moves squares.
+/// Most threads of a block that moves squares.
 const SQUARE_THREADS: u32 = 256;
 /// Elements along a tile's side.
 const TILE: u32 = 32;
@@ -86,7 +86,7 @@ impl Spec {
 
     /// Threads of a block.
     fn threads(self) -> u32 {
-        if matches!(self.way, Way::Turned { vectors: true, .. }) { SQUARE_THREADS } else { THREADS }
+        if matches!(self.way, Way::Turned { vectors: true, .. }) { self.square_threads() } else { THREADS }
     }
 
     /// Elements along the side of what a block turns at a time.

@@ -4,13 +4,14 @@
 //! in n, rows of B are added up, eight at a time, into a strip of D's row that stays in the first cache.
 
 use super::cpu::try_parallel;
-use super::element::{Element, Real};
+use super::element::{Element, Real, with_element};
 use super::finish::{Part, finish};
 use super::problem::Problem;
 use super::vector::{Plain, Vector, prefetch};
 use crate::device::Cpu;
 use crate::device::cpu::{Isa, Scratch, isa};
 use crate::dtype::{Dtype, bf16, f16};
+use crate::kernels::narrow::{E4m3, E5m2};
 use crate::status::Result;
 
 /// The most rows.
@@ -28,7 +29,8 @@ const BYTES: f64 = 15.0;
 
 /// Whether there are few rows, and B is contiguous in a direction.
 pub fn accepts(p: &Problem, _: &Cpu) -> bool {
-    p.k > 0 && p.m <= ROWS && (p.b.row == 1 || p.b.col == 1)
+    let near = p.k > 0 && p.m <= ROWS && (p.b.row == 1 || p.b.col == 1);
+    near && !p.has_blocks() && (p.m * p.k) as u64 * p.b.dtype.size().max(4) as u64 <= p.workspace
 }
 
 /// Multiplies one matrix.
@@ -37,6 +39,8 @@ pub fn run(p: &Problem, cpu: &Cpu) -> Result<()> {
         (Dtype::F64, _) => strips::<f64, f64>(p, cpu),
         (_, Dtype::F16) => strips::<f32, f16>(p, cpu),
         (_, Dtype::Bf16) => strips::<f32, bf16>(p, cpu),
+        (_, Dtype::F8E4m3) => strips::<f32, E4m3>(p, cpu),
+        (_, Dtype::F8E5m2) => strips::<f32, E5m2>(p, cpu),
         _ => strips::<f32, f32>(p, cpu),
     }
 }
@@ -69,7 +73,7 @@ fn strips<R: Real + Wide, W: Element>(p: &Problem, cpu: &Cpu) -> Result<()> {
     };
     let step = if dots { p.b.col } else { p.b.row };
     let bytes = p.n as f64 * p.k as f64 * (size_of::<W>() * p.m.div_ceil(4)) as f64;
-    let x = Shared(x.ptr(), x);
+    let x = Shared::new(x);
     // Strips that are next to each other go to one thread: it reads B in order.
     let strips = p.n.div_ceil(cols);
     let tiles = strips.min(cpu.threads() * 8);
@@ -92,29 +96,30 @@ fn strips<R: Real + Wide, W: Element>(p: &Problem, cpu: &Cpu) -> Result<()> {
 }
 
 /// Scratch memory that tiles only read.
-struct Shared<R>(*const R, #[allow(dead_code)] Scratch<R>);
+pub struct Shared<R>(*const R, #[allow(dead_code)] Scratch<R>);
 
 // SAFETY: the memory was written before the tiles started and is only read by them.
 unsafe impl<R> Sync for Shared<R> {}
 
-impl<R> Shared<R> {
-    fn get(&self) -> *const R {
+impl<R: Copy> Shared<R> {
+    /// Of memory that is written.
+    pub fn new(scratch: Scratch<R>) -> Self {
+        Self(scratch.ptr(), scratch)
+    }
+
+    /// Where it begins.
+    pub fn get(&self) -> *const R {
         self.0
     }
 }
 
 /// A, row after row, in the type of the sums.
-fn widen<R: Real>(p: &Problem) -> Result<Scratch<R>> {
+pub fn widen<R: Real>(p: &Problem) -> Result<Scratch<R>> {
     let x = Scratch::<R>::new(p.m * p.k)?;
     for i in 0..p.m {
         // SAFETY: row i of the scratch, which holds m rows of k.
         let row = unsafe { std::slice::from_raw_parts_mut(x.ptr().add(i * p.k), p.k) };
-        match p.a.dtype {
-            Dtype::F16 => gather::<R, f16>(p, i, row),
-            Dtype::Bf16 => gather::<R, bf16>(p, i, row),
-            Dtype::F64 => gather::<R, f64>(p, i, row),
-            _ => gather::<R, f32>(p, i, row),
-        }
+        with_element!(p.a.dtype, T => gather::<R, T>(p, i, row));
     }
     Ok(x)
 }

@@ -1,9 +1,13 @@
 //! cuBLASLt, the vendor's matrix products: its functions, looked up once in the first library that has them all and is new
-//! enough, and its answers. Codes are kept as the numbers they are. The numbers below are those of cublasLt.h.
+//! enough, and its answers. Codes are kept as the numbers they are.
 
+mod blas;
+mod codes;
 mod plan;
+mod product;
 
-pub use plan::{Addresses, Blas, Matrix, Product, blas};
+pub use blas::{Blas, blas};
+pub use product::{Addresses, Aux, Compute, Epilogue, Factors, Matrix, Product, Row, Scaling};
 
 use super::driver::driver;
 use super::leave::{enter_opening, guarded};
@@ -171,8 +175,8 @@ impl Lt {
     fn error(&self, function: &CStr, code: i32) -> Error {
         let status = match code {
             3 => WEFT_ERROR_OUT_OF_DEVICE_MEMORY,
-            // The architecture lacks it; not supported.
-            8 | 15 => WEFT_ERROR_UNSUPPORTED,
+            // An argument that this version does not know; the architecture lacks it; not supported.
+            7 | 8 | 15 => WEFT_ERROR_UNSUPPORTED,
             _ => WEFT_ERROR_INTERNAL,
         };
         let (function, name) = (function.to_string_lossy(), self.name(code));

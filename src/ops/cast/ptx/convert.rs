@@ -2,7 +2,7 @@
 //! exactly, from there to the target.
 
 use crate::dtype::Dtype::{self, *};
-use crate::kernels::gpu::{Array, Lane, load_words, store_words, to_odd};
+use crate::kernels::gpu::{Array, Lane, load_words, narrow_small, store_words, to_odd, widen_small};
 use crate::ptx::{Builder, Load, Reg, Ty};
 
 /// From one dtype to another.
@@ -124,8 +124,7 @@ impl Conversion {
                 _ => at.read::<u32>(k, from).to::<u64>(),
             }),
             F32 | F16 | Bf16 => Single(at.read(k, from)),
-            F8E4m3 => Single(small(k, at.read(k, from), 4, 3, 0x7f)),
-            F8E5m2 => Single(small(k, at.read(k, from), 5, 2, 0x7d)),
+            F8E4m3 | F8E5m2 => Single(widen_small(k, from, at.read(k, from))),
             F64 => Double(at.read(k, from)),
             U64 => Unsigned(at.read(k, from)),
             I64 => Signed(at.read(k, from)),
@@ -155,55 +154,12 @@ impl Conversion {
 
     /// A float of 16 or 8 bits, of an f32 that has lost nothing that this rounding could miss.
     fn narrow<'k>(self, k: &'k Builder, x: Reg<'k, f32>) -> Number<'k> {
-        const E4M3: Format = Format { mantissa: 3, bias: 7, largest: 0x7e, beyond: 0x7f, nan: 0x7f };
-        const E5M2: Format = Format { mantissa: 2, bias: 15, largest: 0x7b, beyond: 0x7c, nan: 0x7e };
         match self.to {
             F16 => Number::Float(self.finite(k, x, 65504.0)),
             Bf16 => Number::Float(self.finite(k, x, f32::from_bits(0x7f7f_0000))),
-            F8E4m3 => self.code(k, x, E4M3),
-            _ => self.code(k, x, E5M2),
+            small => Number::Word(narrow_small(k, small, x, self.saturate)),
         }
     }
-
-    /// As `kernels::narrow` has it: no instruction rounds to 8 bits without keeping in range.
-    fn code<'k>(self, k: &'k Builder, x: Reg<'k, f32>, format: Format) -> Number<'k> {
-        let drop = 23 - format.mantissa;
-        let bits = x.bits::<u32>() & 0x7fff_ffffu32;
-        let nearest = (bits + ((1u32 << (drop - 1)) - 1) + (bits >> drop & 1u32)) >> drop;
-        let normal = nearest - ((127 - format.bias) << format.mantissa);
-        // Adding a number whose last place is the format's smallest magnitude leaves the multiple of it there.
-        let magic = f32::from_bits((151 - format.bias - format.mantissa) << 23);
-        let subnormal = (bits.bits::<f32>() + magic).bits::<u32>() - magic.to_bits();
-        let code = k.select(bits.lt((128 - format.bias) << 23), subnormal, normal);
-        let beyond = if self.saturate { format.largest } else { format.beyond };
-        let code = k.select(code.gt(format.largest), beyond, code);
-        let code = k.select(bits.gt(0x7f80_0000u32), format.nan, code);
-        let sign = x.bits::<u32>() >> 24u32 & 0x80u32;
-        Number::Word(code | sign)
-    }
-}
-
-/// How a format of 8 bits numbers its magnitudes.
-struct Format {
-    mantissa: u32,
-    bias: u32,
-    /// The code of the largest finite magnitude.
-    largest: u32,
-    /// What lies beyond it: infinity, or NaN.
-    beyond: u32,
-    nan: u32,
-}
-
-/// A float of 8 bits: codes from `nan` on are NaN, and infinity below them where there are any.
-fn small<'k>(k: &'k Builder, code: Reg<'k, u32>, exponent: u32, mantissa: u32, nan: u32) -> Reg<'k, f32> {
-    let bias = (1 << (exponent - 1)) - 1;
-    let magnitude = code & 0x7fu32;
-    let scale = f32::from_bits((254 - bias) << 23);
-    let finite = (magnitude << (23 - mantissa)).bits::<f32>() * scale;
-    let value = k.select(magnitude.ge(nan), f32::NAN, finite);
-    let infinite = exponent == 5;
-    let value = if infinite { k.select(magnitude.eq(0x7cu32), f32::INFINITY, value) } else { value };
-    (value.bits::<u32>() | (code & 0x80u32) << 24u32).bits()
 }
 
 fn double(value: Value<'_>) -> Reg<'_, f64> {

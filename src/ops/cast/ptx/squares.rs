@@ -16,8 +16,6 @@ pub(in crate::ops::cast) const BAND: u64 = 16;
 pub(in crate::ops::cast) const TOGETHER: u32 = 4;
 /// Vectors of a line.
 const VECTORS: u32 = LINE / 16;
-/// Lines that a block moves at a time.
-const LINES: u32 = SQUARE_THREADS / VECTORS;
 
 /// Where a square lies.
 struct Square<'k> {
@@ -152,15 +150,25 @@ impl Spec {
     ) -> Vec<Array<'k>> {
         let across = corner[0] + (vector * self.lanes()).to::<u64>();
         let first = origin.at(k.mad(corner[1] + lines[0].to::<u64>(), step, across));
-        let further = step * u64::from(LINES * self.conversion.from.size() as u32);
+        let further = step * u64::from(self.height() * self.conversion.from.size() as u32);
         let next = |at: &Array<'k>| Some(Array::new(k, at.dtype, at.address() + further));
         std::iter::successors(Some(first), next).take(lines.len()).collect()
+    }
+
+    /// Lines that a block moves at a time.
+    fn height(self) -> u32 {
+        self.square_threads() / VECTORS
+    }
+
+    /// Threads of a block: no more than a square has vectors.
+    pub(super) fn square_threads(self) -> u32 {
+        (self.side() * VECTORS).min(SQUARE_THREADS)
     }
 
     /// The lines of the square that are the thread's.
     fn lines<'k>(self, k: &'k Builder) -> Vec<Reg<'k, u32>> {
         let first = k.thread_x() >> VECTORS.ilog2();
-        (0..self.side()).step_by(LINES as usize).map(|line| first + line).collect()
+        (0..self.side()).step_by(self.height() as usize).map(|line| first + line).collect()
     }
 
     /// A vector of elements that lie one below the other from `at` on.

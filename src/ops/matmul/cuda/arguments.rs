@@ -10,9 +10,9 @@ use crate::ptx::{Arguments, Builder, Param, Params, Reg, Words, params};
 use crate::status::Result;
 
 /// Batch axes at most.
-const AXES: usize = WEFT_MAX_RANK - 2;
+pub(super) const AXES: usize = WEFT_MAX_RANK - 2;
 /// Numbers of an axis: its dim, and the strides of a, b, d, c and bias.
-const AXIS: usize = 6;
+pub(super) const AXIS: usize = 6;
 /// Blocks of a launch at most; a kernel's own numbers stay below 2^32 when it adds the grid to them.
 const BLOCKS: u64 = 1 << 30;
 
@@ -177,6 +177,11 @@ impl<'k> Vals<'k> {
             });
         }
         at
+    }
+
+    /// How many matrices there are along batch axis `axis`, the innermost being number 0.
+    pub fn dim(&self, axis: usize) -> Reg<'k, u64> {
+        self.axes.get(axis * AXIS)
     }
 
     /// The address of element (row, col) of operand `n`, whose matrix begins at `at`.

@@ -39,7 +39,8 @@ pub fn run(task: &Task, stream: &Stream) -> Result<()> {
     let p = &task.problem;
     let (types, rows) = ([p.a.dtype, p.b.dtype], rows_for(p.m));
     let across = (p.n as u64).div_ceil(u64::from(LANES * width(p.b.dtype)));
-    let parts = parts(p, across, stream.gpu().description.multiprocessors);
+    let wanted = parts(p, across, stream.gpu().description.multiprocessors);
+    let parts = if bytes_of_sums(p).saturating_mul(wanted as usize) <= task.workspace { wanted } else { 1 };
     let sums = if parts > 1 { stream.scratch(bytes_of_sums(p) * parts as usize)? } else { 0 };
     let args = Args { more: [across as u32, parts, 0], sums, ..arguments(p) };
     let [a, b] = types.map(|dtype| dtype as u32);

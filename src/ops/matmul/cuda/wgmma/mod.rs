@@ -51,7 +51,11 @@ pub fn run(task: &Task, stream: &Stream) -> Result<()> {
     let Some((plan, mut args)) = ask() else { return mma::run(task, stream) };
     let apart = plan.form.end == End::Sums;
     if apart {
-        args.rest.sums = stream.scratch(bytes_of_sums(p) * plan.parts as usize)?;
+        let bytes = bytes_of_sums(p) * plan.parts as usize;
+        if bytes > task.workspace {
+            return mma::run(task, stream);
+        }
+        args.rest.sums = stream.scratch(bytes)?;
     }
     let form = plan.form;
     let kernel = stream.kernel(form.key(), |target| block::write(target, form))?;

@@ -1,0 +1,111 @@
+//! cuBLASLt on a GPU: its handle, and the plans of all products so far, by everything that they depend on.
+
+use super::plan::Plan;
+use super::product::{Addresses, Factors, Product};
+use super::{Lt, Opaque, library};
+use crate::device::cuda::leave::guard_the_end;
+use crate::device::cuda::{Gpu, Stream};
+use crate::status::{Error, Result, WEFT_ERROR_UNSUPPORTED};
+use parking_lot::{Mutex, RwLock};
+use std::collections::{BTreeMap, HashMap};
+use std::ptr::null_mut;
+use std::sync::Arc;
+
+/// So many plans are kept; then all are forgotten.
+const KEPT: usize = 4096;
+
+/// cuBLASLt on one GPU.
+pub struct Blas {
+    lt: &'static Lt,
+    gpu: Arc<Gpu>,
+    handle: Opaque,
+    plans: RwLock<HashMap<Product, Option<Arc<Mutex<Plan>>>>>,
+}
+
+// SAFETY: the library's functions take a handle from any thread, several at once.
+unsafe impl Send for Blas {}
+// SAFETY: as above.
+unsafe impl Sync for Blas {}
+
+/// cuBLASLt for this GPU, kept for the life of the process, as the GPU is; else why not.
+pub fn blas(stream: &Stream) -> Result<Arc<Blas>> {
+    static OPEN: Mutex<BTreeMap<i32, Result<Arc<Blas>>>> = Mutex::new(BTreeMap::new());
+    let gpu = stream.gpu();
+    let mut open = match OPEN.try_lock() {
+        Some(open) => open,
+        None => {
+            stream.take_time()?; // somebody may be opening it
+            OPEN.lock()
+        }
+    };
+    if let Some(known) = open.get(&gpu.ordinal()) {
+        return known.clone();
+    }
+    stream.take_time()?;
+    open.entry(gpu.ordinal()).or_insert_with(|| Blas::new(gpu).map(Arc::new)).clone()
+}
+
+impl Blas {
+    fn new(gpu: &Arc<Gpu>) -> Result<Self> {
+        let (lt, mut handle) = (library()?, null_mut());
+        // SAFETY: a pointer to a local; the GPU's context is current.
+        gpu.with(|_| unsafe { lt.create(&mut handle) })?;
+        Ok(Self { lt, gpu: gpu.clone(), handle, plans: RwLock::new(HashMap::new()) })
+    }
+
+    /// Whether the library has an algorithm for this product. The first time takes a while.
+    pub fn has(&self, stream: &Stream, product: &Product) -> bool {
+        self.plan(stream, product).is_some()
+    }
+
+    /// What the library keeps, it may take down in handlers that it registers with its first plans.
+    fn plan(&self, stream: &Stream, product: &Product) -> Option<Arc<Mutex<Plan>>> {
+        if let Some(plan) = self.plans.read().get(product) {
+            return plan.clone();
+        }
+        stream.take_time().ok()?;
+        let plan = self.gpu.with(|_| Plan::new(self.lt, self.handle, product));
+        guard_the_end();
+        if let Err(error) = &plan {
+            crate::tell!(WEFT_LOG_DEBUG, "cuBLASLt does not run {product:?}: {}", error.message);
+        }
+        let plan = plan.ok().map(|plan| Arc::new(Mutex::new(plan)));
+        let mut plans = self.plans.write();
+        if plans.len() >= KEPT {
+            plans.clear();
+        }
+        plans.entry(*product).or_insert(plan).clone()
+    }
+
+    /// Queues a product.
+    ///
+    /// # Safety
+    ///
+    /// The addresses are those of matrices as `product` describes them, valid while the stream's work runs.
+    pub unsafe fn run(
+        &self,
+        stream: &Stream,
+        product: &Product,
+        at: &Addresses,
+        factors: &Factors,
+    ) -> Result<()> {
+        let Some(plan) = self.plan(stream, product) else {
+            return Err(Error::new(WEFT_ERROR_UNSUPPORTED, "cuBLASLt has no algorithm for this product"));
+        };
+        let mut plan = plan.lock();
+        if plan.is_untimed() {
+            stream.take_time()?;
+            // SAFETY: this function's contract.
+            unsafe { plan.time(self.handle, stream, at, factors)? };
+        }
+        let workspace = if plan.workspace() > 0 { stream.scratch(plan.workspace())? } else { 0 };
+        stream.touch()?;
+        // SAFETY: this function's contract; the plan is locked, and read by the library before it returns.
+        let done = self.gpu.with(|_| unsafe { plan.run(self.handle, stream, workspace, at, factors) });
+        done.inspect_err(|error| {
+            if error.status == WEFT_ERROR_UNSUPPORTED {
+                self.plans.write().insert(*product, None); // its heuristics had promised too much
+            }
+        })
+    }
+}

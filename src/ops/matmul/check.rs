@@ -1,0 +1,210 @@
+//! Every check of a descriptor but those of what few ask for, which `extra` makes.
+
+use super::*;
+use crate::dtype::Dtype::{self, Bf16, C32, C64, F8E4m3, F8E5m2, F16, F32, F64, I8, I32};
+use crate::{ensure, fail};
+
+const FLAGS: u32 = 2 * WEFT_MATMUL_FAST_ACCUMULATION - 1;
+
+/// Checks a descriptor.
+pub fn checked(desc: &weft_matmul_desc, bind: &Bind) -> Result<Matmul> {
+    check_numbers(desc, bind)?;
+    let (a, b, d) = (bind.input("a", &desc.a)?, bind.weights("b", &desc.b)?, bind.output("d", &desc.d)?);
+    check_types(&a, &b, &d)?;
+    check_epilogue(desc.epilogue, d.dtype())?;
+    let compute = compute(desc.compute, [&a, &b])?;
+    check_scalars(desc, &d)?;
+    let (a, b) = shape(a, b, &d)?;
+    let beta = [desc.beta, desc.beta_imag];
+    let c = added(beta, bind.optional("c", &desc.c)?, &d)?;
+    let bias = bias(bind.optional("bias", &desc.bias)?, &d)?;
+    d.expect_apart(&a)?;
+    d.expect_apart(&b)?;
+    let mut op = Matmul {
+        a,
+        b,
+        c,
+        d,
+        bias,
+        alpha: alpha(desc),
+        beta: desc.beta,
+        imaginary: [desc.alpha_imag, desc.beta_imag],
+        epilogue: desc.epilogue,
+        compute,
+        tf32: desc.flags & WEFT_MATMUL_ALLOW_TF32 != 0 || compute == WEFT_COMPUTE_TF32,
+        flags: desc.flags,
+        workspace: if desc.workspace == 0 { u64::MAX } else { desc.workspace },
+        extra: None,
+    };
+    op.extra = Extra::new(desc, bind, &op)?;
+    Ok(op)
+}
+
+fn alpha(desc: &weft_matmul_desc) -> f64 {
+    let none = desc.alpha == 0.0 && desc.alpha_imag == 0.0 && desc.flags & WEFT_MATMUL_ALPHA == 0;
+    if none { 1.0 } else { desc.alpha }
+}
+
+fn check_numbers(desc: &weft_matmul_desc, bind: &Bind) -> Result<()> {
+    bind.expect_flags(desc.flags, FLAGS)?;
+    bind.expect_finite("alpha", desc.alpha)?;
+    bind.expect_finite("beta", desc.beta)?;
+    bind.expect_finite("alpha_imag", desc.alpha_imag)?;
+    bind.expect_finite("beta_imag", desc.beta_imag)?;
+    let (epilogue, compute) = (desc.epilogue, desc.compute);
+    ensure!(
+        epilogue <= WEFT_EPILOGUE_DGELU_TANH,
+        "matmul: epilogue is {epilogue}; expected WEFT_EPILOGUE_NONE (0) to _DGELU_TANH (10)"
+    );
+    ensure!(
+        compute <= WEFT_COMPUTE_I8,
+        "matmul: compute is {compute}; expected WEFT_COMPUTE_DEFAULT (0) to _I8 (7)"
+    );
+    Ok(())
+}
+
+fn check_types(a: &Operand, b: &Operand, d: &Operand) -> Result<()> {
+    a.expect_dtype(&[F32, F64, F16, Bf16, F8E4m3, F8E5m2, I8, C32, C64])?;
+    if b.dtype().is_quantised() {
+        a.expect_dtype(&[F32, F16, Bf16])?;
+        return d.expect_dtype(&[a.dtype(), F32]);
+    }
+    match a.dtype() {
+        F32 => (b.expect_dtype(&[F32, F16, Bf16])?, d.expect_dtype(&[F32])?),
+        F8E4m3 | F8E5m2 => {
+            (b.expect_dtype(&[F8E4m3, F8E5m2])?, d.expect_dtype(&[F8E4m3, F8E5m2, Bf16, F16, F32])?)
+        }
+        I8 => (b.expect_dtype(&[I8])?, d.expect_dtype(&[I32, F32, F16, Bf16])?),
+        half @ (F16 | Bf16) => (b.expect_dtype(&[half])?, d.expect_dtype(&[half, F32])?),
+        same => (b.expect_dtype(&[same])?, d.expect_dtype(&[same])?),
+    };
+    Ok(())
+}
+
+/// An error where the values are of a type that the epilogue means nothing to.
+fn check_epilogue(epilogue: u32, d: Dtype) -> Result<()> {
+    let most = match d {
+        C32 | C64 => WEFT_EPILOGUE_NONE,
+        I32 => WEFT_EPILOGUE_RELU,
+        _ => return Ok(()),
+    };
+    if epilogue > most {
+        fail!(
+            WEFT_ERROR_UNSUPPORTED,
+            "matmul: epilogue is {epilogue}; expected at most {most}, for d is {}",
+            d.name()
+        );
+    }
+    Ok(())
+}
+
+/// What a computation of these factors is, from what is asked for.
+fn compute(wanted: u32, factors: [&Operand; 2]) -> Result<u32> {
+    let dtype = factors[0].dtype();
+    let allowed: &[u32] = match dtype {
+        F32 if factors[1].dtype().is_quantised() => {
+            &[WEFT_COMPUTE_F32, WEFT_COMPUTE_TF32, WEFT_COMPUTE_BF16, WEFT_COMPUTE_I8]
+        }
+        _ if factors[1].dtype().is_quantised() => &[WEFT_COMPUTE_F32, WEFT_COMPUTE_I8],
+        F64 | C64 => &[WEFT_COMPUTE_F64],
+        I8 => &[WEFT_COMPUTE_I32],
+        F16 => &[WEFT_COMPUTE_F32, WEFT_COMPUTE_F16],
+        F32 | C32 => &[WEFT_COMPUTE_F32, WEFT_COMPUTE_TF32, WEFT_COMPUTE_BF16],
+        _ => &[WEFT_COMPUTE_F32],
+    };
+    if wanted == WEFT_COMPUTE_DEFAULT {
+        return Ok(allowed[0]);
+    }
+    if !allowed.contains(&wanted) {
+        fail!(
+            WEFT_ERROR_UNSUPPORTED,
+            "matmul: compute is {wanted}; expected WEFT_COMPUTE_DEFAULT (0) or one of {allowed:?}, for a is {}",
+            dtype.name()
+        );
+    }
+    Ok(wanted)
+}
+
+fn check_scalars(desc: &weft_matmul_desc, d: &Operand) -> Result<()> {
+    let complex = matches!(d.dtype(), C32 | C64);
+    for (name, value) in [("alpha_imag", desc.alpha_imag), ("beta_imag", desc.beta_imag)] {
+        ensure!(
+            complex || value == 0.0,
+            "matmul: {name} is {value}; expected 0, for d is {}",
+            d.dtype().name()
+        );
+    }
+    let whole = |x: f64| x.trunc() == x && (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&x);
+    for (name, value) in [("alpha", desc.alpha), ("beta", desc.beta)] {
+        ensure!(
+            d.dtype() != I32 || whole(value),
+            "matmul: {name} is {value}; expected a whole number of 32 bits, for d is WEFT_I32"
+        );
+    }
+    Ok(())
+}
+
+/// a and b with the batch axes of d.
+fn shape(a: Operand, b: Operand, d: &Operand) -> Result<(Operand, Operand)> {
+    for operand in [&a, &b, d] {
+        let rank = operand.dims().len();
+        ensure!(rank >= 2, "{}.rank is {rank}; expected 2 or more", operand.name);
+    }
+    let (_, [m, n]) = split(d);
+    let (_, [a_rows, k]) = split(&a);
+    let (_, [b_rows, b_cols]) = split(&b);
+    let b_rows = b_rows * b.dtype().block() as i64;
+    ensure!(a_rows == m, "matmul: a.dims {:?} have {a_rows} rows; expected the {m} of d", a.dims());
+    ensure!(b_cols == n, "matmul: b.dims {:?} have {b_cols} columns; expected the {n} of d", b.dims());
+    ensure!(b_rows == k, "matmul: b.dims of {b} have {b_rows} rows; expected the {k} columns of a");
+    Ok((batched(a, d)?, batched(b, d)?))
+}
+
+/// With the batch axes of d.
+pub fn batched(operand: Operand, d: &Operand) -> Result<Operand> {
+    let ((batch, _), (own, matrix)) = (split(d), split(&operand));
+    if own == batch { Ok(operand) } else { operand.broadcast_to(&[batch, &matrix].concat()) }
+}
+
+/// The batch axes and the matrix.
+pub fn split(operand: &Operand) -> (&[i64], [i64; 2]) {
+    let (batch, matrix) = operand.dims().split_at(operand.dims().len() - 2);
+    (batch, [matrix[0], matrix[1]])
+}
+
+/// The dtypes that stand beside d: of c and aux; and, with `wide`, of bias and bias_grad.
+pub fn beside(d: Dtype, wide: bool) -> &'static [Dtype] {
+    match (d, wide) {
+        (F8E4m3 | F8E5m2, false) => &[Bf16, F16],
+        (F8E4m3 | F8E5m2, true) => &[Bf16, F16, F32],
+        (F16, true) => &[F16, F32],
+        (Bf16, true) => &[Bf16, F32],
+        (F16, false) => &[F16],
+        (Bf16, false) => &[Bf16],
+        (F64, _) => &[F64],
+        (I32, _) => &[I32],
+        (C32, _) => &[C32],
+        (C64, _) => &[C64],
+        _ => &[F32],
+    }
+}
+
+/// C, broadcast to d, if it counts.
+fn added(beta: [f64; 2], c: Option<Operand>, d: &Operand) -> Result<Option<Operand>> {
+    let counts = beta != [0.0; 2];
+    let Some(c) = c else {
+        ensure!(!counts, "matmul: beta is {} but c is absent; expected a tensor to scale", beta[0]);
+        return Ok(None);
+    };
+    c.expect_dtype(beside(d.dtype(), false))?;
+    d.expect_apart_or_same(&c)?;
+    let c = c.broadcast_to(d.dims())?;
+    Ok(counts.then_some(c))
+}
+
+fn bias(bias: Option<Operand>, d: &Operand) -> Result<Option<Operand>> {
+    let Some(bias) = bias else { return Ok(None) };
+    bias.expect_dtype(beside(d.dtype(), true))?;
+    d.expect_apart(&bias)?;
+    bias.broadcast_to(d.dims()).map(Some)
+}

@@ -1,0 +1,110 @@
+//! The library's epilogues, where they do what D asks for as exactly as D can tell: its gelu goes by the tanh, whose error
+//! results of 16 bits hide.
+
+use super::Task;
+use crate::device::cuda::cublaslt::{Aux, Epilogue, Product, Row};
+use crate::dtype::Dtype::{F8E4m3, F8E5m2, I8};
+use crate::ops::matmul::problem::Problem;
+use crate::ops::matmul::{
+    WEFT_EPILOGUE_DGELU_TANH, WEFT_EPILOGUE_DRELU, WEFT_EPILOGUE_GELU_TANH, WEFT_EPILOGUE_GELU_TANH_AUX,
+    WEFT_EPILOGUE_NONE, WEFT_EPILOGUE_RELU, WEFT_EPILOGUE_RELU_AUX,
+};
+
+/// Bits from a row of a mask to the next are a multiple of this; elements of another aux of less.
+const BITS: i64 = 128;
+const ELEMENTS: i64 = 8;
+
+/// What the library makes of sums.
+pub struct Ending {
+    epilogue: Epilogue,
+    row: Option<Row>,
+    aux: Option<Aux>,
+    scaled: bool,
+    amax: bool,
+    pub row_at: u64,
+    pub aux_at: u64,
+    /// Whether each matrix of a batch is a call of its own.
+    apart: bool,
+}
+
+impl Ending {
+    /// That of a task, if the library has it.
+    pub fn of(task: &Task) -> Option<Self> {
+        let p = &task.problem;
+        let epilogue = epilogue(p)?;
+        let small = matches!(p.d.dtype, F8E4m3 | F8E5m2);
+        let extras = task.extras.as_ref();
+        let amax = extras.is_some_and(|extras| extras.amax != 0);
+        let row = row(task)?;
+        let aux = aux(task)?;
+        let moves = task.axes().last().is_some_and(|axis| axis.1[4] != 0);
+        let ending = Self {
+            epilogue,
+            row,
+            aux,
+            scaled: extras.is_some_and(|extras| extras.d_scale != 0),
+            amax,
+            row_at: p.bias.map_or(0, |bias| bias.at as u64),
+            aux_at: extras.and_then(|extras| extras.aux).map_or(0, |aux| aux.at),
+            apart: moves || aux.is_some(),
+        };
+        // The largest magnitude is one of a whole request.
+        let one = !amax || small && task.axes().is_empty();
+        let bare = p.a.dtype != I8 || epilogue == Epilogue::None && row.is_none();
+        (one && bare && !task.sums_columns()).then_some(ending)
+    }
+
+    pub fn is_apart(&self) -> bool {
+        self.apart
+    }
+
+    /// The product with it.
+    pub fn tell(&self, product: Product) -> Product {
+        let Self { epilogue, row, aux, scaled, amax, .. } = *self;
+        Product { epilogue, row, aux, scaled, amax, ..product }
+    }
+}
+
+fn epilogue(p: &Problem) -> Option<Epilogue> {
+    let half = p.d.dtype.size() <= 2;
+    match p.after.epilogue {
+        WEFT_EPILOGUE_NONE => Some(Epilogue::None),
+        WEFT_EPILOGUE_RELU => Some(Epilogue::Relu),
+        WEFT_EPILOGUE_RELU_AUX => Some(Epilogue::ReluAux),
+        WEFT_EPILOGUE_DRELU => Some(Epilogue::Drelu),
+        WEFT_EPILOGUE_GELU_TANH if half => Some(Epilogue::Gelu),
+        WEFT_EPILOGUE_GELU_TANH_AUX if half => Some(Epilogue::GeluAux),
+        WEFT_EPILOGUE_DGELU_TANH if half => Some(Epilogue::Dgelu),
+        _ => None,
+    }
+}
+
+/// The bias that the library adds: a row for all rows; `None` if it cannot.
+fn row(task: &Task) -> Option<Option<Row>> {
+    let p = &task.problem;
+    let Some(bias) = p.bias else { return Some(None) };
+    let along = (p.m == 1 || bias.row == 0) && bias.col == 1;
+    let aligned =
+        task.axes().iter().fold(bias.at as u64, |all, axis| all | axis.1[4] as u64).is_multiple_of(16);
+    let small = matches!(p.d.dtype, F8E4m3 | F8E5m2);
+    let fits = bias.dtype == p.d.dtype || small && bias.dtype.size() == 2;
+    (along && aligned && fits).then_some(Some(Row { dtype: bias.dtype, batch: 0 }))
+}
+
+/// The epilogue's further matrix; `None` if the library does not take it as it lies.
+fn aux(task: &Task) -> Option<Option<Aux>> {
+    let p = &task.problem;
+    let Some(aux) = task.extras.as_ref().and_then(|extras| extras.aux) else { return Some(None) };
+    let size = aux.dtype.size() as isize;
+    let mask = matches!(p.after.epilogue, WEFT_EPILOGUE_RELU_AUX | WEFT_EPILOGUE_DRELU);
+    let length = if mask { p.n.div_ceil(8) } else { p.n } as isize;
+    let stride = if p.m == 1 { (length * size + 15) & !15 } else { aux.strides[0] };
+    let leading = (stride / size * if mask { 8 } else { 1 }) as i64;
+    let unit = if mask { BITS } else { ELEMENTS };
+    // Masks are written in whole words.
+    let whole = !mask || (p.n as i64) % BITS == 0;
+    let rows = p.n == 1 || aux.strides[1] == size;
+    let aligned = task.axes().iter().fold(aux.at, |all, axis| all | axis.1[5] as u64).is_multiple_of(16);
+    let fits = rows && whole && aligned && stride >= length * size && leading % unit == 0;
+    fits.then_some(Some(Aux { dtype: (!mask).then_some(aux.dtype), leading, batch: 0 }))
+}
