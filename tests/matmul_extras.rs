@@ -12,8 +12,8 @@ use weft::status::*;
 
 /// The choices that a case is run by: of the CPU the one that it makes, and another.
 fn choices(number: usize) -> Vec<&'static str> {
-    const OTHERS: [&str; 5] = ["packed", "gemv", "gemm", "direct", "naive"];
-    by_device(vec!["", OTHERS[number % 7 % 5]], vec!["cublaslt", "simt"])
+    const OTHERS: [&str; 6] = ["packed", "bytes", "gemv", "gemm", "direct", "naive"];
+    by_device(vec!["", OTHERS[number % 7 % 6]], vec!["cublaslt", "simt"])
 }
 
 /// A tensor of any dtype, its elements as real and imaginary part in row-major order.
