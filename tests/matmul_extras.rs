@@ -303,6 +303,8 @@ impl Case {
             if round { (n + 15) / 16 * 16 } else { n }
         };
         let [m, n] = [pick(&[9, 40, 70, 140]), pick(&[9, 40, 70, 140])];
+        // Masks of whole words.
+        let n = if round && rng.chance(3) { 128 } else { n };
         let most = rng.pick(&[20, 90, 300]);
         let k = if rng.chance(20) { 0 } else { rng.range(1, most) };
         let k = if round { (k + 15) / 16 * 16 } else { k };
