@@ -23,7 +23,9 @@ pub unsafe fn scale<V: Vector>(more: &More, row: usize, col: usize, x: &mut [V::
     let [of_row, of_column] = more.scales;
     // SAFETY: the row and these columns exist: this file's contract.
     unsafe {
-        if let Some(scale) = of_column {
+        if let Some(all) = of_column.and_then(|scale| scale.of_all()) {
+            multiply::<V>(x, V::Real::of(all));
+        } else if let Some(scale) = of_column {
             for (j, x) in x.iter_mut().enumerate().take(count) {
                 *x = *x * V::Real::of(scale.at(col + j, 0));
             }

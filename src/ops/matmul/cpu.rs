@@ -1,7 +1,7 @@
 //! The choices on the CPU, best first, and how batches and tiles spread over threads.
 
 use super::problem::Problem;
-use super::{Matmul, complex, direct, gemm, gemv, gradient, integer, naive, packed};
+use super::{Matmul, bytes, complex, direct, gemm, gemv, gradient, integer, naive, packed};
 use crate::device::{Cpu, cpu::Scratch};
 use crate::dtype::Dtype;
 use crate::op::{Choice, first};
@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 /// For factors that are real floats.
 const CHOICES: &[Choice<Problem, Cpu>] = &[
+    Choice { name: "bytes", accepts: bytes::accepts, run: |p, cpu| each(p, cpu, bytes::run) },
     Choice { name: "gemv", accepts: gemv::accepts, run: |p, cpu| each(p, cpu, gemv::run) },
     Choice { name: "direct", accepts: direct::accepts, run: |p, cpu| each(p, cpu, direct::run) },
     Choice { name: "packed", accepts: packed::accepts, run: |p, cpu| each(p, cpu, packed::run) },
@@ -17,6 +18,7 @@ const CHOICES: &[Choice<Problem, Cpu>] = &[
     Choice { name: "naive", accepts: |_, _| true, run: |p, cpu| each(p, cpu, naive::run) },
 ];
 const INTEGERS: &[Choice<Problem, Cpu>] = &[
+    Choice { name: "bytes", accepts: bytes::accepts, run: |p, cpu| each(p, cpu, bytes::run) },
     Choice { name: "packed", accepts: packed::accepts, run: |p, cpu| each(p, cpu, packed::run) },
     Choice { name: "naive", accepts: |_, _| true, run: |p, cpu| each(p, cpu, integer::naive) },
 ];

@@ -172,8 +172,8 @@ pub mod x86 {
         fn the_tables_hold_every_magnitude() {
             for code in 0..128u8 {
                 for (bits, value) in [
-                    (E4M3.0[usize::from(code)], Narrow::to_f32(super::super::E4m3(code))),
-                    (E5M2.0[usize::from(code)], Narrow::to_f32(super::super::E5m2(code))),
+                    (E4M3.0[usize::from(code)], Narrow::to_f32(E4m3(code))),
+                    (E5M2.0[usize::from(code)], Narrow::to_f32(E5m2(code))),
                 ] {
                     let got = bf16::from_bits(bits).to_f32();
                     assert!(got.to_bits() == value.to_bits() || got.is_nan() && value.is_nan(), "{code:#x}");

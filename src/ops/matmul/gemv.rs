@@ -73,7 +73,7 @@ fn strips<R: Real + Wide, W: Element>(p: &Problem, cpu: &Cpu) -> Result<()> {
     };
     let step = if dots { p.b.col } else { p.b.row };
     let bytes = p.n as f64 * p.k as f64 * (size_of::<W>() * p.m.div_ceil(4)) as f64;
-    let x = Shared(x.ptr(), x);
+    let x = Shared::new(x);
     // Strips that are next to each other go to one thread: it reads B in order.
     let strips = p.n.div_ceil(cols);
     let tiles = strips.min(cpu.threads() * 8);
@@ -96,13 +96,19 @@ fn strips<R: Real + Wide, W: Element>(p: &Problem, cpu: &Cpu) -> Result<()> {
 }
 
 /// Scratch memory that tiles only read.
-struct Shared<R>(*const R, #[allow(dead_code)] Scratch<R>);
+pub struct Shared<R>(*const R, #[allow(dead_code)] Scratch<R>);
 
 // SAFETY: the memory was written before the tiles started and is only read by them.
 unsafe impl<R> Sync for Shared<R> {}
 
-impl<R> Shared<R> {
-    fn get(&self) -> *const R {
+impl<R: Copy> Shared<R> {
+    /// Of memory that is written.
+    pub fn new(scratch: Scratch<R>) -> Self {
+        Self(scratch.ptr(), scratch)
+    }
+
+    /// Where it begins.
+    pub fn get(&self) -> *const R {
         self.0
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! `desc` says what can be asked for, `check` and `extra` check it; `problem` folds batch axes and strides into plain
 //! matrices; `cpu` lists the ways to multiply them:
-//! `gemv` (few rows, bandwidth), `packed` (register tiles over packed panels), `gemm` (the crate), `naive`; `cuda` those on
+//! `bytes` (few rows of 8-bit elements), `gemv` (few rows, bandwidth), `packed` (register tiles over packed panels), `gemm` (the crate), `naive`; `cuda` those on
 //! a GPU.
 
 mod activation;
 mod after;
+mod bytes;
 mod check;
 mod complex;
 mod cpu;

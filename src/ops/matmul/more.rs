@@ -11,10 +11,13 @@ use crate::op::Operand;
 /// What lines of a factor (rows of A, columns of B) are multiplied by.
 #[derive(Clone, Copy)]
 pub struct Factor {
-    /// A row for each `lines` lines, a column for each block of K.
+    /// A row for each 2^shift lines, a column for each block of K.
     view: View,
-    lines: usize,
+    shift: u32,
 }
+
+/// The shift of a factor that all lines share: no number of a line has so many bits.
+const ALL: u32 = usize::BITS - 1;
 
 impl Factor {
     /// That of a line in a block of K.
@@ -25,7 +28,20 @@ impl Factor {
     #[inline(always)]
     pub unsafe fn at(&self, line: usize, block: usize) -> f32 {
         // SAFETY: the caller's.
-        unsafe { self.view.ptr::<f32>(line / self.lines, block).read() }
+        unsafe { self.view.ptr::<f32>(line >> self.shift, block).read() }
+    }
+}
+
+impl Factor {
+    /// That of all lines.
+    ///
+    /// # Safety
+    ///
+    /// As for [`at`](Self::at).
+    #[inline(always)]
+    pub unsafe fn of_all(&self) -> Option<f32> {
+        // SAFETY: the caller's.
+        (self.shift == ALL).then(|| unsafe { self.at(0, 0) })
     }
 }
 
@@ -107,9 +123,9 @@ impl More {
         let view = |view: Option<View>, stride: isize| {
             view.is_none_or(|view| rows == 1 || stride == rows as isize * view.row)
         };
-        let scale = self.scales[0].is_none_or(|scale| match scale.lines {
-            usize::MAX => rows == 1 || strides[0] == 0,
-            1 => view(Some(scale.view), strides[0]),
+        let scale = self.scales[0].is_none_or(|scale| match scale.shift {
+            ALL => rows == 1 || strides[0] == 0,
+            0 => view(Some(scale.view), strides[0]),
             _ => rows == 1,
         });
         scale
@@ -122,7 +138,7 @@ impl More {
     pub fn set_rows(&mut self, axis: usize) {
         let strides = self.batch[axis];
         self.scales[0] =
-            self.scales[0].map(|scale| Factor { view: View { row: strides[0], ..scale.view }, lines: 1 });
+            self.scales[0].map(|scale| Factor { view: View { row: strides[0], ..scale.view }, shift: 0 });
         self.aux = self.aux.map(|aux| View { row: strides[2], ..aux });
         self.values = self.values.map(|values| View { row: strides[3], ..values });
     }
@@ -147,7 +163,8 @@ fn factor(scale: &Scale, at: fn(&Operand) -> *mut u8, turned: bool) -> Factor {
     let [lines, blocks] = [layout.rank() - 2, layout.rank() - 1]
         .map(|axis| if layout.dim(axis) == 1 { 0 } else { layout.stride(axis) });
     let view = View { at: at(&scale.operand), dtype: Dtype::F32, row: lines, col: blocks };
-    Factor { view: if turned { view.turned() } else { view }, lines: scale.lines }
+    let shift = if scale.lines == usize::MAX { ALL } else { scale.lines.trailing_zeros() };
+    Factor { view: if turned { view.turned() } else { view }, shift }
 }
 
 /// Along each batch axis of d.

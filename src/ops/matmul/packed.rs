@@ -111,13 +111,14 @@ pub fn run(p: &Problem, cpu: &Cpu) -> Result<()> {
     let plan = Plan::new(p);
     let Plan { kernel, units, cols, .. } = plan;
     // What blocks have been scaled by is not for the end.
-    let scaled = p.scaled_before(plan.scales);
+    let scaled = plan.scales.then(|| p.scaled_before(true));
+    let p = scaled.as_ref().unwrap_or(p);
     let size = cols.checked_mul(units).and_then(|size| size.checked_add(SLACK));
     let b = Scratch::<u32>::new(size.ok_or_else(|| Error::out_of_memory(usize::MAX))?)?;
     let offsets = if plan.offsets() > 0 { Some(Scratch::<i32>::new(plan.offsets() * cols)?) } else { None };
     let offsets = offsets.as_ref().map_or(std::ptr::null_mut(), Scratch::ptr);
     for col in (0..p.n).step_by(cols) {
-        let (p, plan, cols) = (&scaled, &plan, cols.min(p.n - col));
+        let (plan, cols) = (&plan, cols.min(p.n - col));
         let block = Block { p, plan, kernel, units, col, cols, b: b.ptr(), offsets };
         block.pack(cpu);
         block.multiply(cpu)?;
@@ -383,16 +384,11 @@ impl<'a> Rows<'a> {
             if let Some(scale) = scales[1] {
                 (0..part.cols).for_each(|j| columns[j] = scale.at(part.col + j, k));
             }
-            for i in 0..part.rows {
-                let row = scales[0].map_or(1.0, |scale| scale.at(part.row + i, k));
-                add_row(
-                    own.wrapping_add(i * cols),
-                    sums.wrapping_add(i * cols),
-                    row,
-                    &columns[..cols],
-                    spot.unit == 0,
-                );
+            let mut rows = [1f32; 14];
+            if let Some(scale) = scales[0] {
+                (0..part.rows).for_each(|i| rows[i] = scale.at(part.row + i, k));
             }
+            add_tile(own, sums, &rows[..part.rows], &columns[..cols], spot.unit == 0);
         }
     }
 
@@ -433,13 +429,18 @@ struct Spot {
 }
 
 for_each_isa! {
-    /// Adds a row of sums, times its factor and those of the columns; the first ones are there instead.
-    fn add_row(own: *mut f32, sums: *mut f32, row: f32, columns: &[f32], first: bool) {
-        for (j, column) in columns.iter().enumerate() {
-            // SAFETY: as many sums at both: `add_scaled`, the only caller.
-            unsafe {
-                let before = if first { 0.0 } else { sums.add(j).read() };
-                sums.add(j).write(before + own.add(j).read() * (row * column));
+    /// Adds the sums of a tile, times the factors of their rows and columns; the first ones are there instead.
+    fn add_tile(own: *mut f32, sums: *mut f32, rows: &[f32], columns: &[f32], first: bool) {
+        for (i, row) in rows.iter().enumerate() {
+            let from = i * columns.len();
+            // SAFETY: both tiles hold as many rows and columns: `add_scaled`, the only caller.
+            let (own, sums) = unsafe { (
+                std::slice::from_raw_parts(own.add(from), columns.len()),
+                std::slice::from_raw_parts_mut(sums.add(from), columns.len()),
+            ) };
+            for ((own, sum), column) in own.iter().zip(sums).zip(columns) {
+                let before = if first { 0.0 } else { *sum };
+                *sum = before + own * (row * column);
             }
         }
     }
