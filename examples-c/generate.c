@@ -2,8 +2,9 @@
  *
  *   generate --prompt "def fibonacci(n):"
  *
- * gguf.c reads the file, weights.c uploads it, model.c turns the transformer into Weft requests, tokenizer.c turns text
- * into tokens and back, sample.c picks tokens, options.c reads the command line. This file is the loop around them.
+ * gguf.c reads the file, blocks.c knows its block types, weights.c uploads it, model.c turns the transformer into Weft
+ * requests, tokenizer.c turns text into tokens and back, sample.c picks tokens, options.c reads the command line. This file
+ * is the loop around them.
  *
  * All requests of a token are queued without waiting in between, and the program waits once a token: for the request
  * that brings the token's number. At temperature 0 it does not even wait for that before it queues the next token's

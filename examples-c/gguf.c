@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "gguf.h"
 
+#include "blocks.h"
 #include "die.h"
 
 #include <errno.h>
@@ -92,18 +93,14 @@ static void read_value(struct reader *from, struct gguf_value *value) {
 
 /* Bytes of a row of `cols` elements; dies on types that this program cannot compute with. */
 static uint64_t row_size(const struct gguf *file, const struct gguf_tensor *tensor) {
-    switch (tensor->type) {
-    case GGUF_TENSOR_F32: return tensor->cols * 4;
-    case GGUF_TENSOR_F16:
-    case GGUF_TENSOR_BF16: return tensor->cols * 2;
-    case GGUF_TENSOR_Q8_0:
-        if (tensor->cols % Q8_0_ITEMS == 0) return tensor->cols / Q8_0_ITEMS * Q8_0_BYTES;
-        die(MISUSED, "%s: tensor %.*s is Q8_0 with rows of %" PRIu64 " elements; expected a multiple of 32", file->path,
-            SHOWN(tensor->name), tensor->cols);
-    default:
-        die(MISUSED, "%s: tensor %.*s has element type %" PRIu32 "; this program reads F32 (0), F16 (1), Q8_0 (8) and BF16 (30)",
-            file->path, SHOWN(tensor->name), tensor->type);
-    }
+    const struct block_type *type = block_type_of(tensor->type);
+    if (!type)
+        die(MISUSED, "%s: tensor %.*s has element type %" PRIu32 "; this program reads F32 (0), F16 (1), Q4_0 (2), Q4_1 (3), "
+            "Q8_0 (8), Q4_K (12), Q6_K (14) and BF16 (30)", file->path, SHOWN(tensor->name), tensor->type);
+    if (tensor->cols % type->items != 0)
+        die(MISUSED, "%s: tensor %.*s is %s with rows of %" PRIu64 " elements; expected a multiple of %" PRIu32, file->path,
+            SHOWN(tensor->name), type->name, tensor->cols, type->items);
+    return tensor->cols / type->items * type->bytes;
 }
 
 /* An axis: sizes and all their products must stay below 2^40, so that no later arithmetic overflows. */

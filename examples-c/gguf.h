@@ -16,10 +16,10 @@ enum {
 };
 
 /* Element types of tensors, those that this reader knows. */
-enum { GGUF_TENSOR_F32 = 0, GGUF_TENSOR_F16 = 1, GGUF_TENSOR_Q8_0 = 8, GGUF_TENSOR_BF16 = 30 };
-
-/* Q8_0 is a row of blocks: a binary16 scale, then 32 signed bytes. */
-enum { Q8_0_ITEMS = 32, Q8_0_BYTES = 34 };
+enum {
+    GGUF_TENSOR_F32 = 0, GGUF_TENSOR_F16 = 1, GGUF_TENSOR_Q4_0 = 2, GGUF_TENSOR_Q4_1 = 3, GGUF_TENSOR_Q8_0 = 8,
+    GGUF_TENSOR_Q4_K = 12, GGUF_TENSOR_Q6_K = 14, GGUF_TENSOR_BF16 = 30
+};
 
 struct gguf_value {
     struct text key;

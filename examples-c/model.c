@@ -25,7 +25,7 @@ static weft_tensor heads_of(weft_buffer buffer, int64_t first, int64_t heads, in
 }
 
 static weft_tensor vector(const struct weight *weight) {
-    return (weft_tensor){.buffer = weight->buffer, .dtype = weight->dtype, .rank = 1, .dims = {weight->cols}};
+    return (weft_tensor){.buffer = weight->buffer, .dtype = WEFT_F32, .rank = 1, .dims = {weight->cols}};
 }
 
 static weft_tensor indices(weft_buffer buffer, int64_t count) {
@@ -34,14 +34,21 @@ static weft_tensor indices(weft_buffer buffer, int64_t count) {
 
 /* ---- Requests ---- */
 
-/* y = x W^T: the file has W as [out, in], and swapping its strides is all that a transpose takes. */
+/* y = x W^T: the file has W as [out, in], and swapping its strides is all that a transpose takes. By weights in blocks, Weft
+ * multiplies as they lie in the file, and may round x to 8 bits as well. */
 static void project(struct model *model, weft_buffer x, const struct weight *weight, weft_buffer y, int64_t rows) {
     weft_matmul_desc desc = {.struct_size = sizeof desc};
     desc.a = matrix(x, 0, rows, weight->cols, weight->cols);
-    desc.b = (weft_tensor){.buffer = weight->buffer, .dtype = weight->dtype, .rank = 2,
-                           .dims = {weight->cols, weight->rows}, .strides = {1, weight->cols}};
-    desc.d = matrix(y, 0, rows, weight->rows, weight->rows);
-    check(weft_matmul(model->queue, &desc, &PATIENT, NULL));
+    int64_t first = 0;
+    for (int i = 0; i < weight->count; i++) {
+        const struct piece *piece = &weight->pieces[i];
+        desc.b = (weft_tensor){.buffer = weight->buffer, .offset = piece->offset, .dtype = piece->dtype, .rank = 2,
+                               .dims = {weight->cols, piece->rows}, .strides = {1, weight->cols}};
+        desc.d = matrix(y, first, rows, piece->rows, weight->rows);
+        desc.compute = piece->dtype >= WEFT_Q8_0 && piece->dtype <= WEFT_Q6_K ? WEFT_COMPUTE_I8 : WEFT_COMPUTE_DEFAULT;
+        check(weft_matmul(model->queue, &desc, &PATIENT, NULL));
+        first += piece->rows;
+    }
 }
 
 /* Adds what the last block computed (`added`, unless it is 0) to the stream, and normalises the sum. */
@@ -59,12 +66,12 @@ static void normalise(struct model *model, const struct weight *weight, weft_buf
 
 static void embed(struct model *model, int64_t rows) {
     const struct weight *table = &model->weights.embedding;
-    bool direct = table->dtype == WEFT_F32;
+    uint32_t dtype = table->pieces[0].dtype;
+    bool direct = dtype == WEFT_F32;
     weft_rows_desc desc = {.struct_size = sizeof desc, .indices = indices(model->tokens, rows)};
-    desc.table = (weft_tensor){.buffer = table->buffer, .dtype = table->dtype, .rank = 2,
-                               .dims = {table->rows, table->cols}};
+    desc.table = (weft_tensor){.buffer = table->buffer, .dtype = dtype, .rank = 2, .dims = {table->rows, table->cols}};
     desc.rows = matrix(direct ? model->stream : model->embedded, 0, rows, table->cols, table->cols);
-    desc.rows.dtype = table->dtype;
+    desc.rows.dtype = dtype;
     check(weft_gather_rows(model->queue, &desc, &PATIENT, NULL));
     if (direct) return;
     weft_cast_desc cast = {.struct_size = sizeof cast, .x = desc.rows};

@@ -1,5 +1,6 @@
 #include "weights.h"
 
+#include "blocks.h"
 #include "die.h"
 
 #include <inttypes.h>
@@ -96,35 +97,23 @@ static struct part part(const char *format, int64_t layer, int64_t rows) {
 static const weft_submit COPY = {.struct_size = sizeof(weft_submit), .flags = WEFT_SUBMIT_COPY_HOST, .timeout_ns = WEFT_FOREVER};
 static const weft_submit PATIENT = {.struct_size = sizeof(weft_submit), .timeout_ns = WEFT_FOREVER};
 
-static uint64_t dtype_size(uint32_t dtype) {
-    return dtype == WEFT_F32 ? 4 : 2;
+/* Bytes of `count` elements, whole blocks where there are any. */
+static uint64_t bytes_of(uint32_t dtype, int64_t count) {
+    const struct block_type *type = block_type_of_dtype(dtype);
+    return (uint64_t)count / type->items * type->bytes;
 }
 
-/* The dtype in which a tensor is computed with: halves stay halves, and Q8_0's 8-bit precision fits a half. */
-static uint32_t computed_dtype(const struct gguf_tensor *tensor) {
-    return tensor->type == GGUF_TENSOR_F16 || tensor->type == GGUF_TENSOR_Q8_0 ? WEFT_F16 : WEFT_F32;
-}
-
-static float half_to_float(const uint8_t *bytes) {
-    int bits = bytes[0] | bytes[1] << 8, exponent = bits >> 10 & 31, fraction = bits & 1023;
-    float sign = bits >> 15 ? -1.0f : 1.0f;
-    if (exponent == 31) return sign * (fraction ? NAN : INFINITY);
-    if (exponent == 0) return sign * ldexpf((float)fraction, -24);
-    return sign * ldexpf((float)(1024 + fraction), exponent - 25);
-}
-
-static float *dequantised(const struct gguf_tensor *tensor) {
-    float *values = reserve(tensor->rows * tensor->cols, sizeof *values), *to = values;
-    for (const uint8_t *block = tensor->at; block < tensor->at + tensor->size; block += Q8_0_BYTES) {
-        float scale = half_to_float(block);
-        for (int i = 0; i < Q8_0_ITEMS; i++) *to++ = scale * (int8_t)block[2 + i];
-    }
-    return values;
+/* The dtype in which a tensor is computed with: as in the file, where Weft multiplies by it; `plain` if it is no matrix, or
+ * one whose rows are looked up. */
+static uint32_t computed_dtype(const struct gguf_tensor *tensor, bool plain) {
+    const struct block_type *type = block_type_of(tensor->type);
+    bool stays = type->dtype == WEFT_F16 || (type->items > 1 && !plain);
+    return stays ? type->dtype : WEFT_F32;
 }
 
 /* Converts on the device: puts `bytes` of `dtype` into a buffer of their own and casts them to where they belong. */
 static void upload_cast(struct loader *to, const void *bytes, uint32_t dtype, const weft_tensor *place) {
-    uint64_t size = (uint64_t)place->dims[0] * dtype_size(dtype);
+    uint64_t size = bytes_of(dtype, place->dims[0]);
     weft_buffer staging;
     check(weft_buffer_create(to->context, size, NULL, &staging));
     check(weft_write(to->queue, staging, 0, bytes, size, &COPY, NULL));
@@ -135,51 +124,77 @@ static void upload_cast(struct loader *to, const void *bytes, uint32_t dtype, co
     check(weft_buffer_release(staging));
 }
 
-/* Copies a tensor into `weight` from element `first` on. */
-static void upload(struct loader *to, const struct gguf_tensor *tensor, const struct weight *weight, int64_t first) {
-    weft_tensor place = {.buffer = weight->buffer, .offset = (uint64_t)first * dtype_size(weight->dtype)};
-    place.dtype = weight->dtype;
-    place.rank = 1;
-    place.dims[0] = (int64_t)(tensor->rows * tensor->cols);
-    if (tensor->type == GGUF_TENSOR_Q8_0) {
-        float *values = dequantised(tensor);
-        upload_cast(to, values, WEFT_F32, &place);
-        free(values);
-    } else if (tensor->type == GGUF_TENSOR_BF16) {
-        upload_cast(to, tensor->at, WEFT_BF16, &place);
-    } else if (tensor->type == GGUF_TENSOR_F16 && weight->dtype == WEFT_F32) {
-        upload_cast(to, tensor->at, WEFT_F16, &place);
-    } else {
-        /* The file stays mapped until weights_load has waited, so the bytes need no copy. */
-        check(weft_write(to->queue, weight->buffer, place.offset, tensor->at, tensor->size, &PATIENT, NULL));
-    }
+/* Decodes blocks here. */
+static void upload_decoded(struct loader *to, const struct gguf_tensor *tensor, const weft_tensor *place) {
+    uint64_t count = tensor->rows * tensor->cols;
+    float *values = reserve(count, sizeof *values);
+    blocks_decode(block_type_of(tensor->type), tensor->at, count, values);
+    check(weft_write(to->queue, place->buffer, place->offset, values, count * sizeof *values, &COPY, NULL));
+    free(values);
 }
 
-/* Loads a weight of the given parts, as halves if all of them are. */
-static struct weight load(struct loader *to, const struct part *parts, int count, int64_t cols, bool as_f32) {
+/* Copies a tensor to `offset` in the weight's buffer, as `dtype`. */
+static void upload(struct loader *to, const struct gguf_tensor *tensor, const struct weight *weight, uint64_t offset,
+                   uint32_t dtype) {
+    const struct block_type *type = block_type_of(tensor->type);
+    weft_tensor place = {.buffer = weight->buffer, .offset = offset, .dtype = dtype, .rank = 1};
+    place.dims[0] = (int64_t)(tensor->rows * tensor->cols);
+    /* The file stays mapped until weights_load has waited, so the bytes need no copy. */
+    if (type->dtype == dtype)
+        check(weft_write(to->queue, weight->buffer, offset, tensor->at, tensor->size, &PATIENT, NULL));
+    else if (type->items > 1)
+        upload_decoded(to, tensor, &place);
+    else
+        upload_cast(to, tensor->at, type->dtype, &place);
+}
+
+/* Where `rows` more rows of `dtype` go, `end` being where the weight ends so far: behind others of their type, else to a
+ * piece of their own. */
+static uint64_t place_rows(struct weight *weight, uint32_t dtype, int64_t rows, uint64_t *end) {
+    struct piece *last = weight->count ? &weight->pieces[weight->count - 1] : NULL;
+    if (!last || last->dtype != dtype) {
+        *end = (*end + 255) / 256 * 256;
+        last = &weight->pieces[weight->count++];
+        *last = (struct piece){.offset = *end, .dtype = dtype};
+    }
+    uint64_t offset = *end;
+    last->rows += rows;
+    weight->rows += rows;
+    *end += bytes_of(dtype, rows * weight->cols);
+    return offset;
+}
+
+/* Loads a weight of the given parts; `as_f32` for vectors, `plain` for what is not only multiplied by. */
+static struct weight load(struct loader *to, const struct part *parts, int count, int64_t cols, bool as_f32, bool plain) {
     struct gguf_tensor *tensors[3];
-    struct weight weight = {.dtype = as_f32 ? WEFT_F32 : WEFT_F16, .cols = cols};
+    uint32_t dtypes[3];
+    uint64_t offsets[3], size = 0;
+    struct weight weight = {.cols = cols};
     for (int i = 0; i < count; i++) {
         tensors[i] = gguf_take(to->file, parts[i].name, parts[i].rows, cols);
-        weight.rows += parts[i].rows;
-        if (computed_dtype(tensors[i]) == WEFT_F32) weight.dtype = WEFT_F32;
+        dtypes[i] = as_f32 ? WEFT_F32 : computed_dtype(tensors[i], plain);
+        offsets[i] = place_rows(&weight, dtypes[i], parts[i].rows, &size);
     }
-    uint64_t size = (uint64_t)(weight.rows * cols) * dtype_size(weight.dtype);
     check(weft_buffer_create(to->context, size, NULL, &weight.buffer));
-    int64_t first = 0;
-    for (int i = 0; i < count; first += parts[i].rows * cols, i++) upload(to, tensors[i], &weight, first);
+    for (int i = 0; i < count; i++) upload(to, tensors[i], &weight, offsets[i], dtypes[i]);
     return weight;
 }
 
 static struct weight load_matrix(struct loader *to, const char *name, int64_t layer, int64_t rows, int64_t cols) {
     struct part one = part(name, layer, rows);
-    return load(to, &one, 1, cols, false);
+    return load(to, &one, 1, cols, false, false);
+}
+
+/* Rows that are looked up by token, which needs them without blocks. */
+static struct weight load_table(struct loader *to, const char *name, int64_t rows, int64_t cols) {
+    struct part one = part(name, 0, rows);
+    return load(to, &one, 1, cols, false, true);
 }
 
 /* Norms and other vectors are small: f32 always. */
 static struct weight load_vector(struct loader *to, const char *name, int64_t layer, int64_t size) {
     struct part one = part(name, layer, 1);
-    return load(to, &one, 1, size, true);
+    return load(to, &one, 1, size, true, true);
 }
 
 static struct layer_weights load_layer(struct loader *to, const struct shape *shape, int64_t i) {
@@ -189,12 +204,18 @@ static struct layer_weights load_layer(struct loader *to, const struct shape *sh
     struct part gate_up[] = {part("blk.%d.ffn_gate.weight", i, shape->ffn), part("blk.%d.ffn_up.weight", i, shape->ffn)};
     return (struct layer_weights){
         .attention_norm = load_vector(to, "blk.%d.attn_norm.weight", i, shape->width),
-        .qkv = load(to, qkv, 3, shape->width, false),
+        .qkv = load(to, qkv, 3, shape->width, false, false),
         .output = load_matrix(to, "blk.%d.attn_output.weight", i, shape->width, query),
         .ffn_norm = load_vector(to, "blk.%d.ffn_norm.weight", i, shape->width),
-        .gate_up = load(to, gate_up, 2, shape->width, false),
+        .gate_up = load(to, gate_up, 2, shape->width, false, false),
         .down = load_matrix(to, "blk.%d.ffn_down.weight", i, shape->width, shape->ffn),
     };
+}
+
+static bool lies_in_blocks(const struct gguf *file, const char *name) {
+    for (uint64_t i = 0; i < file->tensor_count; i++)
+        if (text_is(file->tensors[i].name, name)) return block_type_of(file->tensors[i].type)->items > 1;
+    return false;
 }
 
 /* A tensor that was not asked for would change the result if it were: biases, adapters, experts. */
@@ -208,12 +229,13 @@ static void refuse_unused(const struct gguf *file) {
 struct weights weights_load(struct gguf *file, const struct shape *shape, weft_context context, weft_queue queue) {
     struct loader to = {file, context, queue};
     struct weights weights = {.layers = reserve((size_t)shape->layers, sizeof *weights.layers)};
-    weights.embedding = load_matrix(&to, "token_embd.weight", 0, shape->vocab, shape->width);
+    weights.embedding = load_table(&to, "token_embd.weight", shape->vocab, shape->width);
     for (int64_t i = 0; i < shape->layers; i++) weights.layers[i] = load_layer(&to, shape, i);
     weights.final_norm = load_vector(&to, "output_norm.weight", 0, shape->width);
-    weights.head = gguf_has(file, "output.weight")
-                       ? load_matrix(&to, "output.weight", 0, shape->vocab, shape->width)
-                       : weights.embedding;
+    /* The embedding itself when the file has no head of its own: once more if that lies in blocks here. */
+    const char *head = gguf_has(file, "output.weight") ? "output.weight" : "token_embd.weight";
+    bool shared = !gguf_has(file, "output.weight") && !lies_in_blocks(file, head);
+    weights.head = shared ? weights.embedding : load_matrix(&to, head, 0, shape->vocab, shape->width);
     if (gguf_has(file, "rope_freqs.weight"))
         weights.rope_factors = load_vector(&to, "rope_freqs.weight", 0, shape->rotary / 2);
     refuse_unused(file);

@@ -12,10 +12,19 @@ struct shape {
     double epsilon, rope_base, rope_scale;
 };
 
-/* A matrix [rows, cols], row-major; rows of several tensors of the file may lie in one, below each other. */
+/* Rows of one element type. */
+struct piece {
+    uint64_t offset; /* bytes into the buffer */
+    uint32_t dtype;  /* block types as in the file */
+    int64_t rows;
+};
+
+/* A matrix [rows, cols], row-major; rows of several tensors of the file may lie in one, below each other, and stay of the
+ * types that they have there. */
 struct weight {
     weft_buffer buffer;
-    uint32_t dtype;
+    struct piece pieces[3];
+    int count;
     int64_t rows, cols;
 };
 

@@ -39,6 +39,18 @@ pub const WEFT_BOOL: u32 = 15;
 pub const WEFT_C32: u32 = 16;
 /// Complex number of two binary64, real part first.
 pub const WEFT_C64: u32 = 17;
+/// Blocks of 32 elements in 34 bytes, as GGUF's Q8_0: a WEFT_F16 scale, then signed bytes that it multiplies. This and the
+/// block types that follow are for the weights of weft_matmul alone; see weft_tensor.
+pub const WEFT_Q8_0: u32 = 18;
+/// Blocks of 32 elements in 18 bytes, as GGUF's Q4_0: a WEFT_F16 scale d, then 16 bytes whose low halves q are the first 16
+/// elements, d (q - 8), and whose high halves are the others.
+pub const WEFT_Q4_0: u32 = 19;
+/// Blocks of 32 elements in 20 bytes, as GGUF's Q4_1: a WEFT_F16 scale d and offset m, then as WEFT_Q4_0, but d q + m.
+pub const WEFT_Q4_1: u32 = 20;
+/// Blocks of 256 elements in 144 bytes, as GGUF's Q4_K: 8 times 32 elements of 4 bits, with scales and offsets of 6 bits.
+pub const WEFT_Q4_K: u32 = 21;
+/// Blocks of 256 elements in 210 bytes, as GGUF's Q6_K: 16 times 16 elements of 6 bits, with scales of 8 bits.
+pub const WEFT_Q6_K: u32 = 22;
 
 /// An element type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,11 +73,16 @@ pub enum Dtype {
     Bool,
     C32,
     C64,
+    Q8_0,
+    Q4_0,
+    Q4_1,
+    Q4K,
+    Q6K,
 }
 
 use Dtype::*;
 
-/// Number, type, size in bytes, name.
+/// Number, type, size in bytes (of a block, where elements lie in blocks), name.
 const DTYPES: &[(u32, Dtype, usize, &str)] = &[
     (WEFT_F32, F32, 4, "WEFT_F32"),
     (WEFT_F64, F64, 8, "WEFT_F64"),
@@ -84,19 +101,43 @@ const DTYPES: &[(u32, Dtype, usize, &str)] = &[
     (WEFT_BOOL, Bool, 1, "WEFT_BOOL"),
     (WEFT_C32, C32, 8, "WEFT_C32"),
     (WEFT_C64, C64, 16, "WEFT_C64"),
+    (WEFT_Q8_0, Q8_0, 34, "WEFT_Q8_0"),
+    (WEFT_Q4_0, Q4_0, 18, "WEFT_Q4_0"),
+    (WEFT_Q4_1, Q4_1, 20, "WEFT_Q4_1"),
+    (WEFT_Q4_K, Q4K, 144, "WEFT_Q4_K"),
+    (WEFT_Q6_K, Q6K, 210, "WEFT_Q6_K"),
 ];
 
 impl Dtype {
     /// The type with this number in C; `what` names the argument in the error.
     pub fn from_code(what: impl Display, code: u32) -> Result<Self> {
         let row = code.checked_sub(1).and_then(|index| DTYPES.get(index as usize));
-        ensure!(row.is_some(), "{what}.dtype is {code}; expected one of WEFT_F32 (1) to WEFT_C64 (17)");
+        ensure!(row.is_some(), "{what}.dtype is {code}; expected one of WEFT_F32 (1) to WEFT_Q6_K (22)");
         Ok(row.map_or(F32, |row| row.1))
     }
 
-    /// Bytes an element.
+    /// Bytes an element, or a block of them.
     pub fn size(self) -> usize {
         DTYPES[self as usize].2
+    }
+
+    /// Elements a block: 1 for all but the quantised types.
+    pub fn block(self) -> usize {
+        match self {
+            Q8_0 | Q4_0 | Q4_1 => 32,
+            Q4K | Q6K => 256,
+            _ => 1,
+        }
+    }
+
+    /// Whether elements lie in blocks.
+    pub fn is_quantised(self) -> bool {
+        self.block() > 1
+    }
+
+    /// What addresses are multiples of.
+    pub fn align(self) -> usize {
+        if self.is_quantised() { 2 } else { self.size() }
     }
 
     /// The number in C.
@@ -207,7 +248,7 @@ mod tests {
             assert_eq!(row.1 as usize, index);
             assert_eq!(Dtype::from_code("x", row.0).unwrap(), row.1);
         }
-        assert!(Dtype::from_code("x", 0).is_err() && Dtype::from_code("x", 18).is_err());
+        assert!(Dtype::from_code("x", 0).is_err() && Dtype::from_code("x", 23).is_err());
     }
 
     #[test]

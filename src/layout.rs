@@ -17,9 +17,12 @@ pub const WEFT_MAX_RANK: usize = 8;
 pub struct weft_tensor {
     /// Handle of the buffer that holds the elements.
     pub buffer: u64,
-    /// Where element (0, 0, ..., 0) is, in bytes from the buffer's start; a multiple of the element's size.
+    /// Where element (0, 0, ..., 0) is, in bytes from the buffer's start; a multiple of the element's size (of 2 for
+    /// WEFT_Q8_0 ... WEFT_Q6_K).
     pub offset: u64,
-    /// Element type, one of WEFT_F32 ... WEFT_C64.
+    /// Element type, one of WEFT_F32 ... WEFT_C64, or of the block types WEFT_Q8_0 ... WEFT_Q6_K where an operation says so.
+    /// Those lie in blocks along one axis, which has stride 1 and a whole number of blocks; every other stride is a multiple
+    /// of the block's elements, and the tensor takes elements / elements a block * bytes a block.
     pub dtype: u32,
     /// How many of dims are in use: 0 (a single element) to 8.
     pub rank: u32,
@@ -208,6 +211,32 @@ impl Layout {
             out = out.with_axis(self.dims[axis], self.strides[axis]);
         }
         out
+    }
+
+    /// Elements of a quantised type, which lie in blocks along `axis`, as blocks: each counts as one.
+    pub fn in_blocks(&self, what: impl Display, dtype: Dtype, axis: usize) -> Result<Self> {
+        let (block, name) = (dtype.block() as i64, dtype.name());
+        let (dim, stride) = (self.dims[axis], self.strides[axis]);
+        ensure!(
+            dim % block == 0,
+            "{what}.dims[{axis}] is {dim}; expected a multiple of {block}, the elements of a block of {name}"
+        );
+        ensure!(
+            stride == 1 || dim == 0,
+            "{what}.strides[{axis}] is {stride}; expected 1: the blocks of {name} lie along this axis"
+        );
+        let mut out = *self;
+        out.dims[axis] = dim / block;
+        for other in (0..self.rank).filter(|&other| other != axis && self.dims[other] > 1) {
+            let stride = self.strides[other];
+            ensure!(
+                stride % block == 0,
+                "{what}.strides[{other}] is {stride}; expected a multiple of {block}, the elements of a block of {name}"
+            );
+        }
+        let strides = out.strides.iter_mut().enumerate().filter(|(other, _)| *other != axis);
+        strides.for_each(|(_, stride)| *stride /= block);
+        Ok(out)
     }
 
     /// With one more axis at the end.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Once;
+use weft::dtype::Dtype;
 
 const MODEL: &str = "examples-c/models/pycode.gguf";
 
@@ -322,12 +323,49 @@ fn other_element_types_and_an_own_head() {
 }
 
 #[test]
-fn quantised_weights_are_their_halves() {
+fn weights_in_blocks_are_what_they_decode_to() {
     let quantised = rewritten("q8_0.gguf", |model| model.map_matrices(TensorData::quantise));
-    let halves = rewritten("q8_0-as-f16.gguf", |model| {
-        model.map_matrices(|values| TensorData::halves(&TensorData::quantise(values).values()))
+    let singles = rewritten("q8_0-as-f32.gguf", |model| {
+        model.map_matrices(|values| TensorData::quantise(values).to_f32())
     });
-    assert_eq!(tokens(&quantised, PROMPT, &["-n", "48"]), tokens(&halves, PROMPT, &["-n", "48"]));
+    let found = tokens(&quantised, PROMPT, &["-n", "48"]);
+    assert_eq!(found, tokens(&singles, PROMPT, &["-n", "48"]));
+    // 8 bits are enough for a model to go on much as it does.
+    let exact = tokens(MODEL, PROMPT, &["-n", "48"]);
+    assert_eq!(found[..8], exact[..8]);
+    // Random weights of all types, those of one matrix of different ones.
+    let types = [(2, Dtype::Q4_0), (3, Dtype::Q4_1), (12, Dtype::Q4K), (14, Dtype::Q6K), (8, Dtype::Q8_0)];
+    for first in 0..types.len() {
+        let blocks = |model: &mut Model| {
+            let mut state = 1 + first as u64;
+            let mut random = || {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                state >> 33
+            };
+            let matrices = model.tensors.iter_mut().filter(|tensor| tensor.dims.len() > 1);
+            for (number, tensor) in matrices.enumerate() {
+                let (code, dtype) = types[(first + number) % types.len()];
+                let count = tensor.dims.iter().product::<u64>() as usize;
+                tensor.data = TensorData::random_blocks(code, dtype, count, &mut random);
+            }
+        };
+        let packed = rewritten("blocks.gguf", blocks);
+        let singles = rewritten("blocks-as-f32.gguf", |model| {
+            blocks(model);
+            model.tensors.iter_mut().for_each(|tensor| tensor.data = tensor.data.to_f32());
+        });
+        for count in ["1", "12"] {
+            assert_eq!(
+                tokens(&packed, PROMPT, &["-n", count]),
+                tokens(&singles, PROMPT, &["-n", count]),
+                "{first}"
+            );
+        }
+    }
+}
+
+#[test]
+fn brain_floats_are_their_singles() {
     let brain = rewritten("bf16.gguf", |model| model.map_matrices(TensorData::brain));
     let same = rewritten("bf16-as-f32.gguf", |model| {
         model.map_matrices(|values| TensorData::F32(TensorData::brain(values).values()))

@@ -57,16 +57,10 @@ fn widen(dtype: Dtype, code: u8) -> f64 {
     if code & 0x80 != 0 { -size } else { size }
 }
 
-/// The nearest 8-bit float that is finite. Codes are in the order of magnitudes.
+/// The nearest 8-bit float that is finite.
 fn narrow(dtype: Dtype, x: f64) -> u8 {
-    let (mut low, mut high) = (0, if dtype == F8E4m3 { 0x7E } else { 0x7B });
-    while low + 1 < high {
-        let middle = (low + high) / 2;
-        *(if widen(dtype, middle) <= x.abs() { &mut low } else { &mut high }) = middle;
-    }
-    let nearer = x.abs() - widen(dtype, low) <= widen(dtype, high) - x.abs();
-    let code = if nearer { low } else { high };
-    if x < 0.0 { code | 0x80 } else { code }
+    let finite = (0..=255u8).filter(|&code| widen(dtype, code).is_finite());
+    finite.min_by(|&a, &b| (widen(dtype, a) - x).abs().total_cmp(&(widen(dtype, b) - x).abs())).unwrap()
 }
 
 fn put(dtype: Dtype, [re, im]: [f64; 2], out: &mut [u8]) {

@@ -212,6 +212,7 @@ fn loader(from: Dtype) -> Option<Step> {
         U32 => Some(load::<u32>),
         Bool => Some(load::<Truth>),
         F32 | F64 | I64 | U64 | C32 | C64 => None,
+        Q8_0 | Q4_0 | Q4_1 | Q4K | Q6K => unreachable!("no cast binds blocks"),
     }
 }
 
@@ -238,6 +239,7 @@ fn storer<W: Wide>(to: Dtype, saturate: bool) -> Step {
         (U32, _) => store::<W, u32>,
         (U64, _) => store::<W, u64>,
         (Bool, _) => store::<W, Truth>,
+        (Q8_0 | Q4_0 | Q4_1 | Q4K | Q6K, _) => unreachable!("no cast binds blocks"),
     }
 }
 

@@ -55,9 +55,40 @@ impl<'a> Bind<'a> {
     /// A tensor that is read.
     pub fn input(&self, argument: &'static str, tensor: &weft_tensor) -> Result<Operand> {
         let name = self.name(argument);
+        self.operand(name, tensor, |layout, dtype| {
+            ensure!(
+                !dtype.is_quantised(),
+                "{name}.dtype is {}; expected one of WEFT_F32 (1) to WEFT_C64 (17): only weights of weft_matmul lie in blocks",
+                dtype.name()
+            );
+            Ok(layout)
+        })
+    }
+
+    /// Weights [..., K, N] that are read; those of a quantised type become a matrix of blocks, which lie along K.
+    pub fn weights(&self, argument: &'static str, tensor: &weft_tensor) -> Result<Operand> {
+        let name = self.name(argument);
+        self.operand(name, tensor, |layout, dtype| {
+            if !dtype.is_quantised() {
+                return Ok(layout);
+            }
+            let rank = layout.rank();
+            ensure!(rank >= 2, "{name}.rank is {rank}; expected 2 or more");
+            layout.in_blocks(name, dtype, rank - 2)
+        })
+    }
+
+    /// A tensor whose layout `see` has seen, and may have changed to one that counts what the dtype's size is the size of.
+    fn operand(
+        &self,
+        name: Name,
+        tensor: &weft_tensor,
+        see: impl FnOnce(Layout, Dtype) -> Result<Layout>,
+    ) -> Result<Operand> {
         ensure!(tensor.buffer != 0, "{name}.buffer is 0; expected a buffer: this operand is required");
         let layout = Layout::new(name, tensor)?;
         let dtype = Dtype::from_code(name, tensor.dtype)?;
+        let layout = see(layout, dtype)?;
         let buffer = (self.buffers)(Name { part: ".buffer", ..name }, tensor.buffer)?;
         Operand::new(name, buffer, Place { offset: tensor.offset, dtype, layout })
     }

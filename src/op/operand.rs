@@ -4,7 +4,7 @@ use super::Name;
 use crate::device::Buffer;
 use crate::dtype::Dtype;
 use crate::ensure;
-use crate::layout::{Layout, Place};
+use crate::layout::{Layout, Place, WEFT_MAX_RANK};
 use crate::status::Result;
 use std::fmt::{self, Write};
 use std::sync::Arc;
@@ -14,7 +14,13 @@ impl fmt::Display for Operand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.dtype().name().trim_start_matches("WEFT_");
         name.chars().try_for_each(|c| f.write_char(c.to_ascii_lowercase()))?;
-        write!(f, " {:?}", self.dims())
+        let mut dims = [0; WEFT_MAX_RANK];
+        let dims = &mut dims[..self.dims().len()];
+        dims.copy_from_slice(self.dims());
+        // Blocks lie along the axis before the last.
+        let axis = dims.len().saturating_sub(2);
+        dims.iter_mut().skip(axis).take(1).for_each(|dim| *dim *= self.dtype().block() as i64);
+        write!(f, " {dims:?}")
     }
 }
 
@@ -30,10 +36,10 @@ pub struct Operand {
 impl Operand {
     /// Checks that `place` lies inside `buffer`.
     pub fn new(name: Name, buffer: Arc<Buffer>, place: Place) -> Result<Self> {
-        let size = place.dtype.size();
+        let align = place.dtype.align();
         ensure!(
-            place.offset.is_multiple_of(size as u64),
-            "{name}.offset is {}; expected a multiple of the {size} bytes of a {}",
+            place.offset.is_multiple_of(align as u64),
+            "{name}.offset is {}; expected a multiple of the {align} bytes of a {}",
             place.offset,
             place.dtype.name()
         );

@@ -1,6 +1,10 @@
 //! GGUF files for the tests of `generate`: read whole, changed, written again.
 
+#[path = "../support/blocks.rs"]
+mod blocks;
+
 use half::{bf16, f16};
+use weft::dtype::Dtype;
 
 const F32: u32 = 6;
 const STRING: u32 = 8;
@@ -12,8 +16,8 @@ pub enum TensorData {
     F32(Vec<f32>),
     F16(Vec<f16>),
     Bf16(Vec<bf16>),
-    /// Blocks of 34 bytes.
-    Q8(Vec<u8>),
+    /// Blocks of a type with this number in GGUF.
+    Blocks(u32, Dtype, Vec<u8>),
 }
 
 impl TensorData {
@@ -34,19 +38,34 @@ impl TensorData {
             let quantised = block.iter().map(|value| (value / divisor).round() as i8 as u8);
             scale.to_le_bytes().into_iter().chain(quantised).collect::<Vec<u8>>()
         };
-        Self::Q8(values.chunks(32).flat_map(block).collect())
+        Self::Blocks(8, Dtype::Q8_0, values.chunks(32).flat_map(block).collect())
+    }
+
+    /// `count` elements that are about as large as a model's weights, of the type with number `code` in GGUF.
+    pub fn random_blocks(code: u32, dtype: Dtype, count: usize, mut random: impl FnMut() -> u64) -> Self {
+        let mut bytes: Vec<u8> = (0..count / dtype.block() * dtype.size()).map(|_| random() as u8).collect();
+        let size =
+            [6e-4, 8e-3, 8e-3, 2e-4, 3e-5][blocks::FORMATS.iter().position(|&other| other == dtype).unwrap()];
+        for block in bytes.chunks_mut(dtype.size()) {
+            for (index, &at) in blocks::scales(dtype).iter().enumerate() {
+                let scale = size * [1.0, if dtype == Dtype::Q4_1 { -7.5 } else { 7.5 }][index];
+                block[at..at + 2].copy_from_slice(&f16::from_f32(scale).to_le_bytes());
+            }
+        }
+        Self::Blocks(code, dtype, bytes)
     }
 
     pub fn values(&self) -> Vec<f32> {
-        let dequantise = |block: &[u8]| {
-            let scale = f16::from_le_bytes([block[0], block[1]]).to_f32();
-            block[2..].iter().map(|&byte| scale * f32::from(byte as i8)).collect::<Vec<f32>>()
+        let decode = |dtype: Dtype, block: &[u8]| -> Vec<f32> {
+            (0..dtype.block()).map(|i| blocks::item(dtype, block, i)).collect()
         };
         match self {
             Self::F32(values) => values.clone(),
             Self::F16(values) => values.iter().map(|value| value.to_f32()).collect(),
             Self::Bf16(values) => values.iter().map(|value| value.to_f32()).collect(),
-            Self::Q8(bytes) => bytes.chunks(34).flat_map(dequantise).collect(),
+            Self::Blocks(_, dtype, bytes) => {
+                bytes.chunks(dtype.size()).flat_map(|block| decode(*dtype, block)).collect()
+            }
         }
     }
 
@@ -58,7 +77,7 @@ impl TensorData {
         match self {
             Self::F32(_) => 0,
             Self::F16(_) => 1,
-            Self::Q8(_) => 8,
+            Self::Blocks(code, ..) => *code,
             Self::Bf16(_) => 30,
         }
     }
@@ -68,7 +87,7 @@ impl TensorData {
             Self::F32(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
             Self::F16(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
             Self::Bf16(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Self::Q8(bytes) => bytes.clone(),
+            Self::Blocks(_, _, bytes) => bytes.clone(),
         }
     }
 }

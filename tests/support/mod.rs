@@ -4,6 +4,7 @@
 //! request, `Session::read` checks that nothing outside the tensor's elements changed.
 #![allow(dead_code)]
 
+pub mod blocks;
 pub mod driver;
 pub mod hold;
 

@@ -9,7 +9,7 @@ const FLAGS: u32 = 2 * WEFT_MATMUL_FAST_ACCUMULATION - 1;
 /// Checks a descriptor.
 pub fn checked(desc: &weft_matmul_desc, bind: &Bind) -> Result<Matmul> {
     check_numbers(desc, bind)?;
-    let (a, b, d) = (bind.input("a", &desc.a)?, bind.input("b", &desc.b)?, bind.output("d", &desc.d)?);
+    let (a, b, d) = (bind.input("a", &desc.a)?, bind.weights("b", &desc.b)?, bind.output("d", &desc.d)?);
     check_types(&a, &b, &d)?;
     check_epilogue(desc.epilogue, d.dtype())?;
     let compute = compute(desc.compute, [&a, &b])?;
@@ -57,14 +57,18 @@ fn check_numbers(desc: &weft_matmul_desc, bind: &Bind) -> Result<()> {
         "matmul: epilogue is {epilogue}; expected WEFT_EPILOGUE_NONE (0) to _DGELU_TANH (10)"
     );
     ensure!(
-        compute <= WEFT_COMPUTE_I32,
-        "matmul: compute is {compute}; expected WEFT_COMPUTE_DEFAULT (0) to _I32 (6)"
+        compute <= WEFT_COMPUTE_I8,
+        "matmul: compute is {compute}; expected WEFT_COMPUTE_DEFAULT (0) to _I8 (7)"
     );
     Ok(())
 }
 
 fn check_types(a: &Operand, b: &Operand, d: &Operand) -> Result<()> {
     a.expect_dtype(&[F32, F64, F16, Bf16, F8E4m3, F8E5m2, I8, C32, C64])?;
+    if b.dtype().is_quantised() {
+        a.expect_dtype(&[F32, F16, Bf16])?;
+        return d.expect_dtype(&[a.dtype(), F32]);
+    }
     match a.dtype() {
         F32 => (b.expect_dtype(&[F32, F16, Bf16])?, d.expect_dtype(&[F32])?),
         F8E4m3 | F8E5m2 => {
@@ -98,6 +102,10 @@ fn check_epilogue(epilogue: u32, d: Dtype) -> Result<()> {
 fn compute(wanted: u32, factors: [&Operand; 2]) -> Result<u32> {
     let dtype = factors[0].dtype();
     let allowed: &[u32] = match dtype {
+        F32 if factors[1].dtype().is_quantised() => {
+            &[WEFT_COMPUTE_F32, WEFT_COMPUTE_TF32, WEFT_COMPUTE_BF16, WEFT_COMPUTE_I8]
+        }
+        _ if factors[1].dtype().is_quantised() => &[WEFT_COMPUTE_F32, WEFT_COMPUTE_I8],
         F64 | C64 => &[WEFT_COMPUTE_F64],
         I8 => &[WEFT_COMPUTE_I32],
         F16 => &[WEFT_COMPUTE_F32, WEFT_COMPUTE_F16],
@@ -145,9 +153,10 @@ fn shape(a: Operand, b: Operand, d: &Operand) -> Result<(Operand, Operand)> {
     let (_, [m, n]) = split(d);
     let (_, [a_rows, k]) = split(&a);
     let (_, [b_rows, b_cols]) = split(&b);
+    let b_rows = b_rows * b.dtype().block() as i64;
     ensure!(a_rows == m, "matmul: a.dims {:?} have {a_rows} rows; expected the {m} of d", a.dims());
     ensure!(b_cols == n, "matmul: b.dims {:?} have {b_cols} columns; expected the {n} of d", b.dims());
-    ensure!(b_rows == k, "matmul: b.dims {:?} have {b_rows} rows; expected the {k} columns of a", b.dims());
+    ensure!(b_rows == k, "matmul: b.dims of {b} have {b_rows} rows; expected the {k} columns of a");
     Ok((batched(a, d)?, batched(b, d)?))
 }
 

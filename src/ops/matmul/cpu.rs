@@ -1,7 +1,7 @@
 //! The choices on the CPU, best first, and how batches and tiles spread over threads.
 
 use super::problem::Problem;
-use super::{Matmul, bytes, complex, direct, gemm, gemv, gradient, integer, naive, packed};
+use super::{Matmul, bytes, complex, direct, gemm, gemv, gradient, integer, naive, packed, quantised};
 use crate::device::{Cpu, cpu::Scratch};
 use crate::dtype::Dtype;
 use crate::op::{Choice, first};
@@ -27,6 +27,13 @@ const COMPLEX: &[Choice<Problem, Cpu>] = &[
     Choice { name: "naive", accepts: |_, _| true, run: |p, cpu| each(p, cpu, complex::naive) },
 ];
 
+/// Those for weights in blocks.
+const QUANTISED: &[Choice<Problem, Cpu>] = &[
+    Choice { name: "gemv", accepts: quantised::accepts, run: |p, cpu| each(p, cpu, quantised::run) },
+    Choice { name: "packed", accepts: packed::accepts, run: |p, cpu| each(p, cpu, packed::run) },
+    Choice { name: "naive", accepts: |_, _| true, run: |p, cpu| each(p, cpu, naive::run) },
+];
+
 /// Below this many multiplications a matrix is not worth several threads.
 const SMALL: f64 = 4e6;
 
@@ -49,6 +56,7 @@ fn multiply(op: &Matmul, values: Option<&Scratch<f32>>, cpu: &Cpu) -> Result<()>
     let choices = match op.a.dtype() {
         Dtype::I8 => INTEGERS,
         Dtype::C32 | Dtype::C64 => COMPLEX,
+        _ if op.b.dtype().is_quantised() => QUANTISED,
         _ => CHOICES,
     };
     first("matmul", choices, &Problem::new(op, values), cpu)

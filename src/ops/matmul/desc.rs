@@ -59,6 +59,9 @@ pub const WEFT_COMPUTE_F16: u32 = 4;
 pub const WEFT_COMPUTE_F64: u32 = 5;
 /// In `weft_matmul_desc.compute`: products and sums in i32. i8 factors.
 pub const WEFT_COMPUTE_I32: u32 = 6;
+/// In `weft_matmul_desc.compute`: where b is of a block type, a may be rounded to signed bytes with one scale for each 32
+/// elements of a row, for speed: each element is off by up to 1/254 of the largest of its 32. Sums are exact, or f32.
+pub const WEFT_COMPUTE_I8: u32 = 7;
 
 /// What `weft_matmul` computes: D = d_scale act(alpha scaled(A) scaled(B) + beta C + bias).
 ///
@@ -67,7 +70,10 @@ pub const WEFT_COMPUTE_I32: u32 = 6;
 /// WEFT_F16 x WEFT_F16 -> WEFT_F16 or WEFT_F32; WEFT_BF16 x WEFT_BF16 -> WEFT_BF16 or WEFT_F32;
 /// WEFT_F8_E4M3 or _E5M2 x the same or the other -> WEFT_F8_E4M3, WEFT_F8_E5M2, WEFT_BF16, WEFT_F16 or WEFT_F32;
 /// WEFT_I8 x WEFT_I8 -> WEFT_I32, or, with scales or without, WEFT_F32, WEFT_F16 or WEFT_BF16;
-/// WEFT_C32 x WEFT_C32 -> WEFT_C32; WEFT_C64 x WEFT_C64 -> WEFT_C64.
+/// WEFT_C32 x WEFT_C32 -> WEFT_C32; WEFT_C64 x WEFT_C64 -> WEFT_C64;
+/// WEFT_F32, WEFT_F16 or WEFT_BF16 x a block type, WEFT_Q8_0 to WEFT_Q6_K -> a's dtype or WEFT_F32: weights that stay as they
+/// lie in a GGUF file, [N, K] in memory with blocks along K, so that b's strides are [1, K]. Their elements are taken exactly as
+/// the format defines them, infinite and NaN scales included.
 /// c is of d's dtype (WEFT_BF16 or WEFT_F16 where that is an 8-bit float); bias and bias_grad of the same or WEFT_F32
 /// (where d is WEFT_F64, WEFT_I32 or complex: of d's alone).
 ///

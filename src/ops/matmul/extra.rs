@@ -260,6 +260,13 @@ fn bias_grad(bind: &Bind, tensor: &weft_tensor, op: &Matmul) -> Result<Option<Gr
     );
     let side = side.unwrap_or(Side::D);
     check_summed(op.a.dtype(), side)?;
+    if side == Side::B && op.b.dtype().is_quantised() {
+        fail!(
+            WEFT_ERROR_UNSUPPORTED,
+            "matmul: bias_grad is given; expected floats to sum up, but b is {}",
+            op.b.dtype().name()
+        );
+    }
     grad.expect_dtype(beside(op.d.dtype(), true))?;
     gradient(grad, op, side).map(Some)
 }

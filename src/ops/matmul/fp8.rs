@@ -175,7 +175,7 @@ pub mod x86 {
                     (E4M3.0[usize::from(code)], Narrow::to_f32(E4m3(code))),
                     (E5M2.0[usize::from(code)], Narrow::to_f32(E5m2(code))),
                 ] {
-                    let got = bf16::from_bits(bits).to_f32();
+                    let got = half::bf16::from_bits(bits).to_f32();
                     assert!(got.to_bits() == value.to_bits() || got.is_nan() && value.is_nan(), "{code:#x}");
                 }
             }

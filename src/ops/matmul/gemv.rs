@@ -114,7 +114,7 @@ impl<R: Copy> Shared<R> {
 }
 
 /// A, row after row, in the type of the sums.
-fn widen<R: Real>(p: &Problem) -> Result<Scratch<R>> {
+pub fn widen<R: Real>(p: &Problem) -> Result<Scratch<R>> {
     let x = Scratch::<R>::new(p.m * p.k)?;
     for i in 0..p.m {
         // SAFETY: row i of the scratch, which holds m rows of k.

@@ -4,6 +4,7 @@ use super::element::{Real, read};
 use super::finish::{Part, finish};
 use super::more::{Factor, block};
 use super::problem::Problem;
+use super::quantised;
 use crate::device::Cpu;
 use crate::dtype::Dtype;
 use crate::status::Result;
@@ -41,6 +42,9 @@ fn row<R: Real>(p: &Problem, i: usize) {
 
 fn dot<R: Real>(p: &Problem, i: usize, j: usize) -> R {
     let mut sum = R::ZERO;
+    if p.b.dtype.is_quantised() {
+        return dot_blocks(p, i, j);
+    }
     for k in 0..p.k {
         // SAFETY: elements (i, k) of A and (k, j) of B exist.
         let product = unsafe { element::<R>(&p.a, i, k) * element::<R>(&p.b, k, j) };
@@ -56,6 +60,23 @@ pub fn scale<R: Real>(p: &Problem, i: usize, j: usize, k: usize) -> R {
     let of =
         |scale: Option<Factor>, line: usize| scale.map_or(1.0, |scale| unsafe { scale.at(line, block(k)) });
     R::of(of(a, i) * of(b, j))
+}
+
+/// The same with a column of blocks.
+fn dot_blocks<R: Real>(p: &Problem, i: usize, j: usize) -> R {
+    let (mut sum, mut items) = (R::ZERO, [0f32; 256]);
+    let column = p.b.moved((j as isize).wrapping_mul(p.b.col));
+    for k in 0..p.k {
+        let (block, item) = (k / p.b.dtype.block(), k % p.b.dtype.block());
+        // SAFETY: block `block` of the column exists, and `items` holds the largest; element (i, k) of A exists.
+        unsafe {
+            if item == 0 {
+                quantised::decode(p.b.dtype, column.moved(block as isize).at, 1, items.as_mut_ptr());
+            }
+            sum += element::<R>(&p.a, i, k) * R::of(items[item]);
+        }
+    }
+    sum
 }
 
 unsafe fn element<R: Real>(view: &super::problem::View, i: usize, j: usize) -> R {

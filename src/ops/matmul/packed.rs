@@ -10,6 +10,7 @@ use super::integer;
 use super::more::block;
 use super::pack::{Lines, SLACK, pack};
 use super::problem::Problem;
+use super::quantised;
 use super::tile::{Kernel, LINE, Run, Units};
 use crate::device::{Cpu, cpu::Scratch};
 use crate::dtype::Dtype;
@@ -33,7 +34,9 @@ const FEW_UNITS: usize = 16;
 const RATE: f64 = 100.0;
 const PACK_RATE: f64 = 8.0;
 /// The most elements that a tile has.
-const TILE: usize = 14 * 32;
+const TILE: usize = 14 * COLS;
+/// The most columns that a tile has.
+const COLS: usize = 32;
 
 /// Elements of k whose products of i8 can be added up in i32.
 const EXACT: usize = 1 << 16;
@@ -193,10 +196,38 @@ impl Block<'_> {
         let (b, first) = (&self.p.b, panel * self.kernel.cols);
         let count = self.kernel.cols.min(self.cols - first);
         let (k, elements) = self.elements(unit, depth);
+        if b.dtype.is_quantised() {
+            return self.decode_panel(self.col + first, count, k..k + elements, to);
+        }
         let at = b.address(k, self.col + first);
         let lines = Lines { at, dtype: b.dtype, line: b.col, step: b.row, count, k: elements, flip: 0 };
         // SAFETY: these columns of B exist; a panel is as wide as a tile, so nothing falls past its end.
         unsafe { pack(self.kernel, lines, self.kernel.cols, to) };
+    }
+
+    /// Packs `count` columns of blocks: a few of the blocks are decoded into memory that stays in the first cache.
+    fn decode_panel(&self, col: usize, count: usize, k: Range<usize>, to: *mut u32) {
+        const AT_ONCE: usize = 256;
+        let (b, cols) = (&self.p.b, self.kernel.cols);
+        let mut items = [std::mem::MaybeUninit::<f32>::uninit(); AT_ONCE * COLS];
+        let items = items.as_mut_ptr().cast::<f32>();
+        for from in k.clone().step_by(AT_ONCE) {
+            let length = AT_ONCE.min(k.end - from);
+            let (first, blocks) = (from / b.dtype.block(), length / b.dtype.block());
+            for line in 0..count {
+                let column = b.moved(((col + line) as isize).wrapping_mul(b.col));
+                // SAFETY: these blocks of the column exist; `items` holds AT_ONCE elements of each of COLS lines.
+                unsafe {
+                    let from = column.moved(first as isize).at;
+                    quantised::decode(b.dtype, from, blocks, items.wrapping_add(line * AT_ONCE));
+                }
+            }
+            let line = AT_ONCE as isize;
+            let lines =
+                Lines { at: items.cast(), dtype: Dtype::F32, line, step: 1, count, k: length, flip: 0 };
+            // SAFETY: these lines were written; a panel is as wide as a tile, so nothing falls past its end.
+            unsafe { pack(self.kernel, lines, cols, to.wrapping_add((from - k.start) * cols)) };
+        }
     }
 
     fn multiply(&self, cpu: &Cpu) -> Result<()> {

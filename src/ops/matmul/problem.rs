@@ -6,7 +6,8 @@ use crate::dtype::Dtype;
 use crate::layout::{Layout, WEFT_MAX_RANK};
 use crate::op::Operand;
 
-/// A matrix in a buffer: element (i, j) is at `at + i row + j col`, strides in elements.
+/// A matrix in a buffer: element (i, j) is at `at + i row + j col`, strides in elements. Of a quantised type, i and strides
+/// count blocks, which follow one another along a column.
 #[derive(Clone, Copy)]
 pub struct View {
     pub at: *mut u8,
@@ -44,7 +45,7 @@ impl View {
         self.at.wrapping_offset(at.wrapping_mul(self.dtype.size() as isize))
     }
 
-    /// Begins so many elements later.
+    /// The view from so many elements, or blocks, further on.
     pub fn moved(&self, elements: isize) -> Self {
         let bytes = elements.wrapping_mul(self.dtype.size() as isize);
         Self { at: self.at.wrapping_offset(bytes), ..*self }
@@ -129,12 +130,13 @@ impl Problem {
         let view = |operand: &Operand| View::new(operand, at(operand));
         let (alpha, imaginary) =
             if k == 0 { (1.0, [0.0, op.imaginary[1]]) } else { (op.alpha, op.imaginary) };
+        let b = view(&op.b);
         Self {
             m,
             n,
             k,
             a: view(&op.a),
-            b: view(&op.b),
+            b: View { dtype: if k == 0 { op.a.dtype() } else { b.dtype }, ..b },
             d: view(&op.d),
             c: op.c.as_ref().map(view),
             bias: op.bias.as_ref().map(view),
@@ -198,6 +200,13 @@ impl Problem {
         let mut dims = [1; WEFT_MAX_RANK];
         dims.iter_mut().zip(&self.batch.axes[..self.batch.rank]).for_each(|(dim, axis)| *dim = axis.0);
         dims
+    }
+
+    /// Columns `col` to `col + cols` of it, with factors that lie elsewhere.
+    pub fn columns(&self, col: usize, cols: usize, [a, b]: [View; 2]) -> Self {
+        let part = |view: View| view.moved((col as isize).wrapping_mul(view.col));
+        let (c, bias) = (self.c.map(part), self.bias.map(part));
+        Self { n: cols, a, b, d: part(self.d), c, bias, ..*self }
     }
 
     /// Whether D is A B and nothing else.
@@ -264,6 +273,9 @@ impl Problem {
     /// Computes the transpose instead where that makes D's rows contiguous, or rows few.
     fn turn(&mut self) {
         const FEW: usize = 8;
+        if self.b.dtype.is_quantised() {
+            return;
+        }
         let few = self.n <= FEW && self.m > FEW;
         let many = self.m <= FEW && self.n > FEW;
         let columns = self.d.row == 1 && self.d.col != 1;

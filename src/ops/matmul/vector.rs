@@ -78,6 +78,20 @@ impl<R, const N: usize> Plain<R, N> {
     }
 }
 
+impl<R: Real, const N: usize> Plain<R, N> {
+    /// Of a number for each lane.
+    #[inline(always)]
+    pub fn from_lanes(lane: impl FnMut(usize) -> R) -> Self {
+        Self(std::array::from_fn(lane))
+    }
+
+    /// Lane by lane.
+    #[inline(always)]
+    pub fn map_with(self, other: Self, of: impl Fn(R, R) -> R) -> Self {
+        Self(std::array::from_fn(|i| of(self.0[i], other.0[i])))
+    }
+}
+
 impl<R: Real, const N: usize> Vector for Plain<R, N> {
     type Real = R;
     const LANES: usize = N;

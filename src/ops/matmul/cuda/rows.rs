@@ -4,6 +4,7 @@
 use super::Task;
 use super::arguments::{Args, Place, Vals, arguments, bytes, each};
 use super::finish::finish;
+use super::format::Format;
 use super::real::Real;
 use crate::device::cuda::{Key, Stream};
 use crate::dtype::Dtype;
@@ -15,17 +16,17 @@ use crate::status::Result;
 /// How many rows of A there are kernels for; between them, the last row is computed more than once.
 pub(super) const ROWS: [u32; 4] = [1, 2, 4, 8];
 /// Columns of B that a warp multiplies at once.
-const COLUMNS: u32 = 4;
+pub(super) const COLUMNS: u32 = 4;
 /// 16 bytes that a lane has under way of each column.
 const UNROLL: u32 = 2;
 const THREADS: u32 = 256;
 const WARPS: u32 = THREADS / 32;
 
-/// Few rows, and rows of A and columns of B that are contiguous and aligned to 16 bytes.
+/// Few rows, and rows of A and columns of B that are contiguous and aligned to 16 bytes; columns of blocks need not be.
 pub fn accepts(task: &Task, _: &Stream) -> bool {
     let p = &task.problem;
     p.m <= 8 && p.k > 0 && p.a.col == 1 && p.b.row == 1 && is_aligned(p, &p.a, p.a.row, 0, p.m) && {
-        is_aligned(p, &p.b, p.b.col, 1, p.n)
+        p.b.dtype.is_quantised() || is_aligned(p, &p.b, p.b.col, 1, p.n)
     }
 }
 
@@ -48,8 +49,9 @@ pub fn run(task: &Task, stream: &Stream) -> Result<()> {
     let split = split(p, stream.gpu().description.multiprocessors);
     let args = Args { more: [split, 0, 0], ..arguments(p) };
     let [a, b] = types.map(|dtype| dtype as u32);
-    let kernel = stream
-        .kernel(Key("matmul_rows", [a, b, rows, 0, 0, 0, 0, 0]), |target| write(target, types, rows))?;
+    let format = p.b.dtype.is_quantised().then(|| Format::of(p));
+    let key = Key("matmul_rows", [a, b, rows, format.map_or(0, Format::number), 0, 0, 0, 0]);
+    let kernel = stream.kernel(key, |target| write(target, types, rows, format))?;
     let blocks = (p.n as u64).div_ceil(u64::from(COLUMNS * (WARPS >> split)));
     each(p, stream, blocks, &args, |stream, grid, args| {
         // SAFETY: the operands live as long as the request's work; the kernel stays inside them, 16 bytes of which are
@@ -68,47 +70,57 @@ pub fn rows_for(m: usize) -> u32 {
 fn split(p: &Problem, multiprocessors: u32) -> u32 {
     let warps = p.batches() as f64 * (p.n as f64 / f64::from(COLUMNS)).ceil();
     let enough = f64::from(multiprocessors * 2 * WARPS);
-    let turns = p.k * p.b.dtype.size() / (512 * UNROLL as usize);
+    let turns = match p.b.dtype.is_quantised() {
+        true => p.k / 256,
+        false => p.k * p.b.dtype.size() / (512 * UNROLL as usize),
+    };
     (0..WARPS.ilog2())
         .take_while(|split| warps * f64::from(1 << split) < enough && turns >> split > 1)
         .count() as u32
 }
 
-/// The kernel for these types of A and B and so many rows.
-pub fn write(target: Target, types: [Dtype; 2], rows: u32) -> Result<Kernel<Args>> {
+/// The kernel for these types of A and B, how B's blocks lie if it has any, and so many rows.
+pub fn write(target: Target, types: [Dtype; 2], rows: u32, format: Option<Format>) -> Result<Kernel<Args>> {
     let name = types.map(|dtype| dtype.name().to_lowercase()).join("_");
-    let shape = Shape::new(format!("matmul_rows_{name}_{rows}"), target, [THREADS, 1, 1]);
+    let aligned = format.map_or(0, Format::number);
+    let shape = Shape::new(format!("matmul_rows_{name}_{rows}_{aligned}"), target, [THREADS, 1, 1]);
     match types[0] {
-        Dtype::F64 => build::<f64>(&shape.min_blocks(1), types, rows),
-        _ => build::<f32>(&shape, types, rows),
+        Dtype::F64 => build::<f64>(&shape.min_blocks(1), types, rows, format),
+        _ => build::<f32>(&shape, types, rows, format),
     }
 }
 
-fn build<R: Real>(shape: &Shape, types: [Dtype; 2], rows: u32) -> Result<Kernel<Args>> {
+fn build<R: Real>(
+    shape: &Shape,
+    types: [Dtype; 2],
+    rows: u32,
+    format: Option<Format>,
+) -> Result<Kernel<Args>> {
     Kernel::build(shape, |k, v: Vals<'_>| {
         let parts = k.shared::<R>(WARPS * rows * COLUMNS);
-        let block = Block::<R> { k, v: &v, types, rows, parts };
+        let block = Block::<R> { k, v: &v, types, rows, format, parts };
         v.each_place(k, |place| block.columns(place));
     })
 }
 
 /// What a block keeps from part to part.
-struct Block<'v, 'k, R: Real> {
-    k: &'k Builder,
-    v: &'v Vals<'k>,
-    types: [Dtype; 2],
+pub(super) struct Block<'v, 'k, R: Real> {
+    pub k: &'k Builder,
+    pub v: &'v Vals<'k>,
+    pub types: [Dtype; 2],
     rows: u32,
+    format: Option<Format>,
     /// Of each warp, its sums.
     parts: Ptr<'k, Shared<R>>,
 }
 
 /// A lane's lines of A and B, and its sums.
-struct Lane<'k, R: Real> {
+pub(super) struct Lane<'k, R: Real> {
     /// Addresses.
-    a: Vec<Reg<'k, u64>>,
-    b: Vec<Reg<'k, u64>>,
+    pub a: Vec<Reg<'k, u64>>,
+    pub b: Vec<Reg<'k, u64>>,
     /// Of each row, those with each column.
-    sums: Vec<Reg<'k, R>>,
+    pub sums: Vec<Reg<'k, R>>,
 }
 
 impl<'k, R: Real> Block<'_, 'k, R> {
@@ -118,7 +130,10 @@ impl<'k, R: Real> Block<'_, 'k, R> {
         let groups = k.shr(WARPS, split);
         let first = k.mul_wide(place.part, groups);
         let lane = self.lane(place, (first + (k.warp() >> split).to::<u64>()) * u64::from(COLUMNS));
-        self.multiply(&lane);
+        match self.format {
+            Some(format) => self.multiply_blocks(&lane, format),
+            None => self.multiply(&lane),
+        }
         for (index, sum) in lane.sums.iter().enumerate() {
             let total = k.warp_sum(*sum);
             let to = self.parts.at(k.warp() * (self.rows * COLUMNS)).plus(index as i32);
@@ -192,12 +207,12 @@ impl<'k, R: Real> Block<'_, 'k, R> {
     }
 
     /// The elements of operand `operand` in these words.
-    fn values(&self, operand: usize, words: &[Reg<'k, u32>]) -> Vec<Reg<'k, R>> {
+    pub fn values(&self, operand: usize, words: &[Reg<'k, u32>]) -> Vec<Reg<'k, R>> {
         R::values(self.k, self.types[operand], words)
     }
 
     /// Where element `at` of operand `operand`'s line `line` is.
-    fn words(&self, operand: usize, line: Reg<'k, u64>, at: Reg<'k, u64>) -> Ptr<'k, Global<u32>> {
+    pub fn words(&self, operand: usize, line: Reg<'k, u64>, at: Reg<'k, u64>) -> Ptr<'k, Global<u32>> {
         let at = self.k.mad(at, self.types[operand].size() as u64, line);
         Ptr::new(at).loading(if operand == 0 { Load::ReadOnly } else { Load::Stream })
     }
