@@ -354,7 +354,7 @@ fn bad_input_is_refused_by_name() {
         (weft_matmul_desc { a: b, ..good }, "matmul: a.dtype is WEFT_Q8_0"),
         (weft_matmul_desc { d: b, ..good }, "matmul: d.dtype is WEFT_Q8_0"),
         (weft_matmul_desc { bias: b, ..good }, "matmul: bias.dtype is WEFT_Q8_0"),
-        (weft_matmul_desc { a: wide.desc, ..good }, "matmul: b.dtype is WEFT_Q8_0"),
+        (weft_matmul_desc { a: wide.desc, ..good }, "matmul: a.dtype is WEFT_F64"),
     ];
     for (number, (desc, words)) in cases.iter().enumerate() {
         let (status, message) = session.refuse(weft_matmul, desc);
