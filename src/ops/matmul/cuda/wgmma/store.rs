@@ -47,6 +47,7 @@ impl<'k, T: Half> Block<'_, 'k, T> {
     }
 
     fn wait_for_group(&self, group: &Group<'k>) {
+        self.k.warp_sync(u32::MAX); // lanes may come from loops and branches that ended elsewhere for others
         self.k.barrier_of(group.number + 1u32, GROUP);
     }
 
@@ -133,6 +134,7 @@ impl<'k, T: Half> Block<'_, 'k, T> {
     fn put_joined(&self, group: &Group<'k>, work: &Work<'k>) {
         let (k, tile, parts) = (self.k, self.form.tile, self.form.joined);
         let (length, sums) = (tile.columns + 8, self.stages.cast::<f32>());
+        k.warp_sync(u32::MAX);
         k.barrier_of(CONSUMERS + 1, CONSUMERS * GROUP); // so that nobody reads the stages any more
         let own = if tile.rows == 128 { ROWS * length } else { tile.own_columns() };
         self.spread(group, sums.at(group.number * own), length, group.acc.registers());
