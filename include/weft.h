@@ -930,14 +930,10 @@
 
 /**
  * In `weft_matmul_desc.compute`: where b is of a block type, a may be rounded to signed bytes with one scale for each 32
- * elements of a row, for speed: each element is off by up to 1/254 of the largest of its 32. Sums are exact, or f32.
+ * elements of a row, each then off by up to 1/254 of the largest of its 32; or the elements of both factors to bfloat16, each
+ * off by up to 2^-9 of itself. Sums are exact, or f32.
  */
 #define WEFT_COMPUTE_I8 7
-
-/**
- * Columns at a time: a run. Shorter ones are padded with zeros.
- */
-#define RUN 32
 
 /**
  * The weight is stored as its difference from 1.

@@ -71,9 +71,9 @@ fn whoever_multiplies_gets_the_same() {
     }
     assert_eq!(product.values(&session), want);
     // SAFETY: this thread's rounding, put back below.
-    let before = unsafe { fegetround() };
-    unsafe { fesetround(TOWARD_ZERO) };
+    let before = unsafe { (fegetround(), fesetround(TOWARD_ZERO)).0 };
     let status = wait(product.submit(&session, ptr::null()));
+    // SAFETY: what it was before.
     unsafe { fesetround(before) };
     assert_eq!((status, product.values(&session)), (WEFT_OK, want));
 }

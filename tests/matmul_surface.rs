@@ -200,7 +200,7 @@ fn refuse_types(w: &World) {
             unsupported,
             "matmul: compute is 6",
         ),
-        ("no such compute", weft_matmul_desc { compute: 7, ..good }, BAD, "matmul: compute is 7"),
+        ("no such compute", weft_matmul_desc { compute: 8, ..good }, BAD, "matmul: compute is 8"),
         ("no such flag", weft_matmul_desc { flags: 256, ..good }, BAD, "matmul: flags"),
         (
             "relu of complex",

@@ -215,6 +215,7 @@ fn random_case(session: &Session, rng: &mut Rng, what: &str) -> usize {
         alpha: rng.pick(&[0.0, 1.0, -0.5]),
         beta: if c.is_some() { 2.0 } else { 0.0 },
         epilogue: rng.pick(&[0, 0, WEFT_EPILOGUE_RELU, WEFT_EPILOGUE_SILU]),
+        compute: rng.pick(&[WEFT_COMPUTE_DEFAULT, WEFT_COMPUTE_F32, WEFT_COMPUTE_I8]),
         ..desc()
     };
     let place = |dims: &[i64], batch: &[i64], matrix: [i64; 2]| {
@@ -226,19 +227,26 @@ fn random_case(session: &Session, rng: &mut Rng, what: &str) -> usize {
     let [rows, depth, cols] = [m, k, n].map(|x| x as usize);
     for index in 0..d.layout.count() {
         let (matrix, i, j) = (index / (rows * cols), index / cols % rows, index % cols);
-        let (mut value, mut size) = (0.0, 0.0f64);
+        let (mut value, mut size, mut rounded) = (0.0, 0.0f64, 0.0f64);
+        let factor = |x: usize| a.values[a_at.offset_of((matrix * rows + i) * depth + x) as usize];
         for x in 0..depth {
-            let product = a.values[a_at.offset_of((matrix * rows + i) * depth + x) as usize]
-                * b.values[b_at.offset_of((matrix * depth + x) * cols + j) as usize];
-            value += alpha * product;
-            size += (alpha * product).abs();
+            let weight = alpha * b.values[b_at.offset_of((matrix * depth + x) * cols + j) as usize];
+            value += factor(x) * weight;
+            size += (factor(x) * weight).abs();
+            // What bytes, or bfloat16, make of it where they may.
+            let largest = (x / 32 * 32..x / 32 * 32 + 32).fold(0.0f64, |most, x| most.max(factor(x).abs()));
+            rounded += (largest * weight / 254.0).abs().max((factor(x) * weight).abs() / 127.0);
+        }
+        if desc.compute != WEFT_COMPUTE_I8 {
+            rounded = 0.0;
         }
         let added = c.as_ref().map_or(0.0, |c| 2.0 * c.values[index]);
         let shift = bias.as_ref().map_or(0.0, |bias| bias.values[j]);
         value += added + shift;
         size += added.abs() + shift.abs();
         let unit32 = unit(Dtype::F32);
-        let error = 1.13 * (depth as f64 + 4.0) * unit32 * size + 8.0 * unit32 * value.abs() + 1e-300;
+        let error =
+            1.13 * ((depth as f64 + 4.0) * unit32 * size + rounded) + 8.0 * unit32 * value.abs() + 1e-300;
         let exact = activate(desc.epilogue, value);
         let tiny = if d_type == Dtype::F16 { 2f64.powi(-25) } else { 1e-44 };
         // Very large results become infinite in binary16.
@@ -354,7 +362,7 @@ fn bad_input_is_refused_by_name() {
         (weft_matmul_desc { a: b, ..good }, "matmul: a.dtype is WEFT_Q8_0"),
         (weft_matmul_desc { d: b, ..good }, "matmul: d.dtype is WEFT_Q8_0"),
         (weft_matmul_desc { bias: b, ..good }, "matmul: bias.dtype is WEFT_Q8_0"),
-        (weft_matmul_desc { a: wide.desc, ..good }, "matmul: b.dtype is WEFT_Q8_0"),
+        (weft_matmul_desc { a: wide.desc, ..good }, "matmul: a.dtype is WEFT_F64"),
     ];
     for (number, (desc, words)) in cases.iter().enumerate() {
         let (status, message) = session.refuse(weft_matmul, desc);

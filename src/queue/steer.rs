@@ -25,8 +25,8 @@ impl Core {
             request.set(inside);
             fit
         };
-        let idle = !ring.busy && self.done.0.completed.load(Acquire) == submitted;
-        idle && self.context.lanes.0.is_free(self.priority) && is_fit()
+        let idle = || self.done.0.completed.load(Acquire) == submitted;
+        !ring.busy && is_fit() && idle() && self.context.lanes.0.is_free(self.priority)
     }
 
     fn runs_here(&self, request: &Request) -> bool {

@@ -2,9 +2,10 @@
 """Tokens a second of examples-c/build/generate beside llama.cpp (llama-cpp-python), on the same GGUF files.
 
     tests/bench/generate.py [--rounds 5] [--tokens 128] [--prompt 128] [--threads 1 2] [--models pycode smollm2]
+                           (also smollm2-q8_0, smollm2-q4_1)
 
-pycode is the bundled model; smollm2 has SmolLM2-135M's shape and random weights (f16), which cost the same time as real
-ones, and is written to the user's cache folder at the first run. Both programs take turns, greedy, with the same prompt;
+pycode is the bundled model; smollm2 has SmolLM2-135M's shape and random weights (f16, or quantised as the name says), which
+cost the same time as real ones, and is written to the user's cache folder at the first run. Both programs take turns, greedy, with the same prompt;
 each turn is a fresh load. llama.cpp's time is that spent in llama_decode alone; Weft's is all of the program's, with
 choosing and printing. The ratio is the median over the rounds of Weft's figure by llama.cpp's of the same round.
 """
@@ -26,14 +27,17 @@ PROGRAM = ROOT / "examples-c/build/generate"
 BUNDLED = ROOT / "examples-c/models/pycode.gguf"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "weft"
 
+MODELS = ("pycode", "smollm2", "smollm2-q8_0", "smollm2-q4_1")
+
 
 def model_path(name):
     if name == "pycode":
         return BUNDLED
-    path = CACHE / "smollm2-135m-random-f16.gguf"
+    kind = name.partition("-")[2] or "f16"
+    path = CACHE / f"smollm2-135m-random-{kind}.gguf"
     CACHE.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        write_model(path, SMOLLM2)
+        write_model(path, SMOLLM2, kind)
     return path
 
 
@@ -112,7 +116,7 @@ def main():
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--prompt", type=int, default=128)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--models", nargs="+", default=["pycode", "smollm2"], choices=["pycode", "smollm2"])
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
     arguments = parser.parse_args()
     subprocess.run(["make", "-s", "-C", ROOT / "examples-c"], check=True)
     quiet = llama_cpp.llama_log_callback(lambda level, message, data: None)

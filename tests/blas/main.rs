@@ -17,8 +17,10 @@ const DTYPES: [Dtype; 4] = [F32, F64, C32, C64];
 
 /// A descriptor with its size set.
 macro_rules! desc {
-    ($name:ident { $($field:ident: $value:expr),* $(,)? }) => {
-        $name { struct_size: size_of::<$name>() as u32, $($field: $value,)* ..Default::default() }
-    };
+    ($name:ident { $($field:ident: $value:expr),* $(,)? }) => {{
+        let mut desc = $name { struct_size: size_of::<$name>() as u32, ..Default::default() };
+        $(desc.$field = $value;)*
+        desc
+    }};
 }
 pub(crate) use desc;

@@ -9,7 +9,7 @@ pub trait Activate: Sized {
     /// Multiplies every value by the derivative at its `at`, of gelu, or with `tanh` of its approximation.
     fn derive(tanh: bool, values: &mut [Self], at: &[Self]);
     /// Above 0.
-    fn is_positive(self) -> bool;
+    fn positive(self) -> bool;
 }
 
 #[inline(always)]
@@ -38,7 +38,7 @@ impl Activate for f32 {
         }
     }
     #[inline(always)]
-    fn is_positive(self) -> bool {
+    fn positive(self) -> bool {
         self > 0.0
     }
 }
@@ -80,7 +80,7 @@ impl Activate for f64 {
         values.iter_mut().zip(at).for_each(|(value, &x)| *value *= derivative(x));
     }
     #[inline(always)]
-    fn is_positive(self) -> bool {
+    fn positive(self) -> bool {
         self > 0.0
     }
 }

@@ -84,7 +84,7 @@ unsafe fn widened<R: Real, T: Element>(aux: &View, row: usize, col: usize, count
 #[inline(always)]
 unsafe fn write_mask<R: Real>(aux: &View, row: usize, col: usize, x: &[R; RUN], count: usize) {
     for (byte, values) in x[..count].chunks(8).enumerate() {
-        let bit = |(j, x): (usize, &R)| u8::from(x.is_positive()) << j;
+        let bit = |(j, x): (usize, &R)| u8::from(x.positive()) << j;
         let bits = values.iter().enumerate().map(bit).fold(0, |bits, bit| bits | bit);
         // SAFETY: this byte holds bits of these columns alone: the contract of `meet_aux`.
         unsafe { aux.ptr::<u8>(row, col / 8 + byte).write(bits) };

@@ -103,16 +103,16 @@ mod x86 {
     }
 
     macro_rules! of_rows {
-        ($rows:expr, $dots:ident, $T:ty) => {
+        ($rows:expr, $dots:ident $(, $T:ty)?) => {
             match $rows {
-                1 => $dots::<$T, 1>,
-                2 => $dots::<$T, 2>,
-                3 => $dots::<$T, 3>,
-                4 => $dots::<$T, 4>,
-                5 => $dots::<$T, 5>,
-                6 => $dots::<$T, 6>,
-                7 => $dots::<$T, 7>,
-                _ => $dots::<$T, 8>,
+                1 => $dots::<$($T,)? 1>,
+                2 => $dots::<$($T,)? 2>,
+                3 => $dots::<$($T,)? 3>,
+                4 => $dots::<$($T,)? 4>,
+                5 => $dots::<$($T,)? 5>,
+                6 => $dots::<$($T,)? 6>,
+                7 => $dots::<$($T,)? 7>,
+                _ => $dots::<$($T,)? 8>,
             }
         };
     }
@@ -127,7 +127,7 @@ mod x86 {
         match p.b.dtype {
             Dtype::F8E4m3 => of_rows!(p.m, floats, E4m3),
             Dtype::F8E5m2 => of_rows!(p.m, floats, E5m2),
-            _ => of_rows!(p.m, integers, i8),
+            _ => of_rows!(p.m, integers),
         }
     }
 
@@ -184,7 +184,7 @@ mod x86 {
 
     /// Of integers: A's bytes have 128 too much, so 128 times the sum of the column is taken off.
     #[target_feature(enable = "avx512vnni,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-    unsafe fn integers<T, const M: usize>(p: &Problem, x: *const u8, col: usize, to: *mut u32) {
+    unsafe fn integers<const M: usize>(p: &Problem, x: *const u8, col: usize, to: *mut u32) {
         const STEP: usize = 64;
         let (w, long) = (p.b.ptr::<u8>(0, col).cast_const(), p.k.next_multiple_of(BLOCK));
         let high = _mm512_set1_epi8(i8::MIN);

@@ -60,7 +60,8 @@ pub const WEFT_COMPUTE_F64: u32 = 5;
 /// In `weft_matmul_desc.compute`: products and sums in i32. i8 factors.
 pub const WEFT_COMPUTE_I32: u32 = 6;
 /// In `weft_matmul_desc.compute`: where b is of a block type, a may be rounded to signed bytes with one scale for each 32
-/// elements of a row, for speed: each element is off by up to 1/254 of the largest of its 32. Sums are exact, or f32.
+/// elements of a row, each then off by up to 1/254 of the largest of its 32; or the elements of both factors to bfloat16, each
+/// off by up to 2^-9 of itself. Sums are exact, or f32.
 pub const WEFT_COMPUTE_I8: u32 = 7;
 
 /// What `weft_matmul` computes: D = d_scale act(alpha scaled(A) scaled(B) + beta C + bias).

@@ -10,7 +10,7 @@ use crate::dtype::{Dtype, Float, bf16, f16};
 use crate::kernels::narrow::{E4m3, E5m2};
 
 /// Columns at a time: a run. Shorter ones are padded with zeros.
-pub const RUN: usize = 32;
+pub(crate) const RUN: usize = 32;
 
 /// Which part of D, and where its sums are.
 #[derive(Clone, Copy)]

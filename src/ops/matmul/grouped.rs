@@ -15,7 +15,7 @@ pub struct Grouped {
 
 impl Grouped {
     /// Checks descriptors: `desc` reads the one with a number.
-    pub fn new(
+    pub fn checked(
         count: u64,
         desc: impl Fn(u64) -> Result<weft_matmul_desc>,
         bind: &Bind,

@@ -224,12 +224,13 @@ fn fold<M: Measured>(op: &Fold, cpu: &Cpu) -> Result<()> {
     let partials = Partials(scratch.ptr());
     let ns = BYTE_NS * size_of::<M::In>() as f64 * count.min(PIECE) as f64 + 20.0;
     cpu.parallel_ranges(walk.count() * pieces, ns, |start, end| {
+        let partials = &partials;
         let mut rooms = [const { Room::<M::In>::new() }; 2];
         for item in start..end {
             let (task, piece) = (Task::new(op, walk.at(item / pieces)), item % pieces * PIECE);
             let acc = task.fold::<M>(piece, (piece + PIECE).min(count), &mut rooms);
             // SAFETY: this item's own place, and `partials` has one for each.
-            unsafe { (&partials).0.add(item).write(acc) };
+            unsafe { partials.0.add(item).write(acc) };
         }
     });
     for vector in 0..walk.count() {

@@ -71,7 +71,7 @@ fn blocks<N: Number>(op: &Gemv, cpu: &Cpu) -> Result<()> {
     let items = walk.count() * cut.blocks() * cut.pieces();
     let bytes = (cut.block.min(cut.rows) * cut.piece.min(cut.columns) + cut.block) * size_of::<N>();
     cpu.parallel_ranges(items, bytes as f64 * BYTE_NS + 50.0, |start, end| {
-        let mut rooms = Rooms::new();
+        let (sums, mut rooms) = (&sums, Rooms::new());
         for item in start..end {
             let (number, piece) = (item / cut.pieces(), item % cut.pieces());
             let (matrix, row) = (number / cut.blocks(), number % cut.blocks() * cut.block);
@@ -79,7 +79,7 @@ fn blocks<N: Number>(op: &Gemv, cpu: &Cpu) -> Result<()> {
             let from = piece * cut.piece;
             task.sum(from, (from + cut.piece).min(cut.columns), &mut rooms);
             // SAFETY: room for all sums of all pieces; this item's own place.
-            let place = || unsafe { (&sums).0.add(piece * all + matrix * cut.rows + row) };
+            let place = || unsafe { sums.0.add(piece * all + matrix * cut.rows + row) };
             if cut.pieces() == 1 {
                 task.finish(op, &rooms.sums[..task.rows])
             } else {

@@ -102,16 +102,14 @@ for_each_isa! {
         // SAFETY: as in `dot`.
         let term = |i: usize| squares(unsafe { *x.add(i) });
         let whole = count / FEW * FEW;
-        for start in (0..whole).step_by(FEW) {
-            for lane in 0..FEW {
-                let square = term(start + lane);
-                (0..3).for_each(|n| lanes[n][lane] += square[n]);
-            }
-        }
-        for i in whole..count {
+        let mut add = |lane: usize, i: usize| {
             let square = term(i);
-            (0..3).for_each(|n| lanes[n][i - whole] += square[n]);
+            (0..3).for_each(|n| lanes[n][lane] += square[n]);
+        };
+        for start in (0..whole).step_by(FEW) {
+            (0..FEW).for_each(|lane| add(lane, start + lane));
         }
+        (whole..count).for_each(|i| add(i - whole, i));
         lanes.map(tree)
     }
 }

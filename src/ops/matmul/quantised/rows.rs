@@ -102,67 +102,72 @@ fn kernel<F: Format>() -> Kernel {
     by_rows::<Plain<f32, 8>, F>
 }
 
-/// `M` rows known, so that sums stay in registers. Long blocks leave none for several columns.
+/// `M` rows known, so that sums stay in registers. Long blocks leave none for several columns, and bytes come fastest when
+/// they are read straight ahead: then several blocks are under way instead.
 #[inline(always)]
 unsafe fn by_rows<V: Lanes, F: Format>(strip: Strip) {
     // SAFETY: the caller's, handed on.
     unsafe {
-        match (strip.rows, F::ITEMS > 32) {
-            (1, false) => columns::<V, F, 1, 4, 2>(strip),
-            (2, false) => columns::<V, F, 2, 2, 2>(strip),
-            (3, false) => columns::<V, F, 3, 2, 1>(strip),
-            (4, false) => columns::<V, F, 4, 2, 1>(strip),
-            (1, true) => columns::<V, F, 1, 1, 4>(strip),
-            (2, true) => columns::<V, F, 2, 1, 4>(strip),
-            (3, true) => columns::<V, F, 3, 1, 2>(strip),
-            (4, true) => columns::<V, F, 4, 1, 2>(strip),
-            (5, _) => columns::<V, F, 5, 1, 1>(strip),
-            (6, _) => columns::<V, F, 6, 1, 1>(strip),
-            (7, _) => columns::<V, F, 7, 1, 1>(strip),
-            _ => columns::<V, F, 8, 1, 1>(strip),
+        match (strip.rows, F::ITEMS > 32, F::BYTES > 32) {
+            (1, false, false) => columns::<V, F, 1, 4, 1, 2>(strip),
+            (1, false, true) => columns::<V, F, 1, 1, 2, 4>(strip),
+            (2, false, _) => columns::<V, F, 2, 2, 1, 2>(strip),
+            (3, false, _) => columns::<V, F, 3, 2, 1, 1>(strip),
+            (4, false, _) => columns::<V, F, 4, 2, 1, 1>(strip),
+            (1, true, _) => columns::<V, F, 1, 1, 1, 4>(strip),
+            (2, true, _) => columns::<V, F, 2, 1, 1, 4>(strip),
+            (3, true, _) => columns::<V, F, 3, 1, 1, 2>(strip),
+            (4, true, _) => columns::<V, F, 4, 1, 1, 2>(strip),
+            (5, ..) => columns::<V, F, 5, 1, 1, 1>(strip),
+            (6, ..) => columns::<V, F, 6, 1, 1, 1>(strip),
+            (7, ..) => columns::<V, F, 7, 1, 1, 1>(strip),
+            _ => columns::<V, F, 8, 1, 1, 1>(strip),
         }
     }
 }
 
 /// `C` columns at a time, the rest one by one. The order of a sum does not depend on which.
 #[inline(always)]
-unsafe fn columns<V: Lanes, F: Format, const M: usize, const C: usize, const U: usize>(s: Strip) {
+unsafe fn columns<V: Lanes, F: Format, const M: usize, const C: usize, const B: usize, const U: usize>(
+    s: Strip,
+) {
     let mut col = 0;
     while col + C <= s.cols {
         // SAFETY: columns col.. exist, by the caller.
-        unsafe { dot::<V, F, M, C, U>(&s, col) };
+        unsafe { dot::<V, F, M, C, B, U>(&s, col) };
         col += C;
     }
     while col < s.cols {
         // SAFETY: as above.
-        unsafe { dot::<V, F, M, 1, U>(&s, col) };
+        unsafe { dot::<V, F, M, 1, B, U>(&s, col) };
         col += 1;
     }
 }
 
-/// Dot products of every row of x with `C` columns, `U` sums each.
+/// Of each column, for each row: the sums.
+type Sums<V, const M: usize, const C: usize, const U: usize> = [[[V; U]; M]; C];
+
+/// Dot products of every row of x with `C` columns, `U` sums each, `B` blocks at a time.
 #[inline(always)]
-unsafe fn dot<V: Lanes, F: Format, const M: usize, const C: usize, const U: usize>(s: &Strip, col: usize) {
-    let mut sums = [[[V::zero(); U]; M]; C];
+unsafe fn dot<V: Lanes, F: Format, const M: usize, const C: usize, const B: usize, const U: usize>(
+    s: &Strip,
+    col: usize,
+) {
+    let mut sums: Sums<V, M, C, U> = [[[V::zero(); U]; M]; C];
     let column = |c: usize| s.w.wrapping_offset(((col + c) as isize).wrapping_mul(s.step));
     let mut at: [*const u8; C] = std::array::from_fn(column);
-    for k in (0..s.k).step_by(F::ITEMS) {
-        let x = s.x.wrapping_add(k);
-        for (at, sums) in at.iter_mut().zip(&mut sums) {
-            for line in (0..F::BYTES).step_by(64) {
-                prefetch(at.wrapping_add(AHEAD + line));
-            }
-            // SAFETY: a block of the column is here, and as many elements of each row of x are at `x`.
-            unsafe {
-                F::decode::<V>(*at, |i, w| {
-                    for (m, sums) in sums.iter_mut().enumerate() {
-                        let sum = &mut sums[i / V::LANES % U];
-                        *sum = sum.add_product(V::load(x.wrapping_add(m * s.k + i)), w);
-                    }
-                });
-            }
-            *at = at.wrapping_add(F::BYTES);
+    let mut k = 0;
+    while k + B * F::ITEMS <= s.k {
+        for b in 0..B {
+            // SAFETY: a block of each column is here, and as many elements of each row of x.
+            unsafe { block::<V, F, M, C, U>(s, &mut at, k + b * F::ITEMS, b * F::ITEMS, &mut sums) };
         }
+        k += B * F::ITEMS;
+    }
+    while B > 1 && k < s.k {
+        // SAFETY: as above.
+        unsafe { block::<V, F, M, C, U>(s, &mut at, k, 0, &mut sums) };
+        k += F::ITEMS;
     }
     for (c, sums) in sums.into_iter().enumerate() {
         for (m, sums) in sums.into_iter().enumerate() {
@@ -170,5 +175,33 @@ unsafe fn dot<V: Lanes, F: Format, const M: usize, const C: usize, const U: usiz
             // SAFETY: sum (m, col + c) of the strip.
             unsafe { s.sums.wrapping_add(m * s.cols + col + c).write(total) };
         }
+    }
+}
+
+/// Adds the products of a block of each column with the elements of x from `k` on; `number` is that of the block's first
+/// element among those that are under way.
+#[inline(always)]
+unsafe fn block<V: Lanes, F: Format, const M: usize, const C: usize, const U: usize>(
+    s: &Strip,
+    at: &mut [*const u8; C],
+    k: usize,
+    number: usize,
+    sums: &mut Sums<V, M, C, U>,
+) {
+    let x = s.x.wrapping_add(k);
+    for (at, sums) in at.iter_mut().zip(sums) {
+        for line in (0..F::BYTES).step_by(64) {
+            prefetch(at.wrapping_add(AHEAD + line));
+        }
+        // SAFETY: the block, and the elements of each row of x, exist: the caller's.
+        unsafe {
+            F::decode::<V>(*at, |i, w| {
+                for (m, sums) in sums.iter_mut().enumerate() {
+                    let sum = &mut sums[(number + i) / V::LANES % U];
+                    *sum = sum.add_product(V::load(x.wrapping_add(m * s.k + i)), w);
+                }
+            });
+        }
+        *at = at.wrapping_add(F::BYTES);
     }
 }
