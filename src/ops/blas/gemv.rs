@@ -11,10 +11,10 @@ use crate::status::Result;
 /// What `weft_gemv` computes: y = alpha A x + beta y, or with conj(A).
 ///
 /// f32, f64, c32, c64. The transpose is A with its last two strides (and dims) exchanged; the Hermitian transpose that and
-/// WEFT_BLAS_CONJUGATE. alpha 0 leaves A and x unread; beta 0 leaves y unread, whatever lies there. Sums are in the parts'
-/// dtype: with u half an ulp of it, an element is within (N + 4) u (|alpha| |A| |x| + |beta y|) of the value (complex: twice
-/// that), by the bound of any order of summation (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1). The
-/// order is fixed by shape and strides: results are the same each time, and for any number of threads.
+/// WEFT_BLAS_CONJUGATE. alpha 0 and N = 0 leave A and x unread: y = beta y. beta 0 leaves y unread, whatever lies there. Sums
+/// are in the parts' dtype: with u half an ulp of it, an element is within (N + 4) u (|alpha| |A| |x| + |beta y|) of the value
+/// (complex: twice that), by the bound of any order of summation (Higham, "Accuracy and Stability of Numerical Algorithms",
+/// section 3.1). The order is fixed by shape and strides: results are the same each time, and for any number of threads.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct weft_gemv_desc {

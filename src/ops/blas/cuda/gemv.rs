@@ -104,16 +104,17 @@ fn arguments(op: &Gemv, each: u64, least: u64) -> Args {
 
 /// Kernels of every kind, for the tests.
 pub fn texts(target: Target) -> Vec<Result<Text>> {
-    let kinds = |dtype| {
+    let kinds = |&dtype| {
+        let spec = Spec { dtype, width: 1, conjugate: false, partial: false };
         let conjugates = [false, true].into_iter().filter(move |&conjugate| is_complex(dtype) || !conjugate);
-        let specs = conjugates.flat_map(move |conjugate| {
-            [false, true].map(|partial| Spec { dtype, width: 1, conjugate, partial })
-        });
-        specs.flat_map(|spec| {
+        let specs = conjugates
+            .flat_map(move |conjugate| [false, true].map(|partial| Spec { conjugate, partial, ..spec }));
+        let products = specs.flat_map(|spec| {
             let [narrow, wide] = [32, THREADS].map(|width| Spec { width, ..spec });
-            [(COLUMNS, spec), (ROWS, narrow), (ROWS, wide), (MERGE, spec)]
-        })
+            [(COLUMNS, spec), (ROWS, narrow), (ROWS, wide)]
+        });
+        products.chain([(MERGE, spec)])
     };
-    let all = DTYPES.iter().flat_map(|&dtype| kinds(dtype));
+    let all = DTYPES.iter().flat_map(kinds);
     all.map(|(write, spec)| write(target, spec).map(Text::from)).collect()
 }
