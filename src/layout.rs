@@ -213,32 +213,6 @@ impl Layout {
         out
     }
 
-    /// Elements of a quantised type, which lie in blocks along `axis`, as blocks: each counts as one.
-    pub fn in_blocks(&self, what: impl Display, dtype: Dtype, axis: usize) -> Result<Self> {
-        let (block, name) = (dtype.block() as i64, dtype.name());
-        let (dim, stride) = (self.dims[axis], self.strides[axis]);
-        ensure!(
-            dim % block == 0,
-            "{what}.dims[{axis}] is {dim}; expected a multiple of {block}, the elements of a block of {name}"
-        );
-        ensure!(
-            stride == 1 || dim == 0,
-            "{what}.strides[{axis}] is {stride}; expected 1: the blocks of {name} lie along this axis"
-        );
-        let mut out = *self;
-        out.dims[axis] = dim / block;
-        for other in (0..self.rank).filter(|&other| other != axis && self.dims[other] > 1) {
-            let stride = self.strides[other];
-            ensure!(
-                stride % block == 0,
-                "{what}.strides[{other}] is {stride}; expected a multiple of {block}, the elements of a block of {name}"
-            );
-        }
-        let strides = out.strides.iter_mut().enumerate().filter(|(other, _)| *other != axis);
-        strides.for_each(|(_, stride)| *stride /= block);
-        Ok(out)
-    }
-
     /// With one more axis at the end.
     pub fn with_axis(mut self, dim: i64, stride: i64) -> Self {
         (self.dims[self.rank], self.strides[self.rank]) = (dim, stride);

@@ -74,7 +74,7 @@ impl<'a> Bind<'a> {
             }
             let rank = layout.rank();
             ensure!(rank >= 2, "{name}.rank is {rank}; expected 2 or more");
-            layout.in_blocks(name, dtype, rank - 2)
+            in_blocks(name, &layout, dtype, rank - 2)
         })
     }
 
@@ -132,6 +132,30 @@ impl<'a> Bind<'a> {
         ensure!(value.is_finite(), "{}: {argument} is {value}; expected a finite number", self.op);
         Ok(())
     }
+}
+
+/// The layout of elements that lie in blocks along `axis`, as one of blocks.
+fn in_blocks(name: Name, layout: &Layout, dtype: Dtype, axis: usize) -> Result<Layout> {
+    let (block, of) = (dtype.block() as i64, dtype.name());
+    let (mut dims, mut strides) = (layout.dims().to_vec(), layout.strides().to_vec());
+    let (dim, stride) = (dims[axis], strides[axis]);
+    ensure!(
+        dim % block == 0,
+        "{name}.dims[{axis}] is {dim}; expected a multiple of {block}, the elements of a block of {of}"
+    );
+    ensure!(
+        stride == 1 || dim == 0,
+        "{name}.strides[{axis}] is {stride}; expected 1: the blocks of {of} lie along this axis"
+    );
+    dims[axis] = dim / block;
+    for (other, stride) in strides.iter_mut().enumerate().filter(|(other, _)| *other != axis) {
+        ensure!(
+            *stride % block == 0 || dims[other] <= 1,
+            "{name}.strides[{other}] is {stride}; expected a multiple of {block}, the elements of a block of {of}"
+        );
+        *stride /= block;
+    }
+    Ok(Layout::strided(&dims, &strides))
 }
 
 fn absent(tensor: &weft_tensor) -> bool {

@@ -12,6 +12,17 @@ use lanes::Lanes;
 
 use super::vector::Plain;
 
+/// What becomes of decoded elements. Not a closure, which the compiler need not inline: then every vector instruction would be
+/// a call.
+pub trait Take<V> {
+    /// Takes a vector of elements, of which the first has this number in its block.
+    ///
+    /// # Safety
+    ///
+    /// What the implementation asks for, and the machine has the instruction set.
+    unsafe fn take(&mut self, at: usize, x: V);
+}
+
 /// A block type.
 pub trait Format {
     /// Elements of a block.
@@ -24,19 +35,19 @@ pub trait Format {
     /// # Safety
     ///
     /// The block is readable, and the machine has the instruction set.
-    unsafe fn decode<V: Lanes>(block: *const u8, take: impl FnMut(usize, V));
+    unsafe fn decode<V: Lanes>(block: *const u8, to: &mut impl Take<V>);
 }
 
 /// Two scales or offsets of 16 bits, and 16 bytes of 4-bit elements from `BYTES - 16` on.
 #[inline(always)]
-unsafe fn nibbles<V: Lanes>(at: *const u8, table: V::Table, mut take: impl FnMut(usize, V)) {
+unsafe fn nibbles<V: Lanes>(at: *const u8, table: V::Table, to: &mut impl Take<V>) {
     for lane in (0..16).step_by(V::LANES) {
         // SAFETY: 16 bytes are readable: the caller's.
-        take(lane, unsafe { V::low(at.wrapping_add(lane), table) });
+        unsafe { to.take(lane, V::low(at.wrapping_add(lane), table)) };
     }
     for lane in (0..16).step_by(V::LANES) {
         // SAFETY: as above.
-        take(16 + lane, unsafe { V::high(at.wrapping_add(lane), table) });
+        unsafe { to.take(16 + lane, V::high(at.wrapping_add(lane), table)) };
     }
 }
 
@@ -48,12 +59,12 @@ impl Format for Q8_0 {
     const BYTES: usize = 34;
 
     #[inline(always)]
-    unsafe fn decode<V: Lanes>(block: *const u8, mut take: impl FnMut(usize, V)) {
+    unsafe fn decode<V: Lanes>(block: *const u8, to: &mut impl Take<V>) {
         // SAFETY: a whole block is readable: the caller's.
         unsafe {
             let scale = V::splat(V::half(block));
             for lane in (0..32).step_by(V::LANES) {
-                take(lane, V::signed(block.wrapping_add(2 + lane)).times(scale));
+                to.take(lane, V::signed(block.wrapping_add(2 + lane)).times(scale));
             }
         }
     }
@@ -67,9 +78,9 @@ impl Format for Q4_0 {
     const BYTES: usize = 18;
 
     #[inline(always)]
-    unsafe fn decode<V: Lanes>(block: *const u8, take: impl FnMut(usize, V)) {
+    unsafe fn decode<V: Lanes>(block: *const u8, to: &mut impl Take<V>) {
         // SAFETY: a whole block is readable: the caller's. Adding -0 changes no number.
-        unsafe { nibbles(block.wrapping_add(2), V::table(V::half(block), 8.0, -0.0), take) };
+        unsafe { nibbles(block.wrapping_add(2), V::table(V::half(block), 8.0, -0.0), to) };
     }
 }
 
@@ -81,11 +92,11 @@ impl Format for Q4_1 {
     const BYTES: usize = 20;
 
     #[inline(always)]
-    unsafe fn decode<V: Lanes>(block: *const u8, take: impl FnMut(usize, V)) {
+    unsafe fn decode<V: Lanes>(block: *const u8, to: &mut impl Take<V>) {
         // SAFETY: a whole block is readable: the caller's.
         unsafe {
             let table = V::table(V::half(block), 0.0, V::half(block.wrapping_add(2)));
-            nibbles(block.wrapping_add(4), table, take);
+            nibbles(block.wrapping_add(4), table, to);
         }
     }
 }
@@ -114,21 +125,23 @@ impl Format for Q4K {
     const BYTES: usize = 144;
 
     #[inline(always)]
-    unsafe fn decode<V: Lanes>(block: *const u8, mut take: impl FnMut(usize, V)) {
+    unsafe fn decode<V: Lanes>(block: *const u8, to: &mut impl Take<V>) {
         // SAFETY: a whole block is readable: the caller's.
         unsafe {
             let (scale, offset) = (V::half(block), V::half(block.wrapping_add(2)));
             let (scales, offsets) = Self::scales(block);
             for pair in 0..4 {
                 let bytes = block.wrapping_add(16 + 32 * pair);
-                let [low, high] = [2 * pair, 2 * pair + 1].map(|part| {
-                    V::table(scale * f32::from(scales[part]), 0.0, -(offset * f32::from(offsets[part])))
-                });
+                let (first, second) = (2 * pair, 2 * pair + 1);
+                let low =
+                    V::table(scale * f32::from(scales[first]), 0.0, -(offset * f32::from(offsets[first])));
+                let high =
+                    V::table(scale * f32::from(scales[second]), 0.0, -(offset * f32::from(offsets[second])));
                 for lane in (0..32).step_by(V::LANES) {
-                    take(64 * pair + lane, V::low(bytes.wrapping_add(lane), low));
+                    to.take(64 * pair + lane, V::low(bytes.wrapping_add(lane), low));
                 }
                 for lane in (0..32).step_by(V::LANES) {
-                    take(64 * pair + 32 + lane, V::high(bytes.wrapping_add(lane), high));
+                    to.take(64 * pair + 32 + lane, V::high(bytes.wrapping_add(lane), high));
                 }
             }
         }
@@ -141,7 +154,7 @@ pub struct Q6K;
 impl Q6K {
     /// The quarter of each 128 elements whose upper bits begin at bit 2 QUARTER.
     #[inline(always)]
-    unsafe fn quarter<V: Lanes, const QUARTER: i32>(block: *const u8, mut take: impl FnMut(usize, V)) {
+    unsafe fn quarter<V: Lanes, const QUARTER: i32>(block: *const u8, to: &mut impl Take<V>) {
         // SAFETY: a whole block is readable: the caller's.
         unsafe {
             let scale = V::half(block.wrapping_add(208));
@@ -152,7 +165,7 @@ impl Q6K {
                 for lane in (0..32).step_by(V::LANES) {
                     let scale = scale * f32::from(scales.wrapping_add(lane / 16).read().cast_signed());
                     let x = V::six::<QUARTER>(low.wrapping_add(lane), high.wrapping_add(lane));
-                    take(128 * half + 32 * QUARTER as usize + lane, x.times(V::splat(scale)));
+                    to.take(128 * half + 32 * QUARTER as usize + lane, x.times(V::splat(scale)));
                 }
             }
         }
@@ -164,13 +177,13 @@ impl Format for Q6K {
     const BYTES: usize = 210;
 
     #[inline(always)]
-    unsafe fn decode<V: Lanes>(block: *const u8, mut take: impl FnMut(usize, V)) {
+    unsafe fn decode<V: Lanes>(block: *const u8, to: &mut impl Take<V>) {
         // SAFETY: a whole block is readable: the caller's.
         unsafe {
-            Self::quarter::<V, 0>(block, &mut take);
-            Self::quarter::<V, 1>(block, &mut take);
-            Self::quarter::<V, 2>(block, &mut take);
-            Self::quarter::<V, 3>(block, &mut take);
+            Self::quarter::<V, 0>(block, to);
+            Self::quarter::<V, 1>(block, to);
+            Self::quarter::<V, 2>(block, to);
+            Self::quarter::<V, 3>(block, to);
         }
     }
 }
@@ -196,14 +209,23 @@ pub unsafe fn decode(dtype: Dtype, from: *const u8, count: usize, to: *mut f32) 
 /// Decodes blocks.
 type Decoder = unsafe fn(*const u8, usize, *mut f32);
 
+/// Elements go to memory.
+struct Store(*mut f32);
+
+impl<V: Lanes> Take<V> for Store {
+    #[inline(always)]
+    unsafe fn take(&mut self, at: usize, x: V) {
+        // SAFETY: a block's elements have a place there: that of `blocks`.
+        unsafe { x.store(self.0.wrapping_add(at)) };
+    }
+}
+
 #[inline(always)]
 unsafe fn blocks<V: Lanes, F: Format>(from: *const u8, count: usize, to: *mut f32) {
     for block in 0..count {
-        let to = to.wrapping_add(block * F::ITEMS);
+        let mut to = Store(to.wrapping_add(block * F::ITEMS));
         // SAFETY: block `block` is readable, and its elements' place writable: the caller's.
-        unsafe {
-            F::decode::<V>(from.wrapping_add(block * F::BYTES), |at, x| x.store(to.wrapping_add(at)));
-        }
+        unsafe { F::decode::<V>(from.wrapping_add(block * F::BYTES), &mut to) };
     }
 }
 

@@ -6,7 +6,7 @@ use super::super::gemv::{Shared, widen};
 use super::super::problem::Problem;
 use super::super::vector::{Plain, prefetch};
 use super::lanes::Lanes;
-use super::{Format, Q4_0, Q4_1, Q4K, Q6K, Q8_0};
+use super::{Format, Q4_0, Q4_1, Q4K, Q6K, Q8_0, Take};
 use crate::device::Cpu;
 use crate::device::cpu::{Isa, isa};
 use crate::dtype::Dtype;
@@ -194,14 +194,26 @@ unsafe fn block<V: Lanes, F: Format, const M: usize, const C: usize, const U: us
             prefetch(at.wrapping_add(AHEAD + line));
         }
         // SAFETY: the block, and the elements of each row of x, exist: the caller's.
-        unsafe {
-            F::decode::<V>(*at, |i, w| {
-                for (m, sums) in sums.iter_mut().enumerate() {
-                    let sum = &mut sums[(number + i) / V::LANES % U];
-                    *sum = sum.add_product(V::load(x.wrapping_add(m * s.k + i)), w);
-                }
-            });
-        }
+        unsafe { F::decode::<V>(*at, &mut Adder { x, k: s.k, number, sums }) };
         *at = at.wrapping_add(F::BYTES);
+    }
+}
+
+/// Multiplies a block's elements with those of each row of x, which are `k` apart, and adds them to the sums.
+struct Adder<'a, V, const M: usize, const U: usize> {
+    x: *const f32,
+    k: usize,
+    number: usize,
+    sums: &'a mut [[V; U]; M],
+}
+
+impl<V: Lanes, const M: usize, const U: usize> Take<V> for Adder<'_, V, M, U> {
+    #[inline(always)]
+    unsafe fn take(&mut self, at: usize, w: V) {
+        for m in 0..M {
+            let sum = &mut self.sums[m][(self.number + at) / V::LANES % U];
+            // SAFETY: as many elements of each row of x are there: what `block` is called with.
+            *sum = sum.add_product(unsafe { V::load(self.x.wrapping_add(m * self.k + at)) }, w);
+        }
     }
 }
