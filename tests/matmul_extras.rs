@@ -219,10 +219,18 @@ fn gelu_tanh(x: f64) -> f64 {
     0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)).tanh())
 }
 
-/// The slope, by a difference that is exact enough.
-fn slope(f: fn(f64) -> f64, x: f64) -> f64 {
-    let h = 1e-4;
-    (8.0 * (f(x + h) - f(x - h)) - (f(x + 2.0 * h) - f(x - 2.0 * h))) / (12.0 * h)
+/// The slope of gelu.
+fn gelu_slope(x: f64) -> f64 {
+    let density = (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2) + x * density
+}
+
+/// That of gelu by the tanh: of x times the sigmoid of 2u.
+fn gelu_tanh_slope(x: f64) -> f64 {
+    let root = (2.0 / std::f64::consts::PI).sqrt();
+    let twice = 2.0 * root * (x + 0.044715 * x * x * x);
+    let (s, rest) = (1.0 / (1.0 + (-twice).exp()), 1.0 / (1.0 + twice.exp()));
+    s + x * 2.0 * root * (1.0 + 3.0 * 0.044715 * x * x) * s * rest
 }
 
 /// One random multiplication.
@@ -519,8 +527,8 @@ impl Case {
             4 => x / (1.0 + (-x).exp()),
             8 if self.bit(&self.aux.as_ref().unwrap().values, index) => x,
             8 => 0.0,
-            9 => x * slope(gelu, aux()),
-            10 => x * slope(gelu_tanh, aux()),
+            9 => x * gelu_slope(aux()),
+            10 => x * gelu_tanh_slope(aux()),
             _ => x,
         }
     }
