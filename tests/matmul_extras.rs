@@ -559,7 +559,7 @@ impl Case {
         let wants: Vec<Want> = self.indices().iter().map(|index| self.want(index, 0.0)).collect();
         let mut ran = 0;
         for choice in choices(number) {
-            weft::op::force(&if choice.is_empty() { String::new() } else { format!("matmul={choice}") });
+            force(choice);
             let (status, message) = session.refuse(weft_matmul, &self.desc);
             if status == WEFT_ERROR_UNSUPPORTED
                 && message.contains("WEFT_CHOICE")
@@ -677,6 +677,7 @@ impl Case {
 
 #[test]
 fn every_choice_agrees_with_the_oracle() {
+    nan_stays_behind_epilogues();
     let session = Session::new(2);
     let mut rng = Rng(31);
     let child = std::env::var("WEFT_MATMUL_TEST_CHILD").is_ok();
@@ -708,4 +709,43 @@ fn every_instruction_set_agrees_with_the_oracle() {
             .unwrap();
         assert!(out.status.success(), "{isa}: {}", String::from_utf8_lossy(&out.stdout));
     }
+}
+
+/// Forces a choice from here on; none if it has no name.
+fn force(choice: &str) {
+    weft::op::force(&if choice.is_empty() { String::new() } else { format!("matmul={choice}") });
+}
+
+/// NaN comes through every epilogue.
+fn nan_stays_behind_epilogues() {
+    let (session, mut rng) = (Session::new(1), Rng(5));
+    for dtype in [F32, F16, Bf16] {
+        let mut number = 0;
+        let a = Array::new(&session, &mut rng, dtype, &[64, 64], Lie::Packed, |_| {
+            number += 1;
+            Some(if number == 2 * 9 * 64 + 1 { f64::NAN } else { 1.0 })
+        });
+        let b = Array::new(&session, &mut rng, dtype, &[64, 64], Lie::Packed, |_| Some(0.25));
+        let d = Array::output(&session, &mut rng, dtype, &[64, 64], Lie::Packed);
+        for epilogue in WEFT_EPILOGUE_NONE..=WEFT_EPILOGUE_SILU {
+            let struct_size = size_of::<weft_matmul_desc>() as u32;
+            let desc = weft_matmul_desc {
+                struct_size,
+                a: a.desc,
+                b: b.desc,
+                d: d.desc,
+                epilogue,
+                ..Default::default()
+            };
+            for choice in by_device(&[""][..], &["cublaslt", "wgmma", "mma", "simt"]) {
+                force(choice);
+                if session.refuse(weft_matmul, &desc).0 == WEFT_OK {
+                    let got = d.take(&session, choice);
+                    let wrong = (0..64 * 64).find(|&i| got[i][0].is_nan() != (i / 64 == 9));
+                    assert_eq!(wrong, None, "{dtype:?} {epilogue} {choice}: {:?}", got[wrong.unwrap_or(0)]);
+                }
+            }
+        }
+    }
+    force("");
 }
