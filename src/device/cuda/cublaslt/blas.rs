@@ -5,7 +5,7 @@ use super::product::{Addresses, Factors, Product};
 use super::{Lt, Opaque, library};
 use crate::device::cuda::leave::guard_the_end;
 use crate::device::cuda::{Gpu, Stream};
-use crate::status::{Error, Result, WEFT_ERROR_UNSUPPORTED};
+use crate::status::{Result, WEFT_ERROR_UNSUPPORTED};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
 use std::ptr::null_mut;
@@ -19,8 +19,11 @@ pub struct Blas {
     lt: &'static Lt,
     gpu: Arc<Gpu>,
     handle: Opaque,
-    plans: RwLock<HashMap<Product, Option<Arc<Mutex<Plan>>>>>,
+    plans: RwLock<HashMap<Product, Option<Found>>>,
 }
+
+/// A product that the library has an algorithm for.
+pub type Found = Arc<Mutex<Plan>>;
 
 // SAFETY: the library's functions take a handle from any thread, several at once.
 unsafe impl Send for Blas {}
@@ -53,13 +56,10 @@ impl Blas {
         Ok(Self { lt, gpu: gpu.clone(), handle, plans: RwLock::new(HashMap::new()) })
     }
 
-    /// Whether the library has an algorithm for this product. The first time takes a while.
-    pub fn has(&self, stream: &Stream, product: &Product) -> bool {
-        self.plan(stream, product).is_some()
-    }
-
+    /// The library's plan for this product, if it has an algorithm. The first time takes a while.
+    ///
     /// What the library keeps, it may take down in handlers that it registers with its first plans.
-    fn plan(&self, stream: &Stream, product: &Product) -> Option<Arc<Mutex<Plan>>> {
+    pub fn find(&self, stream: &Stream, product: &Product) -> Option<Found> {
         if let Some(plan) = self.plans.read().get(product) {
             return plan.clone();
         }
@@ -81,17 +81,8 @@ impl Blas {
     ///
     /// # Safety
     ///
-    /// The addresses are those of matrices as `product` describes them, valid while the stream's work runs.
-    pub unsafe fn run(
-        &self,
-        stream: &Stream,
-        product: &Product,
-        at: &Addresses,
-        factors: &Factors,
-    ) -> Result<()> {
-        let Some(plan) = self.plan(stream, product) else {
-            return Err(Error::new(WEFT_ERROR_UNSUPPORTED, "cuBLASLt has no algorithm for this product"));
-        };
+    /// The addresses are those of matrices as the plan's product describes them, valid while the stream's work runs.
+    pub unsafe fn run(&self, stream: &Stream, plan: &Found, at: &Addresses, factors: &Factors) -> Result<()> {
         let mut plan = plan.lock();
         if plan.is_untimed() {
             stream.take_time()?;
@@ -104,7 +95,7 @@ impl Blas {
         let done = self.gpu.with(|_| unsafe { plan.run(self.handle, stream, workspace, at, factors) });
         done.inspect_err(|error| {
             if error.status == WEFT_ERROR_UNSUPPORTED {
-                self.plans.write().insert(*product, None); // its heuristics had promised too much
+                self.plans.write().insert(*plan.product(), None); // its heuristics had promised too much
             }
         })
     }

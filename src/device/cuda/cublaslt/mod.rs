@@ -6,7 +6,7 @@ mod codes;
 mod plan;
 mod product;
 
-pub use blas::{Blas, blas};
+pub use blas::{Blas, Found, blas};
 pub use product::{Addresses, Aux, Compute, Epilogue, Factors, Matrix, Product, Row, Scaling};
 
 use super::driver::driver;

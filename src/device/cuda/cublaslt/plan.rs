@@ -56,6 +56,11 @@ impl Plan {
         Ok(Self { lt, product: *product, desc, layouts, ways })
     }
 
+    /// What it computes.
+    pub fn product(&self) -> &Product {
+        &self.product
+    }
+
     /// Bytes of scratch memory that it needs.
     pub fn workspace(&self) -> usize {
         self.ways[0].workspace

@@ -7,33 +7,64 @@ use super::product::Call;
 use super::real::sum_of;
 use super::{Task, finish, simt};
 use crate::device::cuda::Stream;
-use crate::device::cuda::cublaslt::{Addresses, blas};
+use crate::device::cuda::cublaslt::{Addresses, Blas, Found, blas};
 use crate::status::{Result, WEFT_ERROR_UNSUPPORTED};
+use std::sync::Arc;
+
+/// Calls of the library, and its plan for them.
+pub struct Ready {
+    call: Call,
+    blas: Arc<Blas>,
+    plan: Found,
+}
+
+impl Ready {
+    fn new(call: Option<Call>, stream: &Stream) -> Option<Self> {
+        let (call, blas) = (call?, blas(stream).ok()?);
+        let plan = blas.find(stream, &call.product)?;
+        Some(Self { call, blas, plan })
+    }
+
+    /// Queues all calls.
+    fn run(&self, stream: &Stream, at: impl Fn(usize) -> Addresses) -> Result<()> {
+        (0..self.call.count()).try_for_each(|number| {
+            // SAFETY: the operands live as long as the request's work, and so do scratch memory and sums; each matrix lies
+            // inside them.
+            unsafe { self.blas.run(stream, &self.plan, &at(number), &self.call.factors) }
+        })
+    }
+}
+
+/// That which writes D, looked for once.
+fn whole<'t>(task: &'t Task, stream: &Stream) -> Option<&'t Ready> {
+    task.whole.get_or_init(|| Ready::new(Call::whole(task), stream)).as_ref()
+}
+
+/// That which writes sums.
+fn sums<'t>(task: &'t Task, stream: &Stream) -> Option<&'t Ready> {
+    task.sums.get_or_init(|| Ready::new(Call::sums(task), stream)).as_ref()
+}
 
 /// Whether the library is there and has an algorithm that writes D.
 pub fn accepts(task: &Task, stream: &Stream) -> bool {
-    has(Call::whole(task), stream)
+    whole(task, stream).is_some()
 }
 
 /// Whether it has one that writes sums.
 pub fn accepts_sums(task: &Task, stream: &Stream) -> bool {
-    has(Call::sums(task), stream)
-}
-
-fn has(call: Option<Call>, stream: &Stream) -> bool {
-    call.is_some_and(|call| blas(stream).is_ok_and(|blas| blas.has(stream, &call.product)))
+    sums(task, stream).is_some()
 }
 
 /// Multiplies.
 pub fn run(task: &Task, stream: &Stream) -> Result<()> {
-    let Some(call) = Call::whole(task) else { return simt::run(task, stream) };
-    or_else_simt(task, stream, run_whole(&call, task, stream))
+    let Some(ready) = whole(task, stream) else { return simt::run(task, stream) };
+    or_else_simt(task, stream, run_whole(ready, task, stream))
 }
 
 /// Multiplies to sums, and finishes them.
 pub fn run_sums(task: &Task, stream: &Stream) -> Result<()> {
-    let Some(call) = Call::sums(task) else { return simt::run(task, stream) };
-    or_else_simt(task, stream, run_to_sums(&call, task, stream))
+    let Some(ready) = sums(task, stream) else { return simt::run(task, stream) };
+    or_else_simt(task, stream, run_to_sums(ready, task, stream))
 }
 
 /// What the library refuses after all is done without it.
@@ -44,18 +75,19 @@ fn or_else_simt(task: &Task, stream: &Stream, done: Result<()>) -> Result<()> {
     }
 }
 
-fn run_whole(call: &Call, task: &Task, stream: &Stream) -> Result<()> {
+fn run_whole(ready: &Ready, task: &Task, stream: &Stream) -> Result<()> {
+    let call = &ready.call;
     let scales = call.scales(stream)?;
-    call_all(call, stream, |number| call.addresses(number, scales))?;
+    ready.run(stream, |number| call.addresses(number, scales))?;
     task.end(stream, 0, 0)
 }
 
-fn run_to_sums(call: &Call, task: &Task, stream: &Stream) -> Result<()> {
-    let p = &task.problem;
+fn run_to_sums(ready: &Ready, task: &Task, stream: &Stream) -> Result<()> {
+    let (p, call) = (&task.problem, &ready.call);
     let scales = call.scales(stream)?;
     let sums = task.scratch(stream, bytes_of_sums(p))?;
     let each = call.bytes_of_sums();
-    call_all(call, stream, |number| {
+    ready.run(stream, |number| {
         let d = sums + number as u64 * each;
         Addresses { c: d, d, ..call.addresses(number, scales) }
     })?;
@@ -68,15 +100,4 @@ fn run_to_sums(call: &Call, task: &Task, stream: &Stream) -> Result<()> {
     args.base.sums = sums;
     full::finish(p, stream, &args, sum_of(p.a.dtype, true))?;
     task.end(stream, columns, p.m as u64)
-}
-
-/// Queues all calls of the library.
-fn call_all(call: &Call, stream: &Stream, at: impl Fn(usize) -> Addresses) -> Result<()> {
-    let blas = blas(stream)?;
-    for number in 0..call.count() {
-        // SAFETY: the operands live as long as the request's work, and so do scratch memory and sums; each matrix lies inside
-        // them.
-        unsafe { blas.run(stream, &call.product, &at(number), &call.factors)? };
-    }
-    Ok(())
 }

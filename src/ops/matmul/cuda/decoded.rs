@@ -10,6 +10,7 @@ use crate::ops::matmul::problem::{Problem, View};
 use crate::ops::matmul::{WEFT_COMPUTE_F32, WEFT_COMPUTE_I8};
 use crate::ptx::{Bf16x2, Builder, Global, Kernel, Ptr, Reg, Shape, Target, params};
 use crate::status::Result;
+use std::cell::OnceCell;
 
 const THREADS: u32 = 256;
 /// Blocks of a launch for each multiprocessor, at most.
@@ -87,12 +88,25 @@ fn decoded_type(task: &Task) -> Dtype {
 fn part(task: &Task, problem: Problem) -> Task {
     let compute = compute(task);
     let Task { tf32, flags, workspace, conjugate, imaginary, .. } = *task;
-    Task { problem, tf32, compute, flags, workspace, conjugate, imaginary, extras: None }
+    Task {
+        problem,
+        tf32,
+        compute,
+        flags,
+        workspace,
+        conjugate,
+        imaginary,
+        extras: None,
+        whole: OnceCell::new(),
+        sums: OnceCell::new(),
+    }
 }
 
 /// The same task, all of its weights decoded to f32.
 pub fn in_full(task: Task, stream: &Stream) -> Result<Task> {
-    let (mut task, mut count) = (Task { compute: compute(&task), ..task }, 1usize);
+    let compute = compute(&task);
+    let (mut task, mut count) =
+        (Task { compute, whole: OnceCell::new(), sums: OnceCell::new(), ..task }, 1usize);
     let p = task.problem;
     let Some(extras) = task.extras.as_mut().filter(|_| p.k > 0) else { return Ok(task) };
     let matrix = p.n.saturating_mul(p.k).saturating_mul(Dtype::F32.size());

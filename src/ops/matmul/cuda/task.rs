@@ -1,6 +1,7 @@
 //! A multiplication as a GPU sees it.
 
 use super::arguments::{arguments, bytes};
+use super::blas::Ready;
 use super::full::{Extras, FullArgs};
 use super::product::Axes;
 use super::real::{kind, sum_of};
@@ -10,6 +11,7 @@ use crate::fail;
 use crate::ops::matmul::problem::Problem;
 use crate::ops::matmul::{Matmul, WEFT_EPILOGUE_SILU};
 use crate::status::Result;
+use std::cell::OnceCell;
 
 /// A multiplication as a GPU sees it.
 pub struct Task {
@@ -29,6 +31,9 @@ pub struct Task {
     pub imaginary: [f64; 2],
     /// What few ask for.
     pub extras: Option<Extras>,
+    /// What the vendor's library has for it, writing D or sums, once it was asked.
+    pub whole: OnceCell<Option<Ready>>,
+    pub sums: OnceCell<Option<Ready>>,
 }
 
 impl Task {
@@ -45,6 +50,8 @@ impl Task {
             imaginary: op.imaginary,
             extras: op.extra.as_ref().map(|extra| Extras::new(op, extra)),
             problem,
+            whole: OnceCell::new(),
+            sums: OnceCell::new(),
         }
     }
 
