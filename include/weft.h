@@ -297,6 +297,66 @@
 #define WEFT_OP_LAUNCH 19
 
 /**
+ * weft_axpy.
+ */
+#define WEFT_OP_AXPY 20
+
+/**
+ * weft_scal.
+ */
+#define WEFT_OP_SCAL 21
+
+/**
+ * weft_swap.
+ */
+#define WEFT_OP_SWAP 22
+
+/**
+ * weft_rot.
+ */
+#define WEFT_OP_ROT 23
+
+/**
+ * weft_dot.
+ */
+#define WEFT_OP_DOT 24
+
+/**
+ * weft_nrm2.
+ */
+#define WEFT_OP_NRM2 25
+
+/**
+ * weft_asum.
+ */
+#define WEFT_OP_ASUM 26
+
+/**
+ * weft_iamax.
+ */
+#define WEFT_OP_IAMAX 27
+
+/**
+ * weft_gemv.
+ */
+#define WEFT_OP_GEMV 28
+
+/**
+ * weft_ger.
+ */
+#define WEFT_OP_GER 29
+
+/**
+ * weft_syrk.
+ */
+#define WEFT_OP_SYRK 30
+
+/**
+ * weft_trsm.
+ */
+#define WEFT_OP_TRSM 31
+
+/**
  * Query i sees key j where j <= i + (Skv - Sq): the masks' lower right corners meet. Sq and Skv are those of each batch
  * entry (its lengths, where they are given).
  */
@@ -317,6 +377,26 @@
  * Use window_right: query at position p sees no key after p + window_right.
  */
 #define WEFT_ATTENTION_WINDOW_RIGHT 8
+
+/**
+ * Complex operands: gemv and trsm take conj(A), ger y^H, dot conj(x), syrk A A^H (HERK). Nothing to real operands.
+ */
+#define WEFT_BLAS_CONJUGATE 1
+
+/**
+ * syrk and trsm: the triangle on and above the diagonal (else that on and below it).
+ */
+#define WEFT_BLAS_UPPER 2
+
+/**
+ * trsm: X A = alpha B (else A X = alpha B).
+ */
+#define WEFT_BLAS_RIGHT 4
+
+/**
+ * trsm: the diagonal is taken as ones and not read.
+ */
+#define WEFT_BLAS_UNIT 8
 
 /**
  * A number beyond the range of y's float dtype, infinity too, becomes its largest finite value in place of infinity or
@@ -850,7 +930,8 @@
 
 /**
  * In `weft_matmul_desc.compute`: where b is of a block type, a may be rounded to signed bytes with one scale for each 32
- * elements of a row, for speed: each element is off by up to 1/254 of the largest of its 32. Sums are exact, or f32.
+ * elements of a row, each then off by up to 1/254 of the largest of its 32; or the elements of both factors to bfloat16, each
+ * off by up to 2^-9 of itself. Sums are exact, or f32.
  */
 #define WEFT_COMPUTE_I8 7
 
@@ -1169,125 +1250,39 @@ typedef struct weft_tensor {
 } weft_tensor;
 
 /**
- * What `weft_matmul` computes: D = d_scale act(alpha scaled(A) scaled(B) + beta C + bias).
+ * What `weft_axpy` computes: y = alpha x + y.
  *
- * Element types of a x b -> d:
- * WEFT_F32 x WEFT_F32, WEFT_F16 or WEFT_BF16 -> WEFT_F32; WEFT_F64 x WEFT_F64 -> WEFT_F64;
- * WEFT_F16 x WEFT_F16 -> WEFT_F16 or WEFT_F32; WEFT_BF16 x WEFT_BF16 -> WEFT_BF16 or WEFT_F32;
- * WEFT_F8_E4M3 or _E5M2 x the same or the other -> WEFT_F8_E4M3, WEFT_F8_E5M2, WEFT_BF16, WEFT_F16 or WEFT_F32;
- * WEFT_I8 x WEFT_I8 -> WEFT_I32, or, with scales or without, WEFT_F32, WEFT_F16 or WEFT_BF16;
- * WEFT_C32 x WEFT_C32 -> WEFT_C32; WEFT_C64 x WEFT_C64 -> WEFT_C64;
- * WEFT_F32, WEFT_F16 or WEFT_BF16 x a block type, WEFT_Q8_0 to WEFT_Q6_K -> a's dtype or WEFT_F32: weights that stay as they
- * lie in a GGUF file, [N, K] in memory with blocks along K, so that b's strides are [1, K]. Their elements are taken exactly as
- * the format defines them, infinite and NaN scales included.
- * c is of d's dtype (WEFT_BF16 or WEFT_F16 where that is an 8-bit float); bias and bias_grad of the same or WEFT_F32
- * (where d is WEFT_F64, WEFT_I32 or complex: of d's alone).
- *
- * Accuracy: with u = 2^-24 (f64: 2^-53) the value before the epilogue is off by at most
- * (K + 4) u (|alpha| |A| |B| + |beta C| + |bias|) (complex: twice that; each granularity of scales: 2 u more), the
- * epilogue by a few u of its argument besides, and the result is rounded to d's dtype once. An 8-bit float takes the largest
- * finite number where the value lies beyond it. Sums are ordered alike for any number of threads. Where the machine multiplies
- * bfloat16 in hardware, subnormal inputs and products count as 0. WEFT_I32 is exact modulo 2^32.
- *
- * alpha 0 (with its flag) and K = 0 leave A and B unread: D = act(beta C + bias).
- *
- * The sixteen epilogues of cuBLASLt: DEFAULT is WEFT_EPILOGUE_NONE, RELU, GELU (cuBLASLt's is WEFT_EPILOGUE_GELU_TANH),
- * RELU_AUX, GELU_AUX, DRELU and DGELU those of these names; the five with BIAS the same with a bias; DRELU_BGRAD and
- * DGELU_BGRAD the same with bias_grad; BGRADA and BGRADB WEFT_MATMUL_BIAS_GRAD_A and _BIAS_GRAD_B with bias_grad.
+ * f32, f64, c32, c64. Axes in front of the last are batch axes; strides of either sign are BLAS's increments. alpha 0 leaves
+ * y as it is, and x unread. Each element is within 2 u (|alpha x| + |y|) of the value (complex: 4 u), u half an ulp of the
+ * parts' dtype, to which alpha is rounded first. A product of complex numbers is four products and two sums: an infinite
+ * part may make the other one NaN.
  */
-typedef struct weft_matmul_desc {
+typedef struct weft_axpy_desc {
   /**
-   * sizeof(weft_matmul_desc).
+   * sizeof(weft_axpy_desc).
    */
   uint32_t struct_size;
   /**
-   * WEFT_MATMUL_ALPHA ... WEFT_MATMUL_FAST_ACCUMULATION, any of them, or 0.
+   * 0.
    */
   uint32_t flags;
   /**
-   * [..., M, K]; a transpose is a matter of strides.
-   */
-  struct weft_tensor a;
-  /**
-   * [..., K, N].
-   */
-  struct weft_tensor b;
-  /**
-   * [..., M, N] or broadcastable to it; optional, and read only when beta is not 0. May be exactly d.
-   */
-  struct weft_tensor c;
-  /**
-   * [..., M, N], the result. The batch axes of a, b and c broadcast to those of d.
-   */
-  struct weft_tensor d;
-  /**
-   * Broadcastable to d ([N] adds to every row, [M, 1] to every column); optional, and not with WEFT_EPILOGUE_DRELU, _DGELU
-   * and _DGELU_TANH.
-   */
-  struct weft_tensor bias;
-  /**
-   * Scales A B; 0 means 1 unless WEFT_MATMUL_ALPHA is set. A whole number of 32 bits where d is WEFT_I32.
+   * As it stands: 0 is 0.
    */
   double alpha;
   /**
-   * Scales C; 0 ignores C. A whole number of 32 bits where d is WEFT_I32.
-   */
-  double beta;
-  /**
-   * WEFT_EPILOGUE_NONE ... _DGELU_TANH: applied last. Complex d: WEFT_EPILOGUE_NONE; WEFT_I32: that or _RELU.
-   */
-  uint32_t epilogue;
-  /**
-   * WEFT_COMPUTE_DEFAULT ... WEFT_COMPUTE_I32: how exact is good enough. A device may always compute more exactly.
-   */
-  uint32_t compute;
-  /**
-   * What A is multiplied by, WEFT_F32; optional, for factors of 8-bit floats, and of WEFT_I8 where d is a float. Its dims
-   * tell how fine: one element, of any rank: all of A; [..., M, 1]: each row; [..., M, ceil(K/128)]: 1 x 128 blocks;
-   * [..., ceil(M/128), ceil(K/128)]: 128 x 128 blocks. Batch axes broadcast to those of d ([..., 1, 1]: one a matrix).
-   */
-  struct weft_tensor a_scale;
-  /**
-   * What B is multiplied by, as a_scale: one element; [..., 1, N]: each column; [..., ceil(K/128), N]: 128 x 1 blocks;
-   * [..., ceil(K/128), ceil(N/128)]: 128 x 128 blocks.
-   */
-  struct weft_tensor b_scale;
-  /**
-   * What is multiplied by before the value is rounded to an 8-bit float, WEFT_F32, one element; optional, for d of those
-   * types alone.
-   */
-  struct weft_tensor d_scale;
-  /**
-   * What WEFT_EPILOGUE_RELU_AUX, _GELU_AUX and _GELU_TANH_AUX write besides, and what _DRELU, _DGELU and _DGELU_TANH read.
-   * Of WEFT_U8 where it is a mask, else of c's dtype.
-   */
-  struct weft_tensor aux;
-  /**
-   * Imaginary part of alpha; 0 but for complex types.
+   * Imaginary part of alpha: 0 for real dtypes.
    */
   double alpha_imag;
   /**
-   * Imaginary part of beta; 0 but for complex types.
+   * [..., N]; batch axes broadcastable to y's.
    */
-  double beta_imag;
+  struct weft_tensor x;
   /**
-   * A gradient of a bias, written; optional. With WEFT_EPILOGUE_DRELU, _DGELU or _DGELU_TANH: [N], the sum of all rows of
-   * D before they are rounded and scaled; with WEFT_MATMUL_BIAS_GRAD_A: [M], the sum of A over k; with
-   * WEFT_MATMUL_BIAS_GRAD_B: [N], that of B. With d's batch axes in front each matrix has its own, without them
-   * those of all matrices are added up. Real factors of 16 bits or more; with the epilogues 8-bit floats too.
+   * [..., N]: read and written. Does not overlap x, but may be exactly x.
    */
-  struct weft_tensor bias_grad;
-  /**
-   * The largest |value| before d_scale and rounding, written; WEFT_F32, one element; NaN if some value is. Optional, for
-   * floats of at most 32 bits.
-   */
-  struct weft_tensor amax;
-  /**
-   * Bytes of scratch memory that the request may take at the most on the device; 0 for the library's choice. The CPU counts
-   * what all threads share.
-   */
-  uint64_t workspace;
-} weft_matmul_desc;
+  struct weft_tensor y;
+} weft_axpy_desc;
 
 /**
  * Handle of a request: work that a queue accepted.
@@ -1411,6 +1406,453 @@ typedef struct weft_submit {
    */
   weft_finalize_fn finalizer;
 } weft_submit;
+
+/**
+ * What `weft_scal` computes: x = alpha x.
+ *
+ * f32, f64, c32, c64, any shape. alpha 0 is multiplied with as every other: infinities and NaN become NaN. Each element is
+ * within u (complex: 3 u) of its magnitude, u half an ulp of the parts' dtype, to which alpha is rounded first.
+ */
+typedef struct weft_scal_desc {
+  /**
+   * sizeof(weft_scal_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t flags;
+  /**
+   * As it stands: 0 is 0.
+   */
+  double alpha;
+  /**
+   * Imaginary part of alpha: 0 for real dtypes.
+   */
+  double alpha_imag;
+  /**
+   * [..., N]: read and written.
+   */
+  struct weft_tensor x;
+} weft_scal_desc;
+
+/**
+ * What `weft_swap` does: x and y change places.
+ *
+ * f32, f64, c32, c64; bits are moved as they are.
+ */
+typedef struct weft_swap_desc {
+  /**
+   * sizeof(weft_swap_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t flags;
+  /**
+   * [..., N]: read and written.
+   */
+  struct weft_tensor x;
+  /**
+   * As x: read and written. Does not overlap x.
+   */
+  struct weft_tensor y;
+} weft_swap_desc;
+
+/**
+ * What `weft_rot` computes: x = c x + s y, y = c y - conj(s) x, both of the x and y before.
+ *
+ * f32, f64, c32, c64; c is real, s may be complex where x is. Each element is within 3 u (|c x| + |s y|) (complex: 5 u) of
+ * the value, u half an ulp of the parts' dtype, to which c and s are rounded first.
+ */
+typedef struct weft_rot_desc {
+  /**
+   * sizeof(weft_rot_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t flags;
+  /**
+   * The cosine, as it stands: 0 is 0.
+   */
+  double c;
+  /**
+   * The sine, as it stands.
+   */
+  double s;
+  /**
+   * Its imaginary part: 0 for real dtypes.
+   */
+  double s_imag;
+  /**
+   * [..., N]: read and written.
+   */
+  struct weft_tensor x;
+  /**
+   * As x: read and written. Does not overlap x.
+   */
+  struct weft_tensor y;
+} weft_rot_desc;
+
+/**
+ * What `weft_dot` computes: result = sum of x y, or of conj(x) y.
+ *
+ * f32, f64, c32, c64. Products are summed in f64, so that those of f32 are exact, and rounded to the dtype once: with T the
+ * sum of |x| |y|, the result is within 2 n 2^-53 T before that (complex: 4 n 2^-53 T), by the bound of any order of summation
+ * (N. J. Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1); the result is 0 where N is 0. The order is
+ * fixed by the shape: the result is the same each time, and for any number of threads.
+ */
+typedef struct weft_dot_desc {
+  /**
+   * sizeof(weft_dot_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * WEFT_BLAS_CONJUGATE or 0.
+   */
+  uint32_t flags;
+  /**
+   * [..., N]; batch axes broadcastable to result's dims.
+   */
+  struct weft_tensor x;
+  /**
+   * [..., N]; batch axes broadcastable to result's dims. May be x.
+   */
+  struct weft_tensor y;
+  /**
+   * The batch axes: one element a pair of vectors, of their dtype. Does not overlap x or y.
+   */
+  struct weft_tensor result;
+} weft_dot_desc;
+
+/**
+ * What `weft_nrm2`, `weft_asum` and `weft_iamax` compute of each vector.
+ *
+ * f32, f64, c32, c64.
+ *
+ * nrm2: the root of the sum of |x|^2, without overflow or underflow on the way. Squares of f32 are summed in f64, where they are
+ * exact; those of f64 in three sums, of which two are scaled, after J. L. Blue (1978) and E. Anderson, "Algorithm 978: Safe
+ * Scaling in the Level 1 BLAS" (2017). Off by at most (n + 4) 2^-53 of itself before it is rounded to the dtype. NaN if any
+ * part is; else infinite if any part is; 0 of no elements.
+ *
+ * asum: the sum of |re| + |im|, in f64. Off by at most 2 n 2^-53 of itself before it is rounded; 0 of no elements.
+ *
+ * iamax: the first element whose |re| + |im|, rounded to the dtype, is the largest, counted from 0 (BLAS counts from 1); -1 of
+ * no elements. As in BLAS, a NaN is no larger than anything, and where the first element is one, the answer is 0.
+ *
+ * The order of summation is fixed by the shape: results are the same each time, and for any number of threads.
+ */
+typedef struct weft_vector_desc {
+  /**
+   * sizeof(weft_vector_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t flags;
+  /**
+   * [..., N]; batch axes broadcastable to result's dims.
+   */
+  struct weft_tensor x;
+  /**
+   * The batch axes: one element a vector. nrm2 and asum: f32 for f32 and c32, f64 for f64 and c64. iamax: i64 or i32.
+   * Does not overlap x.
+   */
+  struct weft_tensor result;
+} weft_vector_desc;
+
+/**
+ * What `weft_gemv` computes: y = alpha A x + beta y, or with conj(A).
+ *
+ * f32, f64, c32, c64. The transpose is A with its last two strides (and dims) exchanged; the Hermitian transpose that and
+ * WEFT_BLAS_CONJUGATE. alpha 0 leaves A and x unread; beta 0 leaves y unread, whatever lies there. Sums are in the parts'
+ * dtype: with u half an ulp of it, an element is within (N + 4) u (|alpha| |A| |x| + |beta y|) of the value (complex: twice
+ * that), by the bound of any order of summation (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1). The
+ * order is fixed by shape and strides: results are the same each time, and for any number of threads.
+ */
+typedef struct weft_gemv_desc {
+  /**
+   * sizeof(weft_gemv_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * WEFT_BLAS_CONJUGATE or 0.
+   */
+  uint32_t flags;
+  /**
+   * As it stands: 0 is 0.
+   */
+  double alpha;
+  /**
+   * Imaginary part of alpha: 0 for real dtypes.
+   */
+  double alpha_imag;
+  /**
+   * As it stands.
+   */
+  double beta;
+  /**
+   * Imaginary part of beta: 0 for real dtypes.
+   */
+  double beta_imag;
+  /**
+   * [..., M, N]; batch axes broadcastable to y's.
+   */
+  struct weft_tensor a;
+  /**
+   * [..., N]; batch axes broadcastable to y's.
+   */
+  struct weft_tensor x;
+  /**
+   * [..., M]: written, and read unless beta is 0. Does not overlap A or x.
+   */
+  struct weft_tensor y;
+} weft_gemv_desc;
+
+/**
+ * What `weft_ger` computes: A = A + alpha x y^T, or with y^H.
+ *
+ * f32, f64, c32, c64. alpha 0 leaves A as it is, and x and y unread; zeros in x and y are multiplied with as every other number.
+ * With u half an ulp of the parts' dtype, each element is within 3 u (|A| + |alpha| |x| |y|) of the value (complex: 8 u).
+ */
+typedef struct weft_ger_desc {
+  /**
+   * sizeof(weft_ger_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * WEFT_BLAS_CONJUGATE or 0.
+   */
+  uint32_t flags;
+  /**
+   * As it stands: 0 is 0.
+   */
+  double alpha;
+  /**
+   * Imaginary part of alpha: 0 for real dtypes.
+   */
+  double alpha_imag;
+  /**
+   * [..., M]; batch axes broadcastable to A's.
+   */
+  struct weft_tensor x;
+  /**
+   * [..., N]; batch axes broadcastable to A's. May be x.
+   */
+  struct weft_tensor y;
+  /**
+   * [..., M, N]: read and written. Does not overlap x or y.
+   */
+  struct weft_tensor a;
+} weft_ger_desc;
+
+/**
+ * What `weft_syrk` computes: C = alpha A A^T + beta C, or with A^H (HERK), in one triangle of C: the other one is neither
+ * read nor written.
+ *
+ * f32, f64, c32, c64. A^T A is A with its last two strides (and dims) exchanged (and, with WEFT_BLAS_CONJUGATE, the other
+ * triangle of the result's conjugate). With WEFT_BLAS_CONJUGATE and complex elements alpha and beta are real, the imaginary
+ * parts of C's diagonal are taken as 0, and written as 0. alpha 0 and K = 0 leave A unread; beta 0 leaves C unread. With u
+ * half an ulp of the parts' dtype, an element is within (K + 4) u (|alpha| |A| |A|^T + |beta C|) of the value (complex: twice
+ * that). Results are the same each time, and for any number of threads.
+ */
+typedef struct weft_syrk_desc {
+  /**
+   * sizeof(weft_syrk_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * WEFT_BLAS_UPPER | WEFT_BLAS_CONJUGATE.
+   */
+  uint32_t flags;
+  /**
+   * As it stands: 0 is 0.
+   */
+  double alpha;
+  /**
+   * Imaginary part of alpha: 0 for real dtypes and with WEFT_BLAS_CONJUGATE.
+   */
+  double alpha_imag;
+  /**
+   * As it stands.
+   */
+  double beta;
+  /**
+   * Imaginary part of beta: 0 for real dtypes and with WEFT_BLAS_CONJUGATE.
+   */
+  double beta_imag;
+  /**
+   * [..., N, K]; batch axes broadcastable to C's.
+   */
+  struct weft_tensor a;
+  /**
+   * [..., N, N]: a triangle is written, and read unless beta is 0. Does not overlap A.
+   */
+  struct weft_tensor c;
+} weft_syrk_desc;
+
+/**
+ * What `weft_trsm` solves: A X = alpha B, or X A = alpha B with WEFT_BLAS_RIGHT, A triangular. X takes B's place.
+ *
+ * f32, f64, c32, c64. The transpose of A is A with its last two strides exchanged, and the other triangle; the Hermitian
+ * transpose that and WEFT_BLAS_CONJUGATE. Only the triangle of A is read, without its diagonal with WEFT_BLAS_UNIT. alpha 0 sets B to
+ * 0, with A and B unread. Whether A is singular is not looked at: X then holds infinities and NaN.
+ *
+ * Solved by substitution, in blocks: backward stable, row by row. With u half an ulp of the parts' dtype, what A X is off from
+ * alpha B is at most (N + 4) u (|A| |X| + |alpha B|) (complex: four times that), N the order of A (Higham, "Accuracy and
+ * Stability of Numerical Algorithms", section 8.1). Results are the same each time, and for any number of threads.
+ */
+typedef struct weft_trsm_desc {
+  /**
+   * sizeof(weft_trsm_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * WEFT_BLAS_UPPER | WEFT_BLAS_RIGHT | WEFT_BLAS_UNIT | WEFT_BLAS_CONJUGATE.
+   */
+  uint32_t flags;
+  /**
+   * As it stands: 0 is 0.
+   */
+  double alpha;
+  /**
+   * Imaginary part of alpha: 0 for real dtypes.
+   */
+  double alpha_imag;
+  /**
+   * [..., N, N]; batch axes broadcastable to B's.
+   */
+  struct weft_tensor a;
+  /**
+   * [..., N, R], or [..., R, N] with WEFT_BLAS_RIGHT: read and written. Does not overlap A.
+   */
+  struct weft_tensor b;
+} weft_trsm_desc;
+
+/**
+ * What `weft_matmul` computes: D = d_scale act(alpha scaled(A) scaled(B) + beta C + bias).
+ *
+ * Element types of a x b -> d:
+ * WEFT_F32 x WEFT_F32, WEFT_F16 or WEFT_BF16 -> WEFT_F32; WEFT_F64 x WEFT_F64 -> WEFT_F64;
+ * WEFT_F16 x WEFT_F16 -> WEFT_F16 or WEFT_F32; WEFT_BF16 x WEFT_BF16 -> WEFT_BF16 or WEFT_F32;
+ * WEFT_F8_E4M3 or _E5M2 x the same or the other -> WEFT_F8_E4M3, WEFT_F8_E5M2, WEFT_BF16, WEFT_F16 or WEFT_F32;
+ * WEFT_I8 x WEFT_I8 -> WEFT_I32, or, with scales or without, WEFT_F32, WEFT_F16 or WEFT_BF16;
+ * WEFT_C32 x WEFT_C32 -> WEFT_C32; WEFT_C64 x WEFT_C64 -> WEFT_C64;
+ * WEFT_F32, WEFT_F16 or WEFT_BF16 x a block type, WEFT_Q8_0 to WEFT_Q6_K -> a's dtype or WEFT_F32: weights that stay as they
+ * lie in a GGUF file, [N, K] in memory with blocks along K, so that b's strides are [1, K]. Their elements are taken exactly as
+ * the format defines them, infinite and NaN scales included.
+ * c is of d's dtype (WEFT_BF16 or WEFT_F16 where that is an 8-bit float); bias and bias_grad of the same or WEFT_F32
+ * (where d is WEFT_F64, WEFT_I32 or complex: of d's alone).
+ *
+ * Accuracy: with u = 2^-24 (f64: 2^-53) the value before the epilogue is off by at most
+ * (K + 4) u (|alpha| |A| |B| + |beta C| + |bias|) (complex: twice that; each granularity of scales: 2 u more), the
+ * epilogue by a few u of its argument besides, and the result is rounded to d's dtype once. An 8-bit float takes the largest
+ * finite number where the value lies beyond it. Sums are ordered alike for any number of threads. Where the machine multiplies
+ * bfloat16 in hardware, subnormal inputs and products count as 0. WEFT_I32 is exact modulo 2^32.
+ *
+ * alpha 0 (with its flag) and K = 0 leave A and B unread: D = act(beta C + bias).
+ *
+ * The sixteen epilogues of cuBLASLt: DEFAULT is WEFT_EPILOGUE_NONE, RELU, GELU (cuBLASLt's is WEFT_EPILOGUE_GELU_TANH),
+ * RELU_AUX, GELU_AUX, DRELU and DGELU those of these names; the five with BIAS the same with a bias; DRELU_BGRAD and
+ * DGELU_BGRAD the same with bias_grad; BGRADA and BGRADB WEFT_MATMUL_BIAS_GRAD_A and _BIAS_GRAD_B with bias_grad.
+ */
+typedef struct weft_matmul_desc {
+  /**
+   * sizeof(weft_matmul_desc).
+   */
+  uint32_t struct_size;
+  /**
+   * WEFT_MATMUL_ALPHA ... WEFT_MATMUL_FAST_ACCUMULATION, any of them, or 0.
+   */
+  uint32_t flags;
+  /**
+   * [..., M, K]; a transpose is a matter of strides.
+   */
+  struct weft_tensor a;
+  /**
+   * [..., K, N].
+   */
+  struct weft_tensor b;
+  /**
+   * [..., M, N] or broadcastable to it; optional, and read only when beta is not 0. May be exactly d.
+   */
+  struct weft_tensor c;
+  /**
+   * [..., M, N], the result. The batch axes of a, b and c broadcast to those of d.
+   */
+  struct weft_tensor d;
+  /**
+   * Broadcastable to d ([N] adds to every row, [M, 1] to every column); optional, and not with WEFT_EPILOGUE_DRELU, _DGELU
+   * and _DGELU_TANH.
+   */
+  struct weft_tensor bias;
+  /**
+   * Scales A B; 0 means 1 unless WEFT_MATMUL_ALPHA is set. A whole number of 32 bits where d is WEFT_I32.
+   */
+  double alpha;
+  /**
+   * Scales C; 0 ignores C. A whole number of 32 bits where d is WEFT_I32.
+   */
+  double beta;
+  /**
+   * WEFT_EPILOGUE_NONE ... _DGELU_TANH: applied last. Complex d: WEFT_EPILOGUE_NONE; WEFT_I32: that or _RELU.
+   */
+  uint32_t epilogue;
+  /**
+   * WEFT_COMPUTE_DEFAULT ... WEFT_COMPUTE_I32: how exact is good enough. A device may always compute more exactly.
+   */
+  uint32_t compute;
+  /**
+   * What A is multiplied by, WEFT_F32; optional, for factors of 8-bit floats, and of WEFT_I8 where d is a float. Its dims
+   * tell how fine: one element, of any rank: all of A; [..., M, 1]: each row; [..., M, ceil(K/128)]: 1 x 128 blocks;
+   * [..., ceil(M/128), ceil(K/128)]: 128 x 128 blocks. Batch axes broadcast to those of d ([..., 1, 1]: one a matrix).
+   */
+  struct weft_tensor a_scale;
+  /**
+   * What B is multiplied by, as a_scale: one element; [..., 1, N]: each column; [..., ceil(K/128), N]: 128 x 1 blocks;
+   * [..., ceil(K/128), ceil(N/128)]: 128 x 128 blocks.
+   */
+  struct weft_tensor b_scale;
+  /**
+   * What is multiplied by before the value is rounded to an 8-bit float, WEFT_F32, one element; optional, for d of those
+   * types alone.
+   */
+  struct weft_tensor d_scale;
+  /**
+   * What WEFT_EPILOGUE_RELU_AUX, _GELU_AUX and _GELU_TANH_AUX write besides, and what _DRELU, _DGELU and _DGELU_TANH read.
+   * Of WEFT_U8 where it is a mask, else of c's dtype.
+   */
+  struct weft_tensor aux;
+  /**
+   * Imaginary part of alpha; 0 but for complex types.
+   */
+  double alpha_imag;
+  /**
+   * Imaginary part of beta; 0 but for complex types.
+   */
+  double beta_imag;
+  /**
+   * A gradient of a bias, written; optional. With WEFT_EPILOGUE_DRELU, _DGELU or _DGELU_TANH: [N], the sum of all rows of
+   * D before they are rounded and scaled; with WEFT_MATMUL_BIAS_GRAD_A: [M], the sum of A over k; with
+   * WEFT_MATMUL_BIAS_GRAD_B: [N], that of B. With d's batch axes in front each matrix has its own, without them
+   * those of all matrices are added up. Real factors of 16 bits or more; with the epilogues 8-bit floats too.
+   */
+  struct weft_tensor bias_grad;
+  /**
+   * The largest |value| before d_scale and rounding, written; WEFT_F32, one element; NaN if some value is. Optional, for
+   * floats of at most 32 bits.
+   */
+  struct weft_tensor amax;
+  /**
+   * Bytes of scratch memory that the request may take at the most on the device; 0 for the library's choice. The CPU counts
+   * what all threads share.
+   */
+  uint64_t workspace;
+} weft_matmul_desc;
 
 /**
  * What `weft_attention` computes, for each batch entry b, head h and query i over the keys j that it sees: logit_j =
@@ -1833,9 +2275,10 @@ typedef struct weft_rank_desc {
  *
  * Floats (f32, f64, f16, bf16) are summed and multiplied in f64 and rounded to y's dtype once. With n elements, T the
  * sum of the terms' magnitudes, and u = 2^-53, a sum (SUM, MEAN, L1, SUM_SQUARE and under the root of L2) is off by at
- * most n u T before that rounding (mostly far less), a product by n u of itself where no partial product leaves the range
- * of f64. LOG_SUM_EXP is off by at most 4e-7 (f64: 1e-14 and n u) plus the rounding. Where the largest is infinite or NaN,
- * so is LOG_SUM_EXP. Of 0 and -0, MAX and MIN may give either.
+ * most n u T before that rounding (mostly far less; a GPU adds f16 and bf16 up to eight at a time in f32, which adds
+ * 2^-22 T to SUM, MEAN and L1), a product by n u of itself where no partial product leaves the range of f64.
+ * LOG_SUM_EXP is off by at most 4e-7 (f64: 1e-14 and n u; f16 and bf16 on a GPU: 2e-6) plus the rounding. Where the
+ * largest is infinite or NaN, so is LOG_SUM_EXP. Of 0 and -0, MAX and MIN may give either.
  *
  * Integers: SUM, PROD, L1 and SUM_SQUARE wrap; MEAN, L2, LOG_SUM and LOG_SUM_EXP are computed in f64 from elements
  * rounded to f64, then truncated towards zero and saturated, NaN giving 0. Bools: MAX (any) and MIN (all) alone.
@@ -2631,6 +3074,242 @@ const char *weft_last_error(void);
  * Since: 1.0.
  */
 weft_status weft_shutdown(uint64_t timeout_ns);
+
+/**
+ * y = alpha x + y: see weft_axpy_desc. f32, f64, c32, c64; any strides; batch axes in front.
+ *
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ *
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_axpy(weft_queue queue,
+                      const struct weft_axpy_desc *desc,
+                      const struct weft_submit *options,
+                      weft_request *out);
+
+/**
+ * x = alpha x: see weft_scal_desc. f32, f64, c32, c64; any strides; batch axes in front.
+ *
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ *
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_scal(weft_queue queue,
+                      const struct weft_scal_desc *desc,
+                      const struct weft_submit *options,
+                      weft_request *out);
+
+/**
+ * x and y change places: see weft_swap_desc. f32, f64, c32, c64; any strides; batch axes in front.
+ *
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ *
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_swap(weft_queue queue,
+                      const struct weft_swap_desc *desc,
+                      const struct weft_submit *options,
+                      weft_request *out);
+
+/**
+ * A rotation of pairs of elements, x = c x + s y and y = c y - conj(s) x: see weft_rot_desc. f32, f64, c32, c64; any
+ * strides; batch axes in front.
+ *
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ *
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_rot(weft_queue queue,
+                     const struct weft_rot_desc *desc,
+                     const struct weft_submit *options,
+                     weft_request *out);
+
+/**
+ * result = the sum of x y, or of conj(x) y: see weft_dot_desc. f32, f64, c32, c64; any strides; batch axes in front.
+ * The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+ *
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ *
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_dot(weft_queue queue,
+                     const struct weft_dot_desc *desc,
+                     const struct weft_submit *options,
+                     weft_request *out);
+
+/**
+ * The Euclidean norm of vectors: see weft_vector_desc. f32, f64, c32, c64; any strides; batch axes in front. The
+ * request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+ *
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ *
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_nrm2(weft_queue queue,
+                      const struct weft_vector_desc *desc,
+                      const struct weft_submit *options,
+                      weft_request *out);
+
+/**
+ * The sum of the magnitudes of vectors' parts: see weft_vector_desc. f32, f64, c32, c64; any strides; batch axes in
+ * front. The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+ *
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ *
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_asum(weft_queue queue,
+                      const struct weft_vector_desc *desc,
+                      const struct weft_submit *options,
+                      weft_request *out);
+
+/**
+ * Where in vectors the element of the largest |re| + |im| is, from 0: see weft_vector_desc. f32, f64, c32, c64; any
+ * strides; batch axes in front. The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+ *
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ *
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_iamax(weft_queue queue,
+                       const struct weft_vector_desc *desc,
+                       const struct weft_submit *options,
+                       weft_request *out);
+
+/**
+ * y = alpha A x + beta y: see weft_gemv_desc. f32, f64, c32, c64; any strides; batch axes in front. The request ends
+ * with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+ *
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ *
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_gemv(weft_queue queue,
+                      const struct weft_gemv_desc *desc,
+                      const struct weft_submit *options,
+                      weft_request *out);
+
+/**
+ * A = A + alpha x y^T, or y^H: see weft_ger_desc. f32, f64, c32, c64; any strides; batch axes in front.
+ *
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ *
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_ger(weft_queue queue,
+                     const struct weft_ger_desc *desc,
+                     const struct weft_submit *options,
+                     weft_request *out);
+
+/**
+ * C = alpha A A^T + beta C in one triangle, or A A^H (HERK): see weft_syrk_desc. f32, f64, c32, c64; any strides;
+ * batch axes in front. The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+ *
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ *
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_syrk(weft_queue queue,
+                      const struct weft_syrk_desc *desc,
+                      const struct weft_submit *options,
+                      weft_request *out);
+
+/**
+ * X = alpha A^-1 B or alpha B A^-1, A triangular, in B's place: see weft_trsm_desc. f32, f64, c32, c64; any strides;
+ * batch axes in front. The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+ *
+ * Thread safety: any thread.
+ * Blocks: no (up to options->timeout_ns when the queue is full).
+ * Callable from callback: yes.
+ * Ownership: release *out with weft_request_release; options and out may be NULL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Since: 1.0.
+ *
+ * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
+ */
+weft_status weft_trsm(weft_queue queue,
+                      const struct weft_trsm_desc *desc,
+                      const struct weft_submit *options,
+                      weft_request *out);
 
 /**
  * D = act(alpha A B + beta C + bias): see weft_matmul_desc. A [..., M, K], B [..., K, N], D [..., M, N]; any strides,

@@ -552,6 +552,58 @@ inline weft_cast_desc cast(tensor x, tensor y) noexcept {
     desc.x = x, desc.y = y;
     return desc;
 }
+/* Factors are real here; set alpha_imag and its like in the struct. */
+inline weft_axpy_desc axpy(double alpha, tensor x, tensor y) noexcept {
+    auto desc = make<weft_axpy_desc>();
+    desc.alpha = alpha, desc.x = x, desc.y = y;
+    return desc;
+}
+inline weft_scal_desc scal(double alpha, tensor x) noexcept {
+    auto desc = make<weft_scal_desc>();
+    desc.alpha = alpha, desc.x = x;
+    return desc;
+}
+inline weft_swap_desc swap(tensor x, tensor y) noexcept {
+    auto desc = make<weft_swap_desc>();
+    desc.x = x, desc.y = y;
+    return desc;
+}
+inline weft_rot_desc rot(double c, double s, tensor x, tensor y) noexcept {
+    auto desc = make<weft_rot_desc>();
+    desc.c = c, desc.s = s, desc.x = x, desc.y = y;
+    return desc;
+}
+inline weft_dot_desc dot(tensor x, tensor y, tensor result, uint32_t flags = 0) noexcept {
+    auto desc = make<weft_dot_desc>();
+    desc.x = x, desc.y = y, desc.result = result, desc.flags = flags;
+    return desc;
+}
+/* Of nrm2, asum and iamax. */
+inline weft_vector_desc vector(tensor x, tensor result) noexcept {
+    auto desc = make<weft_vector_desc>();
+    desc.x = x, desc.result = result;
+    return desc;
+}
+inline weft_gemv_desc gemv(double alpha, tensor a, tensor x, double beta, tensor y, uint32_t flags = 0) noexcept {
+    auto desc = make<weft_gemv_desc>();
+    desc.alpha = alpha, desc.a = a, desc.x = x, desc.beta = beta, desc.y = y, desc.flags = flags;
+    return desc;
+}
+inline weft_ger_desc ger(double alpha, tensor x, tensor y, tensor a, uint32_t flags = 0) noexcept {
+    auto desc = make<weft_ger_desc>();
+    desc.alpha = alpha, desc.x = x, desc.y = y, desc.a = a, desc.flags = flags;
+    return desc;
+}
+inline weft_syrk_desc syrk(double alpha, tensor a, double beta, tensor c, uint32_t flags = 0) noexcept {
+    auto desc = make<weft_syrk_desc>();
+    desc.alpha = alpha, desc.a = a, desc.beta = beta, desc.c = c, desc.flags = flags;
+    return desc;
+}
+inline weft_trsm_desc trsm(double alpha, tensor a, tensor b, uint32_t flags = 0) noexcept {
+    auto desc = make<weft_trsm_desc>();
+    desc.alpha = alpha, desc.a = a, desc.b = b, desc.flags = flags;
+    return desc;
+}
 /* A launch of a kernel: desc::launch(kernel, {blocks}, {256}, arguments), where the arguments, an array or a vector of
  * weft_argument, live until they are submitted. */
 template <class Arguments>
@@ -1128,6 +1180,18 @@ public:
     WEFT_OPERATION(arg_reduce, weft_rank_desc)
     WEFT_OPERATION(reduce, weft_reduce_desc)
     WEFT_OPERATION(cast, weft_cast_desc)
+    WEFT_OPERATION(axpy, weft_axpy_desc)
+    WEFT_OPERATION(scal, weft_scal_desc)
+    WEFT_OPERATION(swap, weft_swap_desc)
+    WEFT_OPERATION(rot, weft_rot_desc)
+    WEFT_OPERATION(dot, weft_dot_desc)
+    WEFT_OPERATION(nrm2, weft_vector_desc)
+    WEFT_OPERATION(asum, weft_vector_desc)
+    WEFT_OPERATION(iamax, weft_vector_desc)
+    WEFT_OPERATION(gemv, weft_gemv_desc)
+    WEFT_OPERATION(ger, weft_ger_desc)
+    WEFT_OPERATION(syrk, weft_syrk_desc)
+    WEFT_OPERATION(trsm, weft_trsm_desc)
     WEFT_OPERATION(launch, weft_launch_desc)
 #undef WEFT_OPERATION
 

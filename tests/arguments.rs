@@ -9,6 +9,7 @@ use support::*;
 use weft::api::buffer::*;
 use weft::api::context::*;
 use weft::api::library::*;
+use weft::api::linear::*;
 use weft::api::operations::*;
 use weft::api::program::*;
 use weft::api::queue::*;
@@ -19,8 +20,8 @@ use weft::api::vendor::*;
 use weft::dtype::Dtype::{self, *};
 use weft::layout::weft_tensor;
 use weft::ops::{
-    attention::*, cast::*, elementwise::*, launch::*, matmul::*, norm::*, rank::*, reduce::*, rope::*,
-    rows::*, softmax::*,
+    attention::*, blas::*, cast::*, elementwise::*, launch::*, matmul::*, norm::*, rank::*, reduce::*,
+    rope::*, rows::*, softmax::*,
 };
 use weft::status::*;
 
@@ -137,6 +138,19 @@ fn cases(world: &World) -> Vec<Case> {
         case!(weft_arg_reduce, weft_rank_desc { x: t(&[3, 8]), indices: i(&[3]) }, axis = -1),
         case!(weft_reduce, weft_reduce_desc { x: t(&[3, 8]), y: t(&[3]) }, axes = 2),
         case!(weft_cast, weft_cast_desc { x: t(&[3, 8]), y: world.tensor(F16, &[3, 8]) }),
+        // Of what repeated elements could make endless, a damaged descriptor has one vector, or a factor of 0.
+        case!(weft_axpy, weft_axpy_desc { x: t(&[8]), y: t(&[3, 8]) }, alpha = 2.0),
+        case!(weft_scal, weft_scal_desc { x: t(&[3, 8]) }, alpha = 2.0),
+        case!(weft_swap, weft_swap_desc { x: t(&[3, 8]), y: t(&[3, 8]) }),
+        case!(weft_rot, weft_rot_desc { x: t(&[3, 8]), y: t(&[3, 8]) }, c = 0.6, s = 0.8),
+        case!(weft_dot, weft_dot_desc { x: t(&[3, 8]), y: t(&[8]), result: t(&[3]) }),
+        case!(weft_nrm2, weft_vector_desc { x: t(&[8]), result: t(&[1]) }),
+        case!(weft_asum, weft_vector_desc { x: t(&[8]), result: t(&[1]) }),
+        case!(weft_iamax, weft_vector_desc { x: t(&[8]), result: i(&[1]) }),
+        case!(weft_gemv, weft_gemv_desc { a: t(&[3, 8]), x: t(&[8]), y: t(&[3]) }, alpha = 1.0),
+        case!(weft_ger, weft_ger_desc { x: t(&[3]), y: t(&[8]), a: t(&[3, 8]) }, alpha = 1.0),
+        case!(weft_syrk, weft_syrk_desc { a: t(&[3, 8]), c: t(&[3, 3]) }, beta = 1.0),
+        case!(weft_trsm, weft_trsm_desc { a: t(&[3, 3]), b: t(&[3, 8]) }, alpha = 1.0),
     ]
 }
 

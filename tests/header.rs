@@ -17,8 +17,8 @@ use weft::api::{
 use weft::layout::weft_tensor;
 use weft::ops::softmax::weft_softmax_desc;
 use weft::ops::{
-    attention::*, cast::*, elementwise::*, launch::*, matmul::*, norm::*, rank::*, reduce::*, rope::*,
-    rows::*,
+    attention::*, blas::*, cast::*, elementwise::*, launch::*, matmul::*, norm::*, rank::*, reduce::*,
+    rope::*, rows::*,
 };
 use weft::queue::weft_completion;
 
@@ -302,6 +302,16 @@ fn structs_lie_in_c_as_in_rust() {
         weft_rank_desc { struct_size flags x values indices axis k }
         weft_reduce_desc { struct_size flags function axes x y }
         weft_cast_desc { struct_size flags x y }
+        weft_axpy_desc { struct_size flags alpha alpha_imag x y }
+        weft_scal_desc { struct_size flags alpha alpha_imag x }
+        weft_swap_desc { struct_size flags x y }
+        weft_rot_desc { struct_size flags c s s_imag x y }
+        weft_dot_desc { struct_size flags x y result }
+        weft_vector_desc { struct_size flags x result }
+        weft_gemv_desc { struct_size flags alpha alpha_imag beta beta_imag a x y }
+        weft_ger_desc { struct_size flags alpha alpha_imag x y a }
+        weft_syrk_desc { struct_size flags alpha alpha_imag beta beta_imag a c }
+        weft_trsm_desc { struct_size flags alpha alpha_imag a b }
         weft_program_desc { struct_size flags ptx size log log_capacity }
         weft_argument { kind size integer real buffer offset bytes }
         weft_launch_desc { struct_size flags kernel grid block shared argument_count arguments }

@@ -572,7 +572,7 @@ fn bad_input_is_refused_by_name() {
         (weft_matmul_desc { beta: f64::INFINITY, ..good }, bad, "matmul: beta"),
         (weft_matmul_desc { epilogue: 11, ..good }, bad, "matmul: epilogue"),
         (weft_matmul_desc { compute: 5, ..good }, WEFT_ERROR_UNSUPPORTED, "matmul: compute"),
-        (weft_matmul_desc { compute: 7, ..good }, bad, "matmul: compute"),
+        (weft_matmul_desc { compute: 8, ..good }, bad, "matmul: compute"),
         (weft_matmul_desc { a: f8, ..good }, bad, "matmul: b.dtype"),
         (weft_matmul_desc { a_scale: a.desc, ..good }, bad, "matmul: a_scale"),
         (weft_matmul_desc { aux: a.desc, ..good }, bad, "matmul: aux"),

@@ -4,6 +4,7 @@ pub mod border;
 pub mod buffer;
 pub mod context;
 pub mod library;
+pub mod linear;
 pub mod operations;
 pub mod port;
 pub mod program;

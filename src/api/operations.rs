@@ -111,7 +111,7 @@ pub unsafe extern "C" fn weft_matmul_grouped(
     let desc = |number| unsafe { element("descs", descs, number) };
     let build = |context: &Arc<Context>, _| {
         let lookup = |what: Name, handle| buffer_of(context, what, handle);
-        matmul::Grouped::new(count, desc, &Bind::new("matmul", &lookup))
+        matmul::Grouped::checked(count, desc, &Bind::new("matmul", &lookup))
     };
     // SAFETY: this function's contract.
     unsafe { submit(Target { queue, op: WEFT_OP_MATMUL, options, out }, build) }

@@ -77,6 +77,7 @@ pub unsafe extern "C" fn weft_request_wait(
         // SAFETY: this function's contract.
         let requests = unsafe { resolve("requests", requests, count)? };
         let any = mode == WEFT_WAIT_ANY && count > 0;
+        requests.iter().for_each(|request| request.note_wait());
         let wake = wait(&requests, any, deadline(timeout_ns));
         if wake != Wake::Ready {
             return Ok(outcome_of(wake));
@@ -151,6 +152,7 @@ pub(super) unsafe fn resolve(
 pub extern "C" fn weft_request_poll(request: weft_request) -> weft_status {
     call(|| {
         let request = REQUESTS.get("request", request)?;
+        request.note_wait();
         if request.look() {
             trace::settle();
         }

@@ -134,6 +134,31 @@ fn forget_inherited_mode() {
     }
 }
 
+/// Whether this thread rounds, flushes and traps as a new process does, so that results are the same on it as on a thread of
+/// the library's.
+#[inline]
+pub fn computes_by_default() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        /// What MXCSR is at first, and its bits that only tell what has happened.
+        const DEFAULT: u32 = 0x1F80;
+        const TOLD: u32 = 0x3F;
+        let mut mode = 0u32;
+        // SAFETY: stores the register in a local.
+        unsafe { std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut mode, options(nostack, preserves_flags)) };
+        mode & !TOLD == DEFAULT
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        let mode: u64;
+        // SAFETY: reads a register that every thread may read.
+        unsafe { std::arch::asm!("mrs {}, fpcr", out(reg) mode, options(nomem, nostack, preserves_flags)) };
+        mode == 0
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    false
+}
+
 /// A new thread inherits the mask of its creator: block all, create, restore. Not those by which the thread's own faults
 /// are told: a crash reporter is to see them.
 fn with_signals_blocked<R>(create: impl FnOnce() -> R) -> R {

@@ -34,6 +34,11 @@ pub trait Op: Send {
         Ok(())
     }
 
+    /// Whether it runs on the CPU in less time than another thread takes to learn of it: a few microseconds.
+    fn is_brief(&self) -> bool {
+        false
+    }
+
     /// What it works on, in few words, for traces and reports: "f32 [64, 128] x [128, 256]".
     fn shape(&self, _: &mut dyn Write) -> fmt::Result {
         Ok(())
@@ -85,6 +90,30 @@ pub mod code {
     pub const WEFT_OP_CAST: u32 = 18;
     /// weft_launch.
     pub const WEFT_OP_LAUNCH: u32 = 19;
+    /// weft_axpy.
+    pub const WEFT_OP_AXPY: u32 = 20;
+    /// weft_scal.
+    pub const WEFT_OP_SCAL: u32 = 21;
+    /// weft_swap.
+    pub const WEFT_OP_SWAP: u32 = 22;
+    /// weft_rot.
+    pub const WEFT_OP_ROT: u32 = 23;
+    /// weft_dot.
+    pub const WEFT_OP_DOT: u32 = 24;
+    /// weft_nrm2.
+    pub const WEFT_OP_NRM2: u32 = 25;
+    /// weft_asum.
+    pub const WEFT_OP_ASUM: u32 = 26;
+    /// weft_iamax.
+    pub const WEFT_OP_IAMAX: u32 = 27;
+    /// weft_gemv.
+    pub const WEFT_OP_GEMV: u32 = 28;
+    /// weft_ger.
+    pub const WEFT_OP_GER: u32 = 29;
+    /// weft_syrk.
+    pub const WEFT_OP_SYRK: u32 = 30;
+    /// weft_trsm.
+    pub const WEFT_OP_TRSM: u32 = 31;
 
     const NAMES: &[&str] = &[
         "unknown",
@@ -107,6 +136,18 @@ pub mod code {
         "reduce",
         "cast",
         "launch",
+        "axpy",
+        "scal",
+        "swap",
+        "rot",
+        "dot",
+        "nrm2",
+        "asum",
+        "iamax",
+        "gemv",
+        "ger",
+        "syrk",
+        "trsm",
     ];
 
     /// The operation's name, as its function's without the prefix.

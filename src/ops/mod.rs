@@ -2,6 +2,7 @@
 //! A family never imports another; what two need lives in `kernels`.
 
 pub mod attention;
+pub mod blas;
 pub mod cast;
 pub mod elementwise;
 pub mod launch;

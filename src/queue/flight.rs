@@ -1,10 +1,9 @@
-//! Flights: requests whose work is on a CUDA device. The worker launches them, or the submitter itself where the queue is
-//! idle and all that the work needs is ready; and puts a number behind each on the
+//! Flights: requests whose work is on a CUDA device. The worker launches them, or the submitter itself (see `steer`), and puts a number behind each on the
 //! stream's timeline; whoever sees the timeline reach a number, one thread at a time, lands the flight: asks the operation
 //! what became of it, frees what it owned and posts the completion.
 
 use super::worker::{Untold, guarded, turn_away};
-use super::{Core, Failure, Outcome, Request, Ring, finalizer::Due};
+use super::{Core, Failure, Outcome, Request, finalizer::Due};
 use crate::device::cuda::{IN_FLIGHT, Sight, Stream, Watched};
 use crate::device::{Context, Device, lost};
 use crate::ensure;
@@ -14,7 +13,6 @@ use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 use crate::sync::{Line, Mutex};
 use crate::telemetry::trace;
 use crate::telemetry::{Running, Traffic, clock};
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -163,40 +161,9 @@ impl Core {
         flights.latest.0.store(number, Release);
     }
 
-    /// Whether the submitter is to launch the request itself: nothing is in flight or waits to be, so that nothing is won
-    /// by leaving it to the worker, and it waits for nobody.
-    pub(super) fn may_steer(
-        &self,
-        ring: &Ring,
-        submitted: u64,
-        request: &Cell<Option<Arc<Request>>>,
-    ) -> bool {
-        let is_plain = || {
-            let inside = request.take();
-            let plain = inside.as_ref().is_some_and(|request| request.is_plain());
-            request.set(inside);
-            plain
-        };
-        let idle = !ring.busy && self.done.0.completed.load(Acquire) == submitted;
-        idle && self.context.lanes.0.is_free(self.priority) && is_plain()
-    }
-
-    /// Launches the request of a submitter, which keeps the worker away meanwhile. What would take a while the worker does.
-    pub(super) fn steer(&self, flights: &Flights, request: Arc<Request>) {
-        let launched = flights.stream.gpu().stay(|| self.try_launch(flights, &request));
-        let (mut ring, taken) = (self.ring.0.lock(), &self.taken.0);
-        if !launched.unwrap_or(false) {
-            ring.requests.push_front(request);
-            taken.count.store(taken.count.load(Relaxed) - 1, SeqCst);
-        }
-        taken.steered.store(false, SeqCst);
-        if ring.requests.is_empty() {
-            ring.busy = false;
-            self.context.lanes.0.leave(self.priority);
-        } else {
-            drop(ring);
-            self.filled.open();
-        }
+    /// Launches the request of a submitter, but not what would take a while. Whether it did.
+    pub(super) fn launch_now(&self, flights: &Flights, request: &Arc<Request>) -> bool {
+        flights.stream.gpu().stay(|| self.try_launch(flights, request)).unwrap_or(false)
     }
 
     fn try_launch(&self, flights: &Flights, request: &Arc<Request>) -> bool {

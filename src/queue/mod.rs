@@ -9,6 +9,7 @@ mod flight;
 mod outcome;
 mod port;
 mod request;
+mod steer;
 mod timer;
 mod wait;
 mod worker;
@@ -128,7 +129,7 @@ struct Done {
 struct Taken {
     /// How many requests were taken out of the ring, or past it.
     count: AtomicU64,
-    /// A submitter launches its request: the worker takes nothing.
+    /// A submitter launches or runs its request: the worker takes nothing.
     steered: AtomicBool,
 }
 
@@ -277,6 +278,7 @@ impl Queue {
     /// Waits until all that was accepted before the call is complete.
     pub fn drain(&self, timeout_ns: u64) -> Wake {
         let core = &*self.core;
+        core.ledger.note_wait();
         let goal = core.submitted().load(SeqCst);
         let done = || core.done.0.completed.load(SeqCst) >= goal;
         let spin = Duration::from_micros(20).min(Duration::from_nanos(timeout_ns));
@@ -336,8 +338,8 @@ impl Core {
         if !self.has_room(&mut ring, submitted) {
             return Admission::Full;
         }
-        let steered = self.flights.as_ref().filter(|_| self.may_steer(&ring, submitted, request));
-        if steered.is_some() {
+        let steered = self.may_steer(&ring, submitted, request);
+        if steered {
             self.taken.0.steered.store(true, SeqCst);
             self.taken.0.count.store(submitted + 1, SeqCst);
         } else {
@@ -350,9 +352,9 @@ impl Core {
         self.submitted().store(submitted + 1, Release);
         let spent = (ring.spent.pop_front(), ring.spent.pop_front());
         drop(ring);
-        match (steered, request.take()) {
-            (Some(flights), Some(request)) => self.steer(flights, request),
-            _ => self.filled.open(),
+        match request.take() {
+            Some(request) => self.steer(request),
+            None => self.filled.open(),
         }
         drop(spent);
         Admission::Accepted

@@ -107,6 +107,8 @@ pub struct Request {
     /// Where its completion goes; it holds a place there.
     port: Option<Arc<Port>>,
     work: Mutex<Work>,
+    /// Whether the CPU is done with it in a few microseconds.
+    pub brief: bool,
     /// The address and the size of the operation, only to ask for its memory.
     place: (usize, usize),
     outcome: OnceCell<Outcome>,
@@ -137,6 +139,7 @@ impl Request {
             rare,
             flights: None,
             port,
+            brief: op.is_brief(),
             place: ((&raw const *op).cast::<u8>().addr(), size_of_val(&*op)),
             work: Mutex::new(Work { op: Some(op), husk: None }),
             outcome: OnceCell::new(),
@@ -152,6 +155,11 @@ impl Request {
     /// Who may look whether the device is done with it.
     pub fn flights(&self) -> Option<Arc<dyn Watched>> {
         self.flights.as_ref()?.upgrade()
+    }
+
+    /// A thread waits for it, and submits nothing meanwhile.
+    pub fn note_wait(&self) {
+        self.ledger.note_wait();
     }
 
     /// Whether it is complete, after a look at the device.

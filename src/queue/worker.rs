@@ -151,7 +151,7 @@ impl Core {
     }
 
     /// Runs the work and counts what it took. What it owned is released before anyone learns that it is done.
-    fn run(&self, request: &Request, op: Box<dyn Op>) -> (Outcome, Untold) {
+    pub(super) fn run(&self, request: &Request, op: Box<dyn Op>) -> (Outcome, Untold) {
         let (begin, traffic) = (clock::now(), op.traffic());
         let traced = trace::on() && request.traced(&|out| op.shape(out)).began(begin);
         let handle = request.handle.load(Relaxed);

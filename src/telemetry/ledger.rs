@@ -93,6 +93,8 @@ pub struct Ledger {
     track: AtomicU32,
     /// Whether the trace has its name.
     named: AtomicBool,
+    /// Whether somebody waited for one of its requests since this was last asked.
+    waited: AtomicBool,
     submitted: Line<AtomicU64>,
     work: Line<Work>,
     rare: Line<Rare>,
@@ -113,11 +115,26 @@ impl Ledger {
             label: AtomicU64::new(0),
             track: AtomicU32::new(0),
             named: AtomicBool::new(false),
+            waited: AtomicBool::new(false),
             submitted: Line(AtomicU64::new(0)),
             work: Line(work),
             rare: Line(Rare { ended: zeroes(), refused: AtomicU64::new(0) }),
             now: Line(Now { since: AtomicU64::new(0), op: AtomicU32::new(0), handle: AtomicU64::new(0) }),
         }
+    }
+
+    /// Somebody waits for one of its requests: a hint, which a request may give at any time.
+    pub fn note_wait(&self) {
+        self.waited.store(true, Relaxed);
+    }
+
+    /// Whether somebody waited since the last call. By one thread at a time.
+    pub fn was_waited_for(&self) -> bool {
+        let waited = self.waited.load(Relaxed);
+        if waited {
+            self.waited.store(false, Relaxed);
+        }
+        waited
     }
 
     /// How many requests were accepted.

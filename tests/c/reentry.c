@@ -163,6 +163,41 @@ CALL(weft_matmul) {
     desc.a = tensor(x, WEFT_F32, DIMS(8, 8)), desc.b = tensor(y, WEFT_F32, DIMS(8, 8)), desc.d = tensor(z, WEFT_F32, DIMS(8, 8));
     return weft_matmul(queue, &desc, NULL, &inner);
 }
+CALL(weft_matmul_grouped) {
+    DESC(weft_matmul_desc, desc);
+    desc.a = tensor(x, WEFT_F32, DIMS(8, 8)), desc.b = tensor(y, WEFT_F32, DIMS(8, 8)), desc.d = tensor(z, WEFT_F32, DIMS(8, 8));
+    return weft_matmul_grouped(queue, &desc, 1, NULL, &inner);
+}
+/* A descriptor of vectors x and, if it is there, y. */
+#define VECTORS(function, type, ...) \
+    CALL(function) { \
+        DESC(type, desc); \
+        desc.x = tensor(x, WEFT_F32, DIMS(64)); \
+        __VA_ARGS__; \
+        return function(queue, &desc, NULL, &inner); \
+    }
+#define OTHER desc.y = tensor(y, WEFT_F32, DIMS(64))
+#define RESULT(type) desc.result = tensor(z, type, DIMS(1)), desc.result.rank = 0
+VECTORS(weft_axpy, weft_axpy_desc, OTHER)
+VECTORS(weft_scal, weft_scal_desc, desc.alpha = 2)
+VECTORS(weft_swap, weft_swap_desc, OTHER)
+VECTORS(weft_rot, weft_rot_desc, OTHER)
+VECTORS(weft_dot, weft_dot_desc, OTHER; RESULT(WEFT_F32))
+VECTORS(weft_nrm2, weft_vector_desc, RESULT(WEFT_F32))
+VECTORS(weft_asum, weft_vector_desc, RESULT(WEFT_F32))
+VECTORS(weft_iamax, weft_vector_desc, RESULT(WEFT_I32))
+VECTORS(weft_gemv, weft_gemv_desc, desc.a = tensor(y, WEFT_F32, DIMS(8, 64)); desc.y = tensor(z, WEFT_F32, DIMS(8)))
+VECTORS(weft_ger, weft_ger_desc, desc.y = tensor(y, WEFT_F32, DIMS(8)); desc.a = tensor(z, WEFT_F32, DIMS(64, 8)))
+CALL(weft_syrk) {
+    DESC(weft_syrk_desc, desc);
+    desc.a = tensor(x, WEFT_F32, DIMS(8, 8)), desc.c = tensor(z, WEFT_F32, DIMS(8, 8));
+    return weft_syrk(queue, &desc, NULL, &inner);
+}
+CALL(weft_trsm) {
+    DESC(weft_trsm_desc, desc);
+    desc.a = tensor(x, WEFT_F32, DIMS(8, 8)), desc.b = tensor(z, WEFT_F32, DIMS(8, 8));
+    return weft_trsm(queue, &desc, NULL, &inner);
+}
 CALL(weft_attention) {
     DESC(weft_attention_desc, desc);
     desc.q = tensor(x, WEFT_F32, DIMS(1, 2, 4, 16)), desc.o = tensor(z, WEFT_F32, DIMS(1, 2, 4, 16));
@@ -263,7 +298,9 @@ static const struct {
     WORKS(weft_write), WORKS(weft_read), WORKS(weft_copy), WORKS(weft_fill), WORKS(weft_barrier),
     WORKS(weft_matmul), WORKS(weft_attention), WORKS(weft_rms_norm), WORKS(weft_layer_norm), WORKS(weft_rope),
     WORKS(weft_elementwise), WORKS(weft_softmax), WORKS(weft_gather_rows), WORKS(weft_scatter_rows), WORKS(weft_top_k),
-    WORKS(weft_arg_reduce), WORKS(weft_reduce), WORKS(weft_cast),
+    WORKS(weft_arg_reduce), WORKS(weft_reduce), WORKS(weft_cast), WORKS(weft_matmul_grouped),
+    WORKS(weft_axpy), WORKS(weft_scal), WORKS(weft_swap), WORKS(weft_rot), WORKS(weft_dot), WORKS(weft_nrm2), WORKS(weft_asum),
+    WORKS(weft_iamax), WORKS(weft_gemv), WORKS(weft_ger), WORKS(weft_syrk), WORKS(weft_trsm),
     WORKS(weft_program_create), WORKS(weft_kernel_get), WORKS(weft_launch), WORKS(weft_kernel_release),
     WORKS(weft_program_release),
 };

@@ -96,6 +96,42 @@ void rows_of_numbers() {
     EXPECT(y.holds({3, 4, 0, 0}));
 }
 
+void linear_algebra() {
+    floats a({1, 2, 3, 4}), x({1, 1, 0, 0}), y({0, 0, 0, 0}), one({0, 0, 0, 0});
+    const auto x2 = weft::sliced(x({4}), 0, 0, 2), y2 = weft::sliced(y({4}), 0, 0, 2);
+    BOTH(gemv, weft::desc::gemv(2, a({2, 2}), x2, 0, y2));
+    EXPECT(y.holds({6, 14, 0, 0}));
+    queue->axpy(weft::desc::axpy(-4, x2, y2));
+    EXPECT(y.holds({2, 10, 0, 0}));
+    BOTH(swap, weft::desc::swap(x({4}), y({4})));
+    queue->scal(weft::desc::scal(0.5, y({4})));
+    EXPECT(y.holds({1, 5, 0, 0}));
+    queue->rot(weft::desc::rot(0, 1, x({4}), y({4})));
+    EXPECT(x.holds({1, 5, 0, 0}) && y.holds({-1, -1, 0, 0}));
+    auto result = weft::sliced(one({4}), 0, 0, 1);
+    result.rank = 0;
+    BOTH(dot, weft::desc::dot(a({4}), x({4}), result));
+    EXPECT(one.holds({11, 0, 0, 0}));
+    BOTH(asum, weft::desc::vector(a({4}), result));
+    EXPECT(one.holds({10, 0, 0, 0}));
+    BOTH(nrm2, weft::desc::vector(y({4}), result));
+    EXPECT(one.holds({std::sqrt(2.0f), 0, 0, 0}));
+    weft::buffer where(*device, 4);
+    auto index = where.tensor(WEFT_I32, {1});
+    index.rank = 0;
+    BOTH(iamax, weft::desc::vector(a({4}), index));
+    int32_t found = -1;
+    queue->read(where, 0, &found, sizeof found).wait();
+    EXPECT(found == 3);
+    queue->ger(weft::desc::ger(1, x2, x2, a({2, 2})));
+    EXPECT(a.holds({2, 7, 8, 29}));
+    queue->syrk(weft::desc::syrk(1, a({2, 2}), 0, y({2, 2})));
+    EXPECT(y.holds({53, -1, 219, 905}));
+    floats triangle({2, 0, 1, 4});
+    queue->trsm(weft::desc::trsm(1, triangle({2, 2}), x({2, 2})));
+    EXPECT(x.holds({0.5f, 2.5f, -0.125f, -0.625f}));
+}
+
 /* The CPU device runs no PTX, and says so; what goes to a kernel is made all the same. */
 void kernels() {
     const std::string text = ".version 7.0\n.target sm_80\n.address_size 64\n";
@@ -152,6 +188,7 @@ void operations() {
     transfers();
     algebra();
     rows_of_numbers();
+    linear_algebra();
     kernels();
     places();
 }

@@ -21,10 +21,6 @@ pub enum TensorData {
 }
 
 impl TensorData {
-    pub fn halves(values: &[f32]) -> Self {
-        Self::F16(values.iter().map(|&value| f16::from_f32(value)).collect())
-    }
-
     pub fn brain(values: &[f32]) -> Self {
         Self::Bf16(values.iter().map(|&value| bf16::from_f32(value)).collect())
     }

@@ -13,6 +13,7 @@ type Texts = fn(Target) -> Vec<Result<Text>>;
 /// The families whose kernels run on CUDA.
 const FAMILIES: &[(&str, Texts)] = &[
     ("attention", weft::ops::attention::texts),
+    ("blas", weft::ops::blas::texts),
     ("cast", weft::ops::cast::texts),
     ("elementwise", weft::ops::elementwise::texts),
     ("matmul", weft::ops::matmul::texts),

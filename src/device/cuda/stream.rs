@@ -27,6 +27,9 @@ const VERDICTS: usize = 128;
 /// Scratch memory that a stream keeps for its next request.
 const KEPT: usize = 256 << 20;
 
+/// Bits of a request's epoch in `Stream::marks`.
+pub(crate) const EPOCH_BITS: u32 = 20;
+
 /// Work of one GPU in order.
 pub struct Stream {
     gpu: Arc<Gpu>,
@@ -60,6 +63,15 @@ struct Scratch {
     used: usize,
     /// Blocks that became too small, still used by the request that found them so.
     outgrown: Vec<CUdeviceptr>,
+    marks: Marks,
+}
+
+/// Memory whose numbers outlive a request: each request's are larger than all before.
+#[derive(Default)]
+struct Marks {
+    at: CUdeviceptr,
+    size: usize,
+    epoch: u64,
 }
 
 impl Stream {
@@ -299,6 +311,36 @@ impl Stream {
         Ok(at)
     }
 
+    /// Memory that outlives this request, for `count` numbers of 64 bits at least: its address, how many there are, and this
+    /// request's epoch: every earlier one that left its own in the top bits of a number had a smaller one. Epoch 0 means that
+    /// the numbers hold anything: they are to be made 0, which `marks_are_zero` is to be told.
+    pub fn marks(&self, count: usize) -> Result<(CUdeviceptr, usize, u64)> {
+        let mut scratch = self.scratch.lock();
+        let bytes = count.saturating_mul(8).max(1 << 16);
+        if scratch.marks.size < bytes {
+            self.take_time()?;
+            scratch.outgrown.try_reserve(1).map_err(|_| Error::out_of_memory(8))?;
+            let size = bytes.checked_next_power_of_two().unwrap_or(bytes);
+            let before =
+                std::mem::replace(&mut scratch.marks, Marks { at: self.take(size)?, size, epoch: 0 });
+            if before.size > 0 {
+                scratch.outgrown.push(before.at);
+            }
+        }
+        let marks = &mut scratch.marks;
+        if marks.epoch > 0 {
+            marks.epoch = (marks.epoch + 1) % (1 << EPOCH_BITS);
+        }
+        Ok((marks.at, marks.size / 8, marks.epoch))
+    }
+
+    /// Work is queued that makes all of `marks` 0. The request's epoch.
+    pub fn marks_are_zero(&self) -> u64 {
+        let mut scratch = self.scratch.lock();
+        scratch.marks.epoch = 1;
+        scratch.marks.epoch
+    }
+
     /// A larger block. The one before goes back when the next request begins: this one may still queue work that uses it.
     fn grow(&self, scratch: &mut Scratch, bytes: usize) -> Result<()> {
         self.take_time()?;
@@ -317,7 +359,8 @@ impl Drop for Stream {
     fn drop(&mut self) {
         let scratch = self.scratch.get_mut();
         let last = (scratch.size > 0).then_some(scratch.at);
-        let blocks: Vec<CUdeviceptr> = scratch.outgrown.drain(..).chain(last).collect();
+        let marks = (scratch.marks.size > 0).then_some(scratch.marks.at);
+        let blocks: Vec<CUdeviceptr> = scratch.outgrown.drain(..).chain(last).chain(marks).collect();
         // An error has nobody left to hear it.
         let _ = blocks.into_iter().try_for_each(|at| self.give(at));
         if self.owned {

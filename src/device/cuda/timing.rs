@@ -47,9 +47,10 @@ impl Stream {
         record(&end)?;
         self.synchronize()?;
         let mut milliseconds = 0.0;
-        // SAFETY: a pointer to a local; both events are over.
-        self.gpu()
-            .with(|driver| unsafe { driver.event_elapsed(&mut milliseconds, start.event, end.event) })?;
+        self.gpu().with(|driver| {
+            // SAFETY: a pointer to a local; both events are over.
+            unsafe { driver.event_elapsed(&mut milliseconds, start.event, end.event) }
+        })?;
         Ok(milliseconds / f32::from(TURNS))
     }
 }

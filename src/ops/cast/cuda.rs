@@ -96,7 +96,15 @@ impl Cast {
 
     fn arguments(&self, space: &Space<2>) -> Args {
         let at = [self.x.at(), self.y.at()];
-        Args { count: space.count(), vectors: 0, at, plane: [0; 2], steps: [0; 2], space: space.words() }
+        Args {
+            count: space.count(),
+            vectors: 0,
+            at,
+            plane: [0; 2],
+            band: 0,
+            steps: [0; 2],
+            space: space.words(),
+        }
     }
 }
 
@@ -120,13 +128,16 @@ fn transpose(op: &Cast, stream: &Stream) -> Result<()> {
     let size = [y.dim(plane.across), y.dim(plane.along)].map(|dim| dim as u64);
     let way = op.way(&plane);
     let side = u64::from(op.spec(way).side());
-    let band = if matches!(way, Way::Turned { vectors: true, .. }) { u64::from(squares::BAND) } else { 1 };
-    let tiles = size[0].div_ceil(side) * size[1].div_ceil(side).next_multiple_of(band);
+    let [across, along] = size.map(|size| size.div_ceil(side));
+    let together =
+        if matches!(way, Way::Turned { vectors: true, .. }) { u64::from(squares::TOGETHER) } else { 1 };
+    let band = if together > 1 { along.next_multiple_of(together).min(squares::BAND) } else { 1 };
     let arguments = Args {
-        count: tiles * plane.outside.count(),
+        count: across * along.next_multiple_of(band) * plane.outside.count(),
         plane: size,
+        band: band as u32,
         steps: [x.stride(plane.along) as u64, y.stride(plane.across) as u64],
         ..op.arguments(&plane.outside)
     };
-    op.launch(stream, way, arguments.count, &arguments)
+    op.launch(stream, way, arguments.count / together, &arguments)
 }

@@ -15,8 +15,8 @@ use crate::status::Result;
 
 /// Threads of a block.
 pub(super) const THREADS: u32 = 256;
-/// Threads of a block that moves squares.
-const SQUARE_THREADS: u32 = 128;
+/// Most threads of a block that moves squares.
+const SQUARE_THREADS: u32 = 256;
 /// Elements along a tile's side.
 const TILE: u32 = 32;
 /// Words of the space of x and y.
@@ -33,6 +33,8 @@ params! {
         at: [u64; 2],
         /// The plane of the transpose: its size along x's run and along y's.
         plane: [u64; 2],
+        /// Squares of a band.
+        band: u32,
         /// x's elements from one index to the next along y's run, and y's along x's run.
         steps: [u64; 2],
         /// The space of x and y, or what is outside of the plane.
@@ -84,7 +86,7 @@ impl Spec {
 
     /// Threads of a block.
     fn threads(self) -> u32 {
-        if matches!(self.way, Way::Turned { vectors: true, .. }) { SQUARE_THREADS } else { THREADS }
+        if matches!(self.way, Way::Turned { vectors: true, .. }) { self.square_threads() } else { THREADS }
     }
 
     /// Elements along the side of what a block turns at a time.

@@ -208,15 +208,3 @@ fn bias(bias: Option<Operand>, d: &Operand) -> Result<Option<Operand>> {
     d.expect_apart(&bias)?;
     bias.broadcast_to(d.dims()).map(Some)
 }
-
-/// An error for what a device does not do yet.
-pub fn expect_plain(op: &Matmul) -> Result<()> {
-    let plain = matches!(op.a.dtype(), F32 | F64 | F16 | Bf16) && op.epilogue <= WEFT_EPILOGUE_SILU;
-    if !plain || op.extra.is_some() || op.workspace != u64::MAX {
-        fail!(
-            WEFT_ERROR_UNSUPPORTED,
-            "matmul: this device does not take 8-bit and complex factors, scales, aux, bias_grad, amax and workspace yet"
-        );
-    }
-    Ok(())
-}

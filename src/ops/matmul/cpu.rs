@@ -1,18 +1,30 @@
 //! The choices on the CPU, best first, and how batches and tiles spread over threads.
 
 use super::problem::Problem;
-use super::{Matmul, direct, gemm, gemv, naive, packed, quantised};
-use crate::device::Cpu;
+use super::{Matmul, bytes, complex, direct, gemm, gemv, gradient, integer, naive, packed, quantised};
+use crate::device::{Cpu, cpu::Scratch};
+use crate::dtype::Dtype;
 use crate::op::{Choice, first};
 use crate::status::{Error, Result};
 use parking_lot::Mutex;
 
+/// For factors that are real floats.
 const CHOICES: &[Choice<Problem, Cpu>] = &[
+    Choice { name: "bytes", accepts: bytes::accepts, run: |p, cpu| each(p, cpu, bytes::run) },
     Choice { name: "gemv", accepts: gemv::accepts, run: |p, cpu| each(p, cpu, gemv::run) },
     Choice { name: "direct", accepts: direct::accepts, run: |p, cpu| each(p, cpu, direct::run) },
     Choice { name: "packed", accepts: packed::accepts, run: |p, cpu| each(p, cpu, packed::run) },
     Choice { name: "gemm", accepts: gemm::accepts, run: |p, cpu| each(p, cpu, gemm::run) },
     Choice { name: "naive", accepts: |_, _| true, run: |p, cpu| each(p, cpu, naive::run) },
+];
+const INTEGERS: &[Choice<Problem, Cpu>] = &[
+    Choice { name: "bytes", accepts: bytes::accepts, run: |p, cpu| each(p, cpu, bytes::run) },
+    Choice { name: "packed", accepts: packed::accepts, run: |p, cpu| each(p, cpu, packed::run) },
+    Choice { name: "naive", accepts: |_, _| true, run: |p, cpu| each(p, cpu, integer::naive) },
+];
+const COMPLEX: &[Choice<Problem, Cpu>] = &[
+    Choice { name: "gemm", accepts: complex::accepts, run: |p, cpu| each(p, cpu, complex::run) },
+    Choice { name: "naive", accepts: |_, _| true, run: |p, cpu| each(p, cpu, complex::naive) },
 ];
 
 /// Those for weights in blocks.
@@ -27,12 +39,27 @@ const SMALL: f64 = 4e6;
 
 /// Runs a checked multiplication.
 pub fn run(op: &Matmul, cpu: &Cpu) -> Result<()> {
-    super::check::expect_plain(op)?;
-    if op.d.layout().is_empty() {
-        return Ok(());
+    let values = gradient::values(op)?;
+    if let Some(amax) = op.extra.as_ref().and_then(|extra| extra.amax.as_ref()) {
+        // SAFETY: an f32 of its own.
+        unsafe { amax.ptr::<f32>().write(0.0) };
     }
-    let choices = if op.b.dtype().is_quantised() { QUANTISED } else { CHOICES };
-    first("matmul", choices, &Problem::new(op), cpu)
+    if !op.d.layout().is_empty() {
+        multiply(op, values.as_ref(), cpu)?;
+    }
+    gradient::run(op, values.as_ref(), cpu);
+    Ok(())
+}
+
+fn multiply(op: &Matmul, values: Option<&Scratch<f32>>, cpu: &Cpu) -> Result<()> {
+    let values = values.map_or(std::ptr::null_mut(), |values| values.ptr().cast());
+    let choices = match op.a.dtype() {
+        Dtype::I8 => INTEGERS,
+        Dtype::C32 | Dtype::C64 => COMPLEX,
+        _ if op.b.dtype().is_quantised() => QUANTISED,
+        _ => CHOICES,
+    };
+    first("matmul", choices, &Problem::new(op, values), cpu)
 }
 
 /// One matrix after another on all threads, or, if they are small or many, each on one thread.

@@ -111,6 +111,24 @@ impl Real for f64 {
     }
 }
 
+/// Runs `$body` with `$T` bound to the Rust type of a float, of 8 bits too.
+macro_rules! with_element {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        match $dtype {
+            $crate::dtype::Dtype::F8E4m3 => {
+                type $T = $crate::kernels::narrow::E4m3;
+                $body
+            }
+            $crate::dtype::Dtype::F8E5m2 => {
+                type $T = $crate::kernels::narrow::E5m2;
+                $body
+            }
+            dtype => $crate::with_float!(dtype, $T => $body, _ => unreachable!("checked: a float")),
+        }
+    };
+}
+pub(super) use with_element;
+
 /// Reads one element of any float dtype.
 ///
 /// # Safety
@@ -118,9 +136,7 @@ impl Real for f64 {
 /// `at` points to an element of `dtype`.
 pub unsafe fn read<R: Real>(dtype: Dtype, at: *const u8) -> R {
     // SAFETY: this function's contract.
-    unsafe {
-        crate::with_float!(dtype, T => R::of(at.cast::<T>().read()), _ => unreachable!("checked: a float"))
-    }
+    unsafe { with_element!(dtype, T => R::of(at.cast::<T>().read())) }
 }
 
 #[cfg(test)]

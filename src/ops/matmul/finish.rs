@@ -1,14 +1,16 @@
 //! From sums to D: act(alpha x + beta C + bias), rounded once, while the sums are still in cache.
 
 use super::activation::Activate;
+use super::after;
 use super::element::{Element, Real};
 use super::problem::{After, Problem, View};
 use super::vector::{Plain, Vector};
 use crate::device::cpu::{Isa, isa};
 use crate::dtype::{Dtype, Float, bf16, f16};
+use crate::kernels::narrow::{E4m3, E5m2};
 
 /// Columns at a time: a run. Shorter ones are padded with zeros.
-const RUN: usize = 32;
+pub(crate) const RUN: usize = 32;
 
 /// Which part of D, and where its sums are.
 #[derive(Clone, Copy)]
@@ -20,6 +22,14 @@ pub struct Part<R> {
     /// Sum (i, j) of the part is at `sums + i stride + j`.
     pub sums: *const R,
     pub stride: usize,
+}
+
+impl<R> Part<R> {
+    /// The same part, of other sums.
+    pub fn of<S>(&self, sums: *const S) -> Part<S> {
+        let Self { row, col, rows, cols, stride, .. } = *self;
+        Part { row, col, rows, cols, sums, stride }
+    }
 }
 
 /// Writes a part of D.
@@ -49,6 +59,8 @@ impl Finish for f32 {
             #[cfg(target_arch = "x86_64")]
             Dtype::Bf16 if isa() == Isa::Avx512Bf16 => bf16_rows,
             Dtype::Bf16 => f32_kernel::<bf16>(),
+            Dtype::F8E4m3 => f32_kernel::<E4m3>(),
+            Dtype::F8E5m2 => f32_kernel::<E5m2>(),
             _ => f32_kernel::<f32>(),
         }
     }
@@ -138,8 +150,17 @@ unsafe fn rows<V: Vector, T: Element>(p: &Problem, part: Part<V::Real>) {
             // `finish`.
             unsafe {
                 let mut x = fetch::<V::Real>(sums, 1, count);
+                if let Some(more) = &p.more {
+                    after::scale::<V>(more, row, col, &mut x, count);
+                }
                 add_terms::<V, T>(p, row, col, &mut x, count);
+                if let Some(more) = &p.more {
+                    after::meet_aux::<V, T>(p, more, row, col, &mut x, count);
+                }
                 V::Real::activate(p.after.epilogue, &mut x);
+                if let Some(more) = &p.more {
+                    after::leave::<V>(more, row, col, &mut x, count);
+                }
                 store::<V, T>(&p.d, row, col, &x, count);
             }
         }
@@ -162,20 +183,43 @@ unsafe fn add_terms<V: Vector, T: Element>(
             multiply::<V>(x, V::Real::from_f64(alpha));
         }
         if let Some(c) = &p.c {
-            add::<V, T>(c, row, col, V::Real::from_f64(beta), x, count);
+            add_any::<V, T>(c, row, col, beta, x, count);
         }
-        match &p.bias {
-            Some(bias) if bias.dtype == T::DTYPE => {
-                add::<V, T>(bias, row, col, V::Real::from_f64(1.0), x, count)
-            }
-            Some(bias) => add::<V, f32>(bias, row, col, V::Real::from_f64(1.0), x, count),
-            None => {}
+        if let Some(bias) = &p.bias {
+            add_any::<V, T>(bias, row, col, 1.0, x, count);
         }
     }
 }
 
+/// Adds what may be of another type than D: of f32, or, where that is an 8-bit float, of a half type.
 #[inline(always)]
-unsafe fn multiply<V: Vector>(x: &mut [V::Real; RUN], factor: V::Real) {
+unsafe fn add_any<V: Vector, T: Element>(
+    view: &View,
+    row: usize,
+    col: usize,
+    factor: f64,
+    x: &mut [V::Real; RUN],
+    count: usize,
+) {
+    let factor = V::Real::from_f64(factor);
+    // SAFETY: the caller's.
+    unsafe {
+        match view.dtype {
+            dtype if dtype == T::DTYPE => add::<V, T>(view, row, col, factor, x, count),
+            Dtype::F16 => add::<V, f16>(view, row, col, factor, x, count),
+            Dtype::Bf16 => add::<V, bf16>(view, row, col, factor, x, count),
+            _ => add::<V, f32>(view, row, col, factor, x, count),
+        }
+    }
+}
+
+/// Multiplies a run.
+///
+/// # Safety
+///
+/// The machine has the vectors' instruction set.
+#[inline(always)]
+pub unsafe fn multiply<V: Vector>(x: &mut [V::Real; RUN], factor: V::Real) {
     for lane in (0..RUN).step_by(V::LANES) {
         // SAFETY: LANES values of the run from `lane`.
         unsafe {
@@ -207,8 +251,12 @@ unsafe fn add<V: Vector, T: Element>(
 }
 
 /// A run, copied: what lies in a buffer may change under a reference.
+///
+/// # Safety
+///
+/// `count` elements are readable.
 #[inline(always)]
-unsafe fn fetch<T: Element>(from: *const T, stride: isize, count: usize) -> [T; RUN] {
+pub unsafe fn fetch<T: Element>(from: *const T, stride: isize, count: usize) -> [T; RUN] {
     let mut to = [T::narrow(0.0); RUN];
     // SAFETY: `count` elements are readable: the caller's.
     unsafe {
@@ -225,8 +273,19 @@ unsafe fn fetch<T: Element>(from: *const T, stride: isize, count: usize) -> [T; 
     to
 }
 
+/// Writes a run to a matrix, rounded.
+///
+/// # Safety
+///
+/// `count` elements from (row, col) are this thread's; the machine has the vectors' instruction set.
 #[inline(always)]
-unsafe fn store<V: Vector, T: Element>(d: &View, row: usize, col: usize, x: &[V::Real; RUN], count: usize) {
+pub unsafe fn store<V: Vector, T: Element>(
+    d: &View,
+    row: usize,
+    col: usize,
+    x: &[V::Real; RUN],
+    count: usize,
+) {
     let at = d.ptr::<T>(row, col);
     // SAFETY: `count` elements of D are this thread's: the caller's.
     unsafe {

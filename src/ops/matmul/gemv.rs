@@ -4,13 +4,14 @@
 //! in n, rows of B are added up, eight at a time, into a strip of D's row that stays in the first cache.
 
 use super::cpu::try_parallel;
-use super::element::{Element, Real};
+use super::element::{Element, Real, with_element};
 use super::finish::{Part, finish};
 use super::problem::Problem;
 use super::vector::{Plain, Vector, prefetch};
 use crate::device::Cpu;
 use crate::device::cpu::{Isa, Scratch, isa};
 use crate::dtype::{Dtype, bf16, f16};
+use crate::kernels::narrow::{E4m3, E5m2};
 use crate::status::Result;
 
 /// The most rows.
@@ -28,7 +29,8 @@ const BYTES: f64 = 15.0;
 
 /// Whether there are few rows, and B is contiguous in a direction.
 pub fn accepts(p: &Problem, _: &Cpu) -> bool {
-    p.k > 0 && p.m <= ROWS && (p.b.row == 1 || p.b.col == 1)
+    let near = p.k > 0 && p.m <= ROWS && (p.b.row == 1 || p.b.col == 1);
+    near && !p.has_blocks() && (p.m * p.k) as u64 * p.b.dtype.size().max(4) as u64 <= p.workspace
 }
 
 /// Multiplies one matrix.
@@ -37,6 +39,8 @@ pub fn run(p: &Problem, cpu: &Cpu) -> Result<()> {
         (Dtype::F64, _) => strips::<f64, f64>(p, cpu),
         (_, Dtype::F16) => strips::<f32, f16>(p, cpu),
         (_, Dtype::Bf16) => strips::<f32, bf16>(p, cpu),
+        (_, Dtype::F8E4m3) => strips::<f32, E4m3>(p, cpu),
+        (_, Dtype::F8E5m2) => strips::<f32, E5m2>(p, cpu),
         _ => strips::<f32, f32>(p, cpu),
     }
 }
@@ -115,12 +119,7 @@ pub fn widen<R: Real>(p: &Problem) -> Result<Scratch<R>> {
     for i in 0..p.m {
         // SAFETY: row i of the scratch, which holds m rows of k.
         let row = unsafe { std::slice::from_raw_parts_mut(x.ptr().add(i * p.k), p.k) };
-        match p.a.dtype {
-            Dtype::F16 => gather::<R, f16>(p, i, row),
-            Dtype::Bf16 => gather::<R, bf16>(p, i, row),
-            Dtype::F64 => gather::<R, f64>(p, i, row),
-            _ => gather::<R, f32>(p, i, row),
-        }
+        with_element!(p.a.dtype, T => gather::<R, T>(p, i, row));
     }
     Ok(x)
 }

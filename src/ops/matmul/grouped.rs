@@ -15,7 +15,7 @@ pub struct Grouped {
 
 impl Grouped {
     /// Checks descriptors: `desc` reads the one with a number.
-    pub fn new(
+    pub fn checked(
         count: u64,
         desc: impl Fn(u64) -> Result<weft_matmul_desc>,
         bind: &Bind,
@@ -70,32 +70,42 @@ impl Matmul {
     }
 }
 
-/// No group may write what another reads or writes: all uses in the order of where they begin, each against those that it
-/// reaches into.
+/// No group may write what another reads or writes: all uses in the order of where they begin, each against those that
+/// reach into it.
 fn check_apart(all: &[Matmul]) -> Result<()> {
     let mut uses: Vec<Use> = Vec::new();
     for (group, op) in all.iter().enumerate() {
         let outputs = op.outputs().map(|operand| (operand, true));
         for (operand, written) in outputs.chain(op.inputs().map(|operand| (operand, false))) {
             let Some(bytes) = operand.place().bytes() else { continue };
-            uses.try_reserve(1).map_err(|_| Error::out_of_memory(size_of::<Use>() * uses.len()))?;
-            uses.push(Use { buffer: operand.buffer_id(), bytes, group, written, operand });
+            push(&mut uses, Use { buffer: operand.buffer_id(), bytes, group, written, operand })?;
         }
     }
     uses.sort_unstable_by_key(|used| (used.buffer, used.bytes.0));
-    for (number, first) in uses.iter().enumerate() {
-        let reached = |next: &&Use| next.buffer == first.buffer && next.bytes.0 < first.bytes.1;
-        for next in uses[number + 1..].iter().take_while(reached) {
-            expect_apart(first, next)?;
+    // Those that have begun; what is read is looked at only where something is written.
+    let (mut read, mut written) = (Vec::new(), Vec::new());
+    for used in &uses {
+        let here = |before: &&Use| before.buffer == used.buffer && before.bytes.1 > used.bytes.0;
+        written.retain(here);
+        written.iter().try_for_each(|before| expect_apart(before, used))?;
+        if used.written {
+            read.retain(here);
+            read.iter().try_for_each(|before| expect_apart(before, used))?;
         }
+        push(if used.written { &mut written } else { &mut read }, used)?;
     }
     Ok(())
 }
 
+fn push<T>(all: &mut Vec<T>, one: T) -> Result<()> {
+    all.try_reserve(1).map_err(|_| Error::out_of_memory(size_of::<T>() * all.len()))?;
+    all.push(one);
+    Ok(())
+}
+
 fn expect_apart(first: &Use, next: &Use) -> Result<()> {
-    let matters = first.group != next.group && (first.written || next.written);
     ensure!(
-        !matters || !first.operand.may_overlap(next.operand),
+        first.group == next.group || !first.operand.may_overlap(next.operand),
         "matmul_grouped: {} of descs[{}] and {} of descs[{}] overlap in one buffer; expected separate memory",
         first.operand.name,
         first.group,

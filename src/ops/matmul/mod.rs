@@ -2,11 +2,14 @@
 //!
 //! `desc` says what can be asked for, `check` and `extra` check it; `problem` folds batch axes and strides into plain
 //! matrices; `cpu` lists the ways to multiply them:
-//! `gemv` (few rows, bandwidth), `packed` (register tiles over packed panels), `gemm` (the crate), `naive`; `cuda` those on
+//! `bytes` (few rows of 8-bit elements), `gemv` (few rows, bandwidth), `packed` (register tiles over packed panels), `gemm` (the crate), `naive`; `cuda` those on
 //! a GPU.
 
 mod activation;
+mod after;
+mod bytes;
 mod check;
+mod complex;
 mod cpu;
 mod cuda;
 mod desc;
@@ -14,9 +17,13 @@ mod direct;
 mod element;
 mod extra;
 mod finish;
+mod fp8;
 mod gemm;
 mod gemv;
+mod gradient;
 mod grouped;
+mod integer;
+mod more;
 mod naive;
 mod pack;
 mod packed;
@@ -35,6 +42,9 @@ use extra::Extra;
 pub use desc::*;
 pub use grouped::Grouped;
 
+/// Multiplications with addition of a brief product: some 3 microseconds.
+const BRIEF: u64 = 64 * 64 * 64;
+
 /// A checked multiplication. Every operand has d's batch axes in front of its matrix.
 pub struct Matmul {
     a: Operand,
@@ -46,7 +56,6 @@ pub struct Matmul {
     alpha: f64,
     beta: f64,
     /// Imaginary parts of alpha and beta.
-    #[allow(dead_code)]
     imaginary: [f64; 2],
     epilogue: u32,
     /// WEFT_COMPUTE_F32 to _I32: the default has become what it stands for.
@@ -76,6 +85,11 @@ impl Op for Matmul {
 
     fn cuda(&self, stream: &Stream) -> Result<()> {
         cuda::run(self, stream)
+    }
+
+    fn is_brief(&self) -> bool {
+        let k = self.a.dims().last().map_or(1, |&k| k as u64);
+        self.d.dims().iter().fold(k, |work, &dim| work.saturating_mul(dim as u64)) <= BRIEF
     }
 
     fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {

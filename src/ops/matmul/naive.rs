@@ -2,6 +2,7 @@
 
 use super::element::{Real, read};
 use super::finish::{Part, finish};
+use super::more::{Factor, block};
 use super::problem::Problem;
 use super::quantised;
 use crate::device::Cpu;
@@ -30,7 +31,12 @@ fn row<R: Real>(p: &Problem, i: usize) {
         let mut sums = [R::ZERO; RUN];
         sums.iter_mut().take(cols).enumerate().for_each(|(index, sum)| *sum = dot(p, i, j + index));
         // SAFETY: columns j to j + cols of row i, which is this call's alone; `sums` holds as many.
-        unsafe { finish(p, Part { row: i, col: j, rows: 1, cols, sums: sums.as_ptr(), stride: RUN }) };
+        unsafe {
+            finish(
+                &p.scaled_before(true),
+                Part { row: i, col: j, rows: 1, cols, sums: sums.as_ptr(), stride: RUN },
+            )
+        };
     }
 }
 
@@ -40,10 +46,20 @@ fn dot<R: Real>(p: &Problem, i: usize, j: usize) -> R {
         return dot_blocks(p, i, j);
     }
     for k in 0..p.k {
-        // SAFETY: elements (i, k) of A and (k, j) of B exist; the addresses are counted in elements of their size.
-        unsafe { sum += element::<R>(&p.a, i, k) * element::<R>(&p.b, k, j) };
+        // SAFETY: elements (i, k) of A and (k, j) of B exist.
+        let product = unsafe { element::<R>(&p.a, i, k) * element::<R>(&p.b, k, j) };
+        sum += if p.more.is_some() { product * scale(p, i, j, k) } else { product };
     }
     sum
+}
+
+/// What a product of elements is scaled by.
+pub fn scale<R: Real>(p: &Problem, i: usize, j: usize, k: usize) -> R {
+    let [a, b] = p.scales();
+    // SAFETY: row i of A, column j of B and element k of either exist.
+    let of =
+        |scale: Option<Factor>, line: usize| scale.map_or(1.0, |scale| unsafe { scale.at(line, block(k)) });
+    R::of(of(a, i) * of(b, j))
 }
 
 /// The same with a column of blocks.
@@ -64,11 +80,6 @@ fn dot_blocks<R: Real>(p: &Problem, i: usize, j: usize) -> R {
 }
 
 unsafe fn element<R: Real>(view: &super::problem::View, i: usize, j: usize) -> R {
-    let at = match view.dtype.size() {
-        2 => view.ptr::<u16>(i, j).cast(),
-        4 => view.ptr::<u32>(i, j).cast(),
-        _ => view.ptr::<u64>(i, j).cast::<u8>(),
-    };
     // SAFETY: the caller's: the element exists.
-    unsafe { read(view.dtype, at) }
+    unsafe { read(view.dtype, view.address(i, j)) }
 }

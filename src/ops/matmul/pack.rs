@@ -1,9 +1,11 @@
 //! Packing: rows of A or columns of B become panels in which a register tile reads straight ahead.
 
 use super::element::Element;
-use super::tile::Kernel;
+use super::fp8::bf16_bits;
+use super::tile::{Kernel, Units};
 use crate::dtype::{Dtype, bf16, f16};
 use crate::for_each_isa;
+use crate::kernels::narrow::{E4m3, E5m2};
 
 /// Units that a panel may be overwritten with past its end.
 pub(super) const SLACK: usize = 16;
@@ -20,31 +22,89 @@ pub struct Lines {
     pub count: usize,
     /// Elements of a line.
     pub k: usize,
+    /// Bits of a unit that are turned over.
+    pub flip: u32,
 }
 
-/// Writes `ceil(k / elements a unit)` times `width` units, 0 where there is no line or no element.
+/// What panels are packed from.
+trait Stored: Copy {
+    const DTYPE: Dtype;
+}
+
+impl<T: Element> Stored for T {
+    const DTYPE: Dtype = T::DTYPE;
+}
+
+impl Stored for i8 {
+    const DTYPE: Dtype = Dtype::I8;
+}
+
+/// A part of a unit that holds several.
+trait Part: Copy {
+    const BITS: u32;
+    fn part(self) -> u32;
+}
+
+macro_rules! parts {
+    ($($type:ty, $bits:literal, $part:expr;)*) => {$(
+        impl Part for $type {
+            const BITS: u32 = $bits;
+            #[inline(always)]
+            fn part(self) -> u32 {
+                $part(self)
+            }
+        }
+    )*};
+}
+parts! {
+    bf16, 16, |x: bf16| u32::from(x.to_bits());
+    E4m3, 16, |x| u32::from(bf16_bits(x));
+    E5m2, 16, |x| u32::from(bf16_bits(x));
+    i8, 8, |x: i8| u32::from(x.cast_unsigned());
+    Word, 16, |x: Word| u32::from(i16::from(x.0).cast_unsigned());
+}
+
+/// An i8 that takes 16 bits of a unit.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Word(i8);
+
+/// Writes `ceil(k / elements a unit)` times `width` units, 0 (turned over) where there is no line or no element.
 ///
 /// # Safety
 ///
-/// The lines exist; `to` is writable for the panel and SLACK units more; a kernel of pairs has bf16 lines.
+/// The lines exist, and are of a type that the kernel's units are made of; `to` is writable for the panel and SLACK units
+/// more.
 pub unsafe fn pack(kernel: &Kernel, lines: Lines, width: usize, to: *mut u32) {
+    use Dtype::{Bf16, F8E4m3, F8E5m2, F16};
     #[cfg(target_arch = "x86_64")]
     // Only AVX-512 kernels have 32 columns.
     if kernel.cols == 32 && (lines.step == 1 || lines.line == 1) {
         // SAFETY: the caller's; elements are of the type they are read as.
         return unsafe {
-            match lines.dtype {
-                Dtype::Bf16 if kernel.pairs => x86::panel::<bf16, true>(lines, width, to),
-                Dtype::Bf16 => x86::panel::<bf16, false>(lines, width, to),
-                Dtype::F16 => x86::panel::<f16, false>(lines, width, to),
-                _ => x86::panel::<f32, false>(lines, width, to),
+            match (kernel.units, lines.dtype) {
+                (Units::Quads, _) => x86::panel::<i8, 4>(lines, width, to),
+                (Units::Pairs, F8E4m3) => x86::panel::<E4m3, 2>(lines, width, to),
+                (Units::Pairs, F8E5m2) => x86::panel::<E5m2, 2>(lines, width, to),
+                (Units::Pairs, _) => x86::panel::<bf16, 2>(lines, width, to),
+                (_, Bf16) => x86::panel::<bf16, 1>(lines, width, to),
+                (_, F16) => x86::panel::<f16, 1>(lines, width, to),
+                (_, F8E4m3) => x86::panel::<E4m3, 1>(lines, width, to),
+                (_, F8E5m2) => x86::panel::<E5m2, 1>(lines, width, to),
+                _ => x86::panel::<f32, 1>(lines, width, to),
             }
         };
     }
-    match lines.dtype {
-        Dtype::Bf16 if kernel.pairs => pairs(lines, width, to),
-        Dtype::Bf16 => singles::<bf16>(lines, width, to),
-        Dtype::F16 => singles::<f16>(lines, width, to),
+    match (kernel.units, lines.dtype) {
+        (Units::Quads, _) => parts::<i8>(lines, width, to),
+        (Units::Words, _) => parts::<Word>(lines, width, to),
+        (Units::Pairs, F8E4m3) => parts::<E4m3>(lines, width, to),
+        (Units::Pairs, F8E5m2) => parts::<E5m2>(lines, width, to),
+        (Units::Pairs, _) => parts::<bf16>(lines, width, to),
+        (_, Bf16) => singles::<bf16>(lines, width, to),
+        (_, F16) => singles::<f16>(lines, width, to),
+        (_, F8E4m3) => singles::<E4m3>(lines, width, to),
+        (_, F8E5m2) => singles::<E5m2>(lines, width, to),
         _ => singles::<f32>(lines, width, to),
     }
 }
@@ -72,27 +132,25 @@ for_each_isa! {
 }
 
 for_each_isa! {
-    fn pairs(lines: Lines, width: usize, to: *mut u32) {
-        for pair in 0..lines.k.div_ceil(2) {
-            let from = lines.at.cast::<u16>().wrapping_offset((2 * pair as isize).wrapping_mul(lines.step));
-            let both = 2 * pair + 1 < lines.k;
+    fn parts<T: Part>(lines: Lines, width: usize, to: *mut u32) {
+        let per = (32 / T::BITS) as usize;
+        for unit in 0..lines.k.div_ceil(per) {
+            let from = lines.at.cast::<T>().wrapping_offset(((per * unit) as isize).wrapping_mul(lines.step));
+            let there = per.min(lines.k - per * unit);
             let read = |at: isize| {
-                // SAFETY: the elements 2 pair and, if `both`, 2 pair + 1 of the line exist: the contract of `pack`.
-                unsafe {
-                    let low = u32::from(from.wrapping_offset(at).read());
-                    let high = if both { u32::from(from.wrapping_offset(at).wrapping_offset(lines.step).read()) } else { 0 };
-                    low | high << 16
+                let mut bits = 0;
+                for i in 0..there {
+                    let part = from.wrapping_offset(at).wrapping_offset((i as isize).wrapping_mul(lines.step));
+                    // SAFETY: element `per unit + i` of the line exists: the contract of `pack`.
+                    bits |= unsafe { part.read() }.part() << (i as u32 * T::BITS);
                 }
+                bits ^ lines.flip
             };
             // SAFETY: `width` units of the panel.
-            let out = unsafe { std::slice::from_raw_parts_mut(to.wrapping_add(pair * width), width) };
+            let out = unsafe { std::slice::from_raw_parts_mut(to.wrapping_add(unit * width), width) };
             let (some, none) = out.split_at_mut(lines.count);
-            if lines.line == 1 {
-                some.iter_mut().enumerate().for_each(|(i, unit)| *unit = read(i as isize));
-            } else {
-                some.iter_mut().enumerate().for_each(|(i, unit)| *unit = read((i as isize).wrapping_mul(lines.line)));
-            }
-            none.fill(0);
+            some.iter_mut().enumerate().for_each(|(i, unit)| *unit = read((i as isize).wrapping_mul(lines.line)));
+            none.fill(lines.flip);
         }
     }
 }
@@ -100,18 +158,19 @@ for_each_isa! {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::*;
-    use crate::dtype::bf16;
+    use crate::ops::matmul::fp8::x86 as fp8;
     use crate::ops::matmul::transpose::transpose;
     use std::arch::x86_64::*;
 
-    /// Packs lines that are contiguous in k, or next to each other, of elements T: pairs of them a unit, or one.
+    /// Packs lines that are contiguous in k, or next to each other, of elements T, so many a unit.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-    pub unsafe fn panel<T: Element, const PAIRS: bool>(lines: Lines, width: usize, to: *mut u32) {
+    pub unsafe fn panel<T: Stored, const PER: usize>(lines: Lines, width: usize, to: *mut u32) {
         // SAFETY: the caller's.
         unsafe {
             match lines.step {
-                1 => transposed::<T, PAIRS>(lines, width, to),
-                _ if PAIRS => straight_pairs(lines, width, to),
+                1 => transposed::<T, PER>(lines, width, to),
+                _ if PER == 4 => straight_quads(lines, width, to),
+                _ if PER == 2 => straight_pairs::<T>(lines, width, to),
                 _ => straight::<T>(lines, width, to),
             }
         }
@@ -121,39 +180,34 @@ mod x86 {
     /// what falls past a narrow panel's line is overwritten by the next k.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-    unsafe fn transposed<T: Element, const PAIRS: bool>(lines: Lines, width: usize, to: *mut u32) {
-        let elements = 16 * (1 + usize::from(PAIRS));
+    unsafe fn transposed<T: Stored, const PER: usize>(lines: Lines, width: usize, to: *mut u32) {
+        let elements = 16 * PER;
         let whole = lines.k / elements * elements;
         for k in (0..whole).step_by(elements) {
             // SAFETY: `elements` elements of each line from k exist; 16 units of the panel and its slack.
             unsafe {
-                blocks::<T, PAIRS, true>(
-                    &lines,
-                    width,
-                    k,
-                    elements,
-                    to.wrapping_add(k / elements * 16 * width),
-                )
+                blocks::<T, PER, true>(&lines, width, k, elements, to.wrapping_add(k / elements * 16 * width))
             };
         }
         if whole < lines.k {
             let to = to.wrapping_add(whole / elements * 16 * width);
             // SAFETY: as above, of the elements that are left and their units.
-            unsafe { blocks::<T, PAIRS, false>(&lines, width, whole, lines.k - whole, to) };
+            unsafe { blocks::<T, PER, false>(&lines, width, whole, lines.k - whole, to) };
         }
     }
 
     /// The `left` elements of all lines from k on, 16 lines at a time; WHOLE if they are 16 units.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-    unsafe fn blocks<T: Element, const PAIRS: bool, const WHOLE: bool>(
+    unsafe fn blocks<T: Stored, const PER: usize, const WHOLE: bool>(
         lines: &Lines,
         width: usize,
         k: usize,
         left: usize,
         to: *mut u32,
     ) {
-        let units = if PAIRS { left.div_ceil(2) } else { left };
+        let units = left.div_ceil(PER);
+        let flip = _mm512_set1_epi32(lines.flip.cast_signed());
         for group in (0..width).step_by(16) {
             let mut rows = [_mm512_setzero_si512(); 16];
             for (i, row) in rows.iter_mut().enumerate() {
@@ -161,12 +215,17 @@ mod x86 {
                 let line = (group + i).min(lines.count - 1).cast_signed().wrapping_mul(lines.line);
                 let at = lines.at.cast::<T>().wrapping_offset(line).wrapping_add(k);
                 // SAFETY: `left` elements of the line from k exist.
-                *row = unsafe { if WHOLE { load::<T, PAIRS>(at) } else { load_some::<T, PAIRS>(at, left) } };
+                *row = unsafe { if WHOLE { load::<T, PER>(at) } else { load_some::<T, PER>(at, left) } };
             }
             for (unit, column) in transpose(rows).into_iter().enumerate() {
                 if WHOLE || unit < units {
                     // SAFETY: inside the panel and its slack.
-                    unsafe { _mm512_storeu_si512(to.wrapping_add(unit * width + group).cast(), column) };
+                    unsafe {
+                        _mm512_storeu_si512(
+                            to.wrapping_add(unit * width + group).cast(),
+                            _mm512_xor_si512(column, flip),
+                        )
+                    };
                 }
             }
         }
@@ -175,7 +234,7 @@ mod x86 {
     /// Lines next to each other, an element a unit: sixteen elements of one k at a time.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-    unsafe fn straight<T: Element>(lines: Lines, width: usize, to: *mut u32) {
+    unsafe fn straight<T: Stored>(lines: Lines, width: usize, to: *mut u32) {
         let (mut from, mut to) = (lines.at.cast::<T>(), to);
         for _ in 0..lines.k {
             for group in (0..width).step_by(16) {
@@ -184,8 +243,7 @@ mod x86 {
                 // slack.
                 unsafe {
                     let at = from.wrapping_add(group);
-                    let units =
-                        if left >= 16 { load::<T, false>(at) } else { load_some::<T, false>(at, left) };
+                    let units = if left >= 16 { load::<T, 1>(at) } else { load_some::<T, 1>(at, left) };
                     _mm512_storeu_si512(to.wrapping_add(group).cast(), units);
                 }
             }
@@ -193,18 +251,18 @@ mod x86 {
         }
     }
 
-    /// Lines of bf16 next to each other: sixteen pairs of two k at a time.
+    /// Lines next to each other, as bf16: sixteen pairs of two k at a time.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-    unsafe fn straight_pairs(lines: Lines, width: usize, to: *mut u32) {
+    unsafe fn straight_pairs<T: Stored>(lines: Lines, width: usize, to: *mut u32) {
         let whole = if width == 32 && lines.count == 32 { lines.k / 2 * 2 } else { 0 };
         if whole > 0 {
             // SAFETY: `whole` elements of 32 lines exist; the panel is as long.
-            unsafe { whole_pairs(&lines, whole, to) };
+            unsafe { whole_pairs::<T>(&lines, whole, to) };
         }
         let mut to = to.wrapping_add(whole / 2 * width);
         for k in (whole..lines.k).step_by(2) {
-            let even = lines.at.cast::<bf16>().wrapping_offset((k as isize).wrapping_mul(lines.step));
+            let even = lines.at.cast::<T>().wrapping_offset((k as isize).wrapping_mul(lines.step));
             for group in (0..width).step_by(16) {
                 let left = lines.count.saturating_sub(group).min(16);
                 let second = if k + 1 < lines.k { left } else { 0 };
@@ -212,8 +270,8 @@ mod x86 {
                 // SAFETY: `left` elements of k, and of k + 1 if it exists, from line `group` on exist; the store is
                 // inside the panel and its slack.
                 unsafe {
-                    let low = load_some::<bf16, false>(at, left);
-                    let high = load_some::<bf16, false>(at.wrapping_offset(lines.step), second);
+                    let low = load_some::<T, 1>(at, left);
+                    let high = load_some::<T, 1>(at.wrapping_offset(lines.step), second);
                     let units = _mm512_or_si512(_mm512_srli_epi32::<16>(low), high);
                     _mm512_storeu_si512(to.wrapping_add(group).cast(), units);
                 }
@@ -224,7 +282,7 @@ mod x86 {
 
     /// The pairs of an even number of elements of 32 lines next to each other.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-    unsafe fn whole_pairs(lines: &Lines, elements: usize, to: *mut u32) {
+    unsafe fn whole_pairs<T: Stored>(lines: &Lines, elements: usize, to: *mut u32) {
         // Element i of both rows alternately: 16 pairs from the first, 16 from the middle.
         let alternate = |first: i32| {
             let lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -232,12 +290,12 @@ mod x86 {
             _mm512_or_si512(even, _mm512_slli_epi32::<16>(_mm512_add_epi32(even, _mm512_set1_epi32(32))))
         };
         let (left, right) = (alternate(0), alternate(16));
-        let (mut from, mut to) = (lines.at.cast::<u16>(), to);
+        let (mut from, mut to) = (lines.at.cast::<T>(), to);
         for _ in 0..elements / 2 {
             let next = from.wrapping_offset(lines.step);
             // SAFETY: 32 elements of either k exist, and 32 units of the panel: the caller's.
             unsafe {
-                let (even, odd) = (_mm512_loadu_si512(from.cast()), _mm512_loadu_si512(next.cast()));
+                let (even, odd) = (load::<T, 2>(from), load::<T, 2>(next));
                 _mm512_storeu_si512(to.cast(), _mm512_permutex2var_epi16(even, left, odd));
                 _mm512_storeu_si512(to.wrapping_add(16).cast(), _mm512_permutex2var_epi16(even, right, odd));
             }
@@ -245,14 +303,42 @@ mod x86 {
         }
     }
 
+    /// Lines of bytes next to each other: sixteen units of four k at a time.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+    unsafe fn straight_quads(lines: Lines, width: usize, to: *mut u32) {
+        let flip = _mm512_set1_epi32(lines.flip.cast_signed());
+        for (unit, k) in (0..lines.k).step_by(4).enumerate() {
+            let from = lines.at.wrapping_offset((k as isize).wrapping_mul(lines.step));
+            for group in (0..width).step_by(16) {
+                let mask = ((1u64 << lines.count.saturating_sub(group).min(16)) - 1) as u16;
+                let row = |i: usize| {
+                    let at = from.wrapping_offset((i as isize).wrapping_mul(lines.step)).wrapping_add(group);
+                    let mask = if k + i < lines.k { mask } else { 0 };
+                    // SAFETY: the mask admits the lines that are there, of a k that is there.
+                    _mm512_cvtepu8_epi32(unsafe { _mm_maskz_loadu_epi8(mask, at.cast()) })
+                };
+                let low = _mm512_or_si512(row(0), _mm512_slli_epi32::<8>(row(1)));
+                let high = _mm512_or_si512(_mm512_slli_epi32::<16>(row(2)), _mm512_slli_epi32::<24>(row(3)));
+                let units = _mm512_xor_si512(_mm512_or_si512(low, high), flip);
+                // SAFETY: inside the panel and its slack.
+                unsafe { _mm512_storeu_si512(to.wrapping_add(unit * width + group).cast(), units) };
+            }
+        }
+    }
+
     /// Sixteen units.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-    unsafe fn load<T: Element, const PAIRS: bool>(at: *const T) -> __m512i {
+    unsafe fn load<T: Stored, const PER: usize>(at: *const T) -> __m512i {
         // SAFETY: their elements exist: the caller's.
         unsafe {
             match T::DTYPE {
-                _ if PAIRS => _mm512_loadu_si512(at.cast()),
+                Dtype::F8E4m3 if PER == 2 => fp8::widen32::<E4m3>(_mm256_loadu_si256(at.cast())),
+                Dtype::F8E5m2 if PER == 2 => fp8::widen32::<E5m2>(_mm256_loadu_si256(at.cast())),
+                _ if PER > 1 => _mm512_loadu_si512(at.cast()),
+                Dtype::F8E4m3 => _mm512_castps_si512(fp8::widen16::<E4m3>(_mm_loadu_si128(at.cast()))),
+                Dtype::F8E5m2 => _mm512_castps_si512(fp8::widen16::<E5m2>(_mm_loadu_si128(at.cast()))),
                 Dtype::Bf16 => _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(at.cast()))),
                 Dtype::F16 => _mm512_castps_si512(_mm512_cvtph_ps(_mm256_loadu_si256(at.cast()))),
                 _ => _mm512_loadu_si512(at.cast()),
@@ -263,12 +349,19 @@ mod x86 {
     /// Sixteen units of which the elements up to `left` exist, the rest 0.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-    unsafe fn load_some<T: Element, const PAIRS: bool>(at: *const T, left: usize) -> __m512i {
-        let mask = ((1u64 << left) - 1) as u32;
+    unsafe fn load_some<T: Stored, const PER: usize>(at: *const T, left: usize) -> __m512i {
+        let long = if left < 64 { (1u64 << left) - 1 } else { u64::MAX };
+        let mask = long as u32;
         // SAFETY: the mask admits `left` elements, which exist.
         unsafe {
+            let eight = || _mm_maskz_loadu_epi8(mask as u16, at.cast());
             match T::DTYPE {
-                _ if PAIRS => _mm512_maskz_loadu_epi16(mask, at.cast()),
+                Dtype::F8E4m3 if PER == 2 => fp8::widen32::<E4m3>(_mm256_maskz_loadu_epi8(mask, at.cast())),
+                Dtype::F8E5m2 if PER == 2 => fp8::widen32::<E5m2>(_mm256_maskz_loadu_epi8(mask, at.cast())),
+                _ if PER == 4 => _mm512_maskz_loadu_epi8(long, at.cast()),
+                _ if PER == 2 => _mm512_maskz_loadu_epi16(mask, at.cast()),
+                Dtype::F8E4m3 => _mm512_castps_si512(fp8::widen16::<E4m3>(eight())),
+                Dtype::F8E5m2 => _mm512_castps_si512(fp8::widen16::<E5m2>(eight())),
                 Dtype::Bf16 => {
                     let wide = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask as u16, at.cast()));
                     _mm512_slli_epi32::<16>(wide)

@@ -1,15 +1,20 @@
-//! The blocked product of packed panels, in f32: B is packed once for a block of columns, then tiles of rows pack their
+//! The blocked product of packed panels, in f32 or i32: B is packed once for a block of columns, then tiles of rows pack their
 //! part of A and run the register tiles. k is cut into blocks of fixed size, so that panels of A fit the second cache;
-//! sums wait between blocks in scratch memory and leave for D through the epilogue after the last.
+//! sums wait between blocks in scratch memory and leave for D through the epilogue after the last. Where scales differ between
+//! blocks of k, those are the blocks, and each one's sums are scaled on their way to those that wait.
 
 use super::cpu::try_parallel;
+use super::extra::BLOCK;
 use super::finish::{Part, finish};
+use super::integer;
+use super::more::block;
 use super::pack::{Lines, SLACK, pack};
 use super::problem::Problem;
 use super::quantised;
-use super::tile::{Kernel, LINE, Run};
+use super::tile::{Kernel, LINE, Run, Units};
 use crate::device::{Cpu, cpu::Scratch};
 use crate::dtype::Dtype;
+use crate::for_each_isa;
 use crate::status::{Error, Result};
 use std::ops::Range;
 
@@ -33,38 +38,91 @@ const TILE: usize = 14 * COLS;
 /// The most columns that a tile has.
 const COLS: usize = 32;
 
-/// Whether sums are f32.
+/// Elements of k whose products of i8 can be added up in i32.
+const EXACT: usize = 1 << 16;
+
+/// Whether sums are f32 or i32, and there is room for a packed B.
 pub fn accepts(p: &Problem, _: &Cpu) -> bool {
-    p.k > 0 && p.a.dtype != Dtype::F64
+    p.k > 0
+        && !matches!(p.a.dtype, Dtype::F64 | Dtype::C32 | Dtype::C64)
+        && Plan::new(p).bytes() <= p.workspace
+}
+
+/// How a problem is cut.
+struct Plan {
+    kernel: &'static Kernel,
+    /// Units along k.
+    units: usize,
+    /// Units of k in a block.
+    depth: usize,
+    /// Columns in a block.
+    cols: usize,
+    /// Whether each block's sums are scaled (and made f32 of) before they are added up.
+    scales: bool,
+}
+
+impl Plan {
+    fn new(p: &Problem) -> Self {
+        let kernel = Kernel::best(p.a.dtype, p.b.dtype);
+        let per = kernel.units.per();
+        let units = p.k.div_ceil(per);
+        let long = p.a.dtype == Dtype::I8 && p.d.dtype != Dtype::I32 && p.k > EXACT;
+        let depth = if p.has_blocks() { BLOCK / per } else { DEPTH };
+        // A is packed again for each block of columns, so that a long k still needs some panels.
+        let least = if units <= LONG { 8 } else { 1 };
+        let most = (B_UNITS / units / kernel.cols).max(least) * kernel.cols;
+        let most = if units > depth { most.min(WAITING_COLS) } else { most };
+        let cols = most.min(p.n.next_multiple_of(kernel.cols));
+        Self { kernel, units, depth, cols, scales: p.has_blocks() || long }
+    }
+
+    /// How many sets of sums of B's columns there are: those that A's bytes have too much.
+    fn offsets(&self) -> usize {
+        match (self.kernel.units, self.scales) {
+            (Units::Quads, true) => self.units.div_ceil(self.depth),
+            (Units::Quads, false) => 1,
+            _ => 0,
+        }
+    }
+
+    /// Of scratch memory that threads share.
+    fn bytes(&self) -> u64 {
+        let words = (self.cols as u128) * (self.units as u128 + self.offsets() as u128) + SLACK as u128;
+        u64::try_from(words.saturating_mul(4)).unwrap_or(u64::MAX)
+    }
 }
 
 /// A block of columns, its B packed.
 struct Block<'a> {
     p: &'a Problem,
+    plan: &'a Plan,
     kernel: &'static Kernel,
     /// Units along k.
     units: usize,
     col: usize,
     cols: usize,
     b: *mut u32,
+    /// For each block of k that is scaled, or once, 128 times the sum of each column of B.
+    offsets: *mut i32,
 }
 
-// SAFETY: `b` is scratch memory: written by tiles that each own their panels, then only read.
+// SAFETY: `b` and `offsets` are scratch memory: written by tiles that each own their panels, then only read.
 unsafe impl Sync for Block<'_> {}
 
 /// Multiplies one matrix.
 pub fn run(p: &Problem, cpu: &Cpu) -> Result<()> {
-    let kernel = Kernel::best(p.a.dtype == Dtype::Bf16 && p.b.dtype == Dtype::Bf16);
-    let units = if kernel.pairs { p.k.div_ceil(2) } else { p.k };
-    // A is packed again for each block of columns, so that a long k still needs some panels.
-    let least = if units <= LONG { 8 } else { 1 };
-    let most = (B_UNITS / units / kernel.cols).max(least) * kernel.cols;
-    let most = if units > DEPTH { most.min(WAITING_COLS) } else { most };
-    let cols = most.min(p.n.next_multiple_of(kernel.cols));
+    let plan = Plan::new(p);
+    let Plan { kernel, units, cols, .. } = plan;
+    // What blocks have been scaled by is not for the end.
+    let scaled = plan.scales.then(|| p.scaled_before(true));
+    let p = scaled.as_ref().unwrap_or(p);
     let size = cols.checked_mul(units).and_then(|size| size.checked_add(SLACK));
     let b = Scratch::<u32>::new(size.ok_or_else(|| Error::out_of_memory(usize::MAX))?)?;
+    let offsets = if plan.offsets() > 0 { Some(Scratch::<i32>::new(plan.offsets() * cols)?) } else { None };
+    let offsets = offsets.as_ref().map_or(std::ptr::null_mut(), Scratch::ptr);
     for col in (0..p.n).step_by(cols) {
-        let block = Block { p, kernel, units, col, cols: cols.min(p.n - col), b: b.ptr() };
+        let (plan, cols) = (&plan, cols.min(p.n - col));
+        let block = Block { p, plan, kernel, units, col, cols, b: b.ptr(), offsets };
         block.pack(cpu);
         block.multiply(cpu)?;
     }
@@ -83,8 +141,8 @@ impl Block<'_> {
 
     /// Elements of k from a unit on, at most `depth` units of them.
     fn elements(&self, unit: usize, depth: usize) -> (usize, usize) {
-        let pair = 1 + usize::from(self.kernel.pairs);
-        (unit * pair, (depth * pair).min(self.p.k - unit * pair))
+        let per = self.kernel.units.per();
+        (unit * per, (depth * per).min(self.p.k - unit * per))
     }
 
     fn pack(&self, cpu: &Cpu) {
@@ -92,8 +150,12 @@ impl Block<'_> {
         cpu.parallel(self.panels().div_ceil(GROUP), ns as u64, |group| {
             let first = group * GROUP;
             let panels = first..self.panels().min(first + GROUP);
-            for unit in (0..self.units).step_by(DEPTH) {
-                self.pack_group(panels.clone(), unit, DEPTH.min(self.units - unit));
+            for unit in (0..self.units).step_by(self.plan.depth) {
+                let depth = self.plan.depth.min(self.units - unit);
+                self.pack_group(panels.clone(), unit, depth);
+                if self.kernel.units == Units::Quads {
+                    panels.clone().for_each(|panel| self.sum_up(panel, unit, depth));
+                }
             }
         });
     }
@@ -110,6 +172,26 @@ impl Block<'_> {
         }
     }
 
+    /// The sums of a panel's columns over a block of k, 128 times: what A's bytes, which have 128 added, multiply too much.
+    fn sum_up(&self, panel: usize, unit: usize, depth: usize) {
+        static ONES: [u32; DEPTH] = [0x8080_8080; DEPTH];
+        let (b, to) =
+            (self.panel(panel, unit, depth).cast_const(), self.offsets_of(panel, unit).cast::<f32>());
+        let fresh = unit == 0 || self.plan.scales;
+        let (from, ahead) = (if fresh { std::ptr::null() } else { to.cast_const() }, b);
+        let (a, cols) = (ONES.as_ptr(), self.kernel.cols as isize);
+        // SAFETY: the panel is packed, and this tile's alone, and so are its offsets; a block has at most DEPTH units.
+        unsafe {
+            self.kernel.tiles[0](Run { depth, a, b, ahead, from, from_stride: cols, to, to_stride: cols })
+        };
+    }
+
+    /// Where the offsets of a panel's columns are, for the block of k from this unit.
+    fn offsets_of(&self, panel: usize, unit: usize) -> *mut i32 {
+        let set = if self.plan.scales { unit / self.plan.depth } else { 0 };
+        self.offsets.wrapping_add(set * self.plan.cols + panel * self.kernel.cols)
+    }
+
     fn pack_panel(&self, panel: usize, unit: usize, depth: usize, to: *mut u32) {
         let (b, first) = (&self.p.b, panel * self.kernel.cols);
         let count = self.kernel.cols.min(self.cols - first);
@@ -117,8 +199,8 @@ impl Block<'_> {
         if b.dtype.is_quantised() {
             return self.decode_panel(self.col + first, count, k..k + elements, to);
         }
-        let at = element(b.dtype, b, k, self.col + first);
-        let lines = Lines { at, dtype: b.dtype, line: b.col, step: b.row, count, k: elements };
+        let at = b.address(k, self.col + first);
+        let lines = Lines { at, dtype: b.dtype, line: b.col, step: b.row, count, k: elements, flip: 0 };
         // SAFETY: these columns of B exist; a panel is as wide as a tile, so nothing falls past its end.
         unsafe { pack(self.kernel, lines, self.kernel.cols, to) };
     }
@@ -141,7 +223,8 @@ impl Block<'_> {
                 }
             }
             let line = AT_ONCE as isize;
-            let lines = Lines { at: items.cast(), dtype: Dtype::F32, line, step: 1, count, k: length };
+            let lines =
+                Lines { at: items.cast(), dtype: Dtype::F32, line, step: 1, count, k: length, flip: 0 };
             // SAFETY: these lines were written; a panel is as wide as a tile, so nothing falls past its end.
             unsafe { pack(self.kernel, lines, cols, to.wrapping_add((from - k.start) * cols)) };
         }
@@ -202,15 +285,17 @@ struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     fn new(block: &'a Block, height: usize, rows: Range<usize>, panels: Range<usize>) -> Result<Self> {
-        let a = Scratch::new(rows.len() * DEPTH.min(block.units) + SLACK)?;
+        let depth = block.plan.depth;
+        let a = Scratch::new(rows.len() * depth.min(block.units) + SLACK)?;
         let count = rows.len().div_ceil(height) * panels.len() * TILE;
-        let sums = if block.units > DEPTH { Some(Scratch::new(count)?) } else { None };
+        let waits = block.units > depth || block.plan.scales;
+        let sums = if waits { Some(Scratch::new(count)?) } else { None };
         Ok(Self { block, height, rows, panels, a, sums })
     }
 
     fn run(&self) {
-        for unit in (0..self.block.units).step_by(DEPTH) {
-            let depth = DEPTH.min(self.block.units - unit);
+        for unit in (0..self.block.units).step_by(self.block.plan.depth) {
+            let depth = self.block.plan.depth.min(self.block.units - unit);
             self.pack(unit, depth);
             let mut number = 0;
             for panel in self.panels.clone() {
@@ -228,10 +313,11 @@ impl<'a> Rows<'a> {
     fn pack(&self, unit: usize, depth: usize) {
         let a = &self.block.p.a;
         let (k, elements) = self.block.elements(unit, depth);
+        let flip = if self.block.kernel.units == Units::Quads { 0x8080_8080 } else { 0 };
         for row in (0..self.rows.len()).step_by(self.height) {
             let count = self.height.min(self.rows.len() - row);
-            let at = element(a.dtype, a, self.rows.start + row, k);
-            let lines = Lines { at, dtype: a.dtype, line: a.row, step: a.col, count, k: elements };
+            let at = a.address(self.rows.start + row, k);
+            let lines = Lines { at, dtype: a.dtype, line: a.row, step: a.col, count, k: elements, flip };
             // SAFETY: these rows of A exist; a panel's spill falls on panels packed later or on the slack at the end.
             unsafe { pack(self.block.kernel, lines, count, self.a.ptr().wrapping_add(row * depth)) };
         }
@@ -258,12 +344,24 @@ impl<'a> Rows<'a> {
         let mut own = [std::mem::MaybeUninit::<f32>::uninit(); TILE];
         let last = spot.unit + spot.depth == self.block.units;
         let part = self.part(&spot, rows);
-        let direct =
-            last && part.cols == kernel.cols && self.block.p.d.col == 1 && self.block.p.d.dtype == Dtype::F32;
+        let float = matches!(kernel.units, Units::Singles | Units::Pairs);
+        let direct = float
+            && last
+            && part.cols == kernel.cols
+            && self.block.p.d.col == 1
+            && self.block.p.d.dtype == Dtype::F32;
         // SAFETY: the panels were packed for this depth; sums and `own` hold a tile; where the tile goes to D itself,
         // all of it lies inside D, in rows of f32 that follow `row`; this part of D is this call's alone.
         unsafe {
             match waiting {
+                Some(sums) if self.block.plan.scales => {
+                    let own = own.as_mut_ptr().cast();
+                    tile(Run { to: own, from: std::ptr::null(), ..run });
+                    self.add_scaled(&spot, &part, own, sums);
+                    if last {
+                        finish(self.block.p, part.of(sums));
+                    }
+                }
                 Some(sums) if !last => tile(Run { to: sums, ..run }),
                 _ if direct && self.block.p.is_plain() => {
                     let d = &self.block.p.d;
@@ -271,9 +369,57 @@ impl<'a> Rows<'a> {
                 }
                 _ => {
                     tile(Run { to: own.as_mut_ptr().cast(), ..run });
-                    finish(self.block.p, Part { sums: own.as_ptr().cast::<f32>(), ..part });
+                    let sums = own.as_mut_ptr().cast::<f32>();
+                    self.subtract(&spot, rows, sums);
+                    match (self.block.kernel.units, self.block.p.d.dtype) {
+                        (Units::Quads | Units::Words, Dtype::I32) => {
+                            integer::finish(self.block.p, part.of(sums.cast()))
+                        }
+                        _ => finish(self.block.p, part.of(sums)),
+                    }
                 }
             }
+        }
+    }
+
+    /// Makes sums of integers exact, and f32 if D is not of integers.
+    ///
+    /// # Safety
+    ///
+    /// `sums` holds `rows` rows of a tile.
+    unsafe fn subtract(&self, spot: &Spot, rows: usize, sums: *mut f32) {
+        let kernel = self.block.kernel;
+        let none = std::ptr::null();
+        let offsets = match kernel.units {
+            Units::Quads => self.block.offsets_of(spot.panel, spot.unit).cast_const(),
+            Units::Words => none,
+            _ => return,
+        };
+        let float = self.block.p.d.dtype != Dtype::I32;
+        // SAFETY: as many sums, and a row of offsets: the caller's.
+        unsafe { integer::settle(sums, rows, kernel.cols, offsets, float) };
+    }
+
+    /// Adds the sums of one block of k, scaled, to those that wait.
+    ///
+    /// # Safety
+    ///
+    /// `own` and `sums` hold a tile.
+    unsafe fn add_scaled(&self, spot: &Spot, part: &Part<f32>, own: *mut f32, sums: *mut f32) {
+        let (cols, scales) = (self.block.kernel.cols, self.block.p.scales());
+        let k = block(spot.unit * self.block.kernel.units.per());
+        let mut columns = [1f32; 32];
+        // SAFETY: the part's rows and columns and this block of k exist; both tiles hold `part.rows` rows.
+        unsafe {
+            self.subtract(spot, part.rows, own);
+            if let Some(scale) = scales[1] {
+                (0..part.cols).for_each(|j| columns[j] = scale.at(part.col + j, k));
+            }
+            let mut rows = [1f32; 14];
+            if let Some(scale) = scales[0] {
+                (0..part.rows).for_each(|i| rows[i] = scale.at(part.row + i, k));
+            }
+            add_tile(own, sums, &rows[..part.rows], &columns[..cols], spot.unit == 0);
         }
     }
 
@@ -313,6 +459,20 @@ struct Spot {
     number: usize,
 }
 
-fn element(dtype: Dtype, view: &super::problem::View, i: usize, j: usize) -> *const u8 {
-    if dtype.size() == 2 { view.ptr::<u16>(i, j).cast() } else { view.ptr::<u32>(i, j).cast() }
+for_each_isa! {
+    /// Adds the sums of a tile, times the factors of their rows and columns; the first ones are there instead.
+    fn add_tile(own: *mut f32, sums: *mut f32, rows: &[f32], columns: &[f32], first: bool) {
+        for (i, row) in rows.iter().enumerate() {
+            let from = i * columns.len();
+            // SAFETY: both tiles hold as many rows and columns: `add_scaled`, the only caller.
+            let (own, sums) = unsafe { (
+                std::slice::from_raw_parts(own.add(from), columns.len()),
+                std::slice::from_raw_parts_mut(sums.add(from), columns.len()),
+            ) };
+            for ((own, sum), column) in own.iter().zip(sums).zip(columns) {
+                let before = if first { 0.0 } else { *sum };
+                *sum = before + own * (row * column);
+            }
+        }
+    }
 }

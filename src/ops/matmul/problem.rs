@@ -1,6 +1,7 @@
 //! The multiplication as kernels see it: plain strided matrices, batch axes folded away where they can be.
 
 use super::Matmul;
+use super::more::{Factor, More};
 use crate::dtype::Dtype;
 use crate::layout::{Layout, WEFT_MAX_RANK};
 use crate::op::Operand;
@@ -21,7 +22,8 @@ unsafe impl Send for View {}
 unsafe impl Sync for View {}
 
 impl View {
-    fn new(operand: &Operand, at: *mut u8) -> Self {
+    /// The last two axes of an operand whose first element is at `at`.
+    pub fn new(operand: &Operand, at: *mut u8) -> Self {
         let layout = operand.layout();
         // The stride of an axis of one element says nothing; 1 suits every kernel.
         let stride = |axis| if layout.dim(axis) == 1 { 1 } else { layout.stride(axis) };
@@ -36,13 +38,21 @@ impl View {
         self.at.cast::<T>().wrapping_offset(at)
     }
 
+    /// The same, of elements of any size.
+    #[inline(always)]
+    pub fn address(&self, i: usize, j: usize) -> *mut u8 {
+        let at = (i as isize).wrapping_mul(self.row).wrapping_add((j as isize).wrapping_mul(self.col));
+        self.at.wrapping_offset(at.wrapping_mul(self.dtype.size() as isize))
+    }
+
     /// The view from so many elements, or blocks, further on.
     pub fn moved(&self, elements: isize) -> Self {
         let bytes = elements.wrapping_mul(self.dtype.size() as isize);
         Self { at: self.at.wrapping_offset(bytes), ..*self }
     }
 
-    fn turned(&self) -> Self {
+    /// The transpose.
+    pub fn turned(&self) -> Self {
         Self { row: self.col, col: self.row, ..*self }
     }
 }
@@ -53,6 +63,8 @@ pub struct After {
     pub alpha: f64,
     pub beta: f64,
     pub epilogue: u32,
+    /// Imaginary parts of alpha and beta.
+    pub imaginary: [f64; 2],
 }
 
 /// D = act(alpha A B + beta C + bias) for each matrix of a batch. The views are valid while the operation that it was
@@ -69,6 +81,12 @@ pub struct Problem {
     pub c: Option<View>,
     pub bias: Option<View>,
     pub after: After,
+    /// Whether A, or B, is to be conjugated.
+    pub conjugate: [bool; 2],
+    /// Bytes of scratch memory, shared by all threads, at the most.
+    pub workspace: u64,
+    /// What few problems have.
+    pub more: Option<More>,
     /// Whether it is the transpose of what was asked for: A is what B was.
     pub turned: bool,
     batch: Batch,
@@ -82,34 +100,36 @@ struct Batch {
 }
 
 impl Problem {
-    /// In host memory.
-    pub fn new(op: &Matmul) -> Self {
-        Self::placed(op, Operand::address)
+    /// In host memory. `values`: where the values go before they are rounded, [batches, m, n] packed; or null.
+    pub fn new(op: &Matmul, values: *mut u8) -> Self {
+        Self::placed(op, Operand::address, values)
     }
 
     /// In a device's memory: the views' addresses are the device's.
     pub fn on_device(op: &Matmul) -> Self {
-        Self::placed(op, |operand| operand.at() as *mut u8)
+        Self::placed(op, |operand| operand.at() as *mut u8, std::ptr::null_mut())
     }
 
     /// The same as it was asked for: neither folded nor turned.
     pub fn as_asked_on_device(op: &Matmul) -> Self {
-        Self::straight(op, |operand| operand.at() as *mut u8)
+        Self::straight(op, |operand| operand.at() as *mut u8, std::ptr::null_mut())
     }
 
-    fn placed(op: &Matmul, at: fn(&Operand) -> *mut u8) -> Self {
-        let mut problem = Self::straight(op, at);
+    fn placed(op: &Matmul, at: fn(&Operand) -> *mut u8, values: *mut u8) -> Self {
+        let mut problem = Self::straight(op, at, values);
         problem.fold();
         problem.turn();
         problem
     }
 
-    fn straight(op: &Matmul, at: fn(&Operand) -> *mut u8) -> Self {
+    fn straight(op: &Matmul, at: fn(&Operand) -> *mut u8, values: *mut u8) -> Self {
         let rank = op.d.dims().len();
         let (m, n) = (op.d.layout().dim(rank - 2), op.d.layout().dim(rank - 1));
         let unread = op.alpha == 0.0 && op.imaginary[0] == 0.0;
         let k = if unread { 0 } else { op.a.layout().dim(rank - 1) };
         let view = |operand: &Operand| View::new(operand, at(operand));
+        let (alpha, imaginary) =
+            if k == 0 { (1.0, [0.0, op.imaginary[1]]) } else { (op.alpha, op.imaginary) };
         let b = view(&op.b);
         Self {
             m,
@@ -120,7 +140,10 @@ impl Problem {
             d: view(&op.d),
             c: op.c.as_ref().map(view),
             bias: op.bias.as_ref().map(view),
-            after: After { alpha: if k == 0 { 1.0 } else { op.alpha }, beta: op.beta, epilogue: op.epilogue },
+            after: After { alpha, beta: op.beta, epilogue: op.epilogue, imaginary },
+            conjugate: op.conjugates(),
+            workspace: op.workspace,
+            more: op.extra.as_ref().and_then(|extra| More::new(op, extra, at, values)),
             batch: Batch::new(op),
             turned: false,
         }
@@ -154,10 +177,10 @@ impl Problem {
     /// The matrix with this number.
     pub fn matrix(&self, number: usize) -> Self {
         let mut at = [0isize; 5];
-        let mut number = number;
+        let mut left = number;
         for (dim, strides) in self.batch.axes[..self.batch.rank].iter().rev() {
-            let index = (number % dim) as isize;
-            number /= dim;
+            let index = (left % dim) as isize;
+            left /= dim;
             (0..5).for_each(|operand| at[operand] += index * strides[operand]);
         }
         Self {
@@ -166,9 +189,17 @@ impl Problem {
             d: self.d.moved(at[2]),
             c: self.c.map(|c| c.moved(at[3])),
             bias: self.bias.map(|bias| bias.moved(at[4])),
+            more: self.more.map(|more| more.matrix(number, &self.dims())),
             batch: Batch { rank: 0, ..self.batch },
             ..*self
         }
+    }
+
+    /// The dims of the batch axes.
+    fn dims(&self) -> [usize; WEFT_MAX_RANK] {
+        let mut dims = [1; WEFT_MAX_RANK];
+        dims.iter_mut().zip(&self.batch.axes[..self.batch.rank]).for_each(|(dim, axis)| *dim = axis.0);
+        dims
     }
 
     /// Columns `col` to `col + cols` of it, with factors that lie elsewhere.
@@ -180,7 +211,28 @@ impl Problem {
 
     /// Whether D is A B and nothing else.
     pub fn is_plain(&self) -> bool {
-        self.after.alpha == 1.0 && self.after.epilogue == 0 && self.c.is_none() && self.bias.is_none()
+        self.more.is_none()
+            && self.after.alpha == 1.0
+            && self.after.epilogue == 0
+            && self.c.is_none()
+            && self.bias.is_none()
+    }
+
+    /// Whether scales differ between blocks of K.
+    pub fn has_blocks(&self) -> bool {
+        self.more.is_some_and(|more| more.blocks)
+    }
+
+    /// As it is when sums have been scaled before they are finished, if they have.
+    pub fn scaled_before(&self, early: bool) -> Self {
+        let mut scaled = *self;
+        scaled.more.iter_mut().for_each(|more| more.early = early);
+        scaled
+    }
+
+    /// What rows of A and columns of B are multiplied by.
+    pub fn scales(&self) -> [Option<Factor>; 2] {
+        self.more.map_or([None; 2], |more| more.scales)
     }
 
     /// Multiplications with addition, as a float: the product may overflow.
@@ -198,11 +250,14 @@ impl Problem {
                 |(view, stride): (Option<View>, isize)| view.is_none_or(|view| stride == rows * view.row);
             let follow = matrices.into_iter().zip(strides).all(follows);
             let alone = self.m == 1;
-            if dim != 1 && (strides[1] != 0 || !(alone || follow)) {
+            let axis = self.batch.rank - 1;
+            let more = self.more.is_none_or(|more| more.folds(axis, self.m));
+            if dim != 1 && (strides[1] != 0 || !(alone || follow) || !more) {
                 return;
             }
             if alone && dim != 1 {
                 self.set_rows(strides);
+                self.more.iter_mut().for_each(|more| more.set_rows(axis));
             }
             self.m *= dim;
             self.batch.rank -= 1;
@@ -224,13 +279,16 @@ impl Problem {
         let few = self.n <= FEW && self.m > FEW;
         let many = self.m <= FEW && self.n > FEW;
         let columns = self.d.row == 1 && self.d.col != 1;
-        if few || (columns && !many) {
+        let turns = self.more.is_none_or(|more| more.turns());
+        if turns && (few || (columns && !many)) {
             (self.m, self.n) = (self.n, self.m);
             self.turned = true;
             (self.a, self.b) = (self.b.turned(), self.a.turned());
             self.d = self.d.turned();
             self.c = self.c.map(|c| c.turned());
             self.bias = self.bias.map(|bias| bias.turned());
+            self.conjugate.reverse();
+            self.more.iter_mut().for_each(More::turn);
             let axes = &mut self.batch.axes[..self.batch.rank];
             axes.iter_mut().for_each(|axis| axis.1.swap(0, 1));
         }

@@ -1,10 +1,12 @@
 //! Register tiles: an R x 2V block of sums that stays in registers while it runs along k over two packed panels.
 //!
-//! A panel of A holds its R rows' units for each k, a panel of B its 2V columns'. A unit is 32 bits: an f32, or two
-//! neighbours in k of bf16 for the instruction that multiplies those.
+//! A panel of A holds its R rows' units for each k, a panel of B its 2V columns'. A unit is 32 bits: an f32, or
+//! neighbours in k: two bf16, or four or two integers, for the instructions that multiply those. Sums of integers are the bits
+//! of i32 where those of floats would be.
 
 use super::vector::{Plain, Vector, prefetch, prefetch_second};
 use crate::device::cpu::{Isa, isa};
+use crate::dtype::Dtype;
 
 /// Computes one tile: sums from `from` (null: zero), plus the panels' product over `depth` units, to `to`.
 pub type Tile = unsafe fn(Run);
@@ -27,10 +29,34 @@ pub struct Run {
 pub struct Kernel {
     /// Columns of a tile.
     pub cols: usize,
-    /// Whether a unit is a pair of bf16.
-    pub pairs: bool,
+    /// What a unit holds.
+    pub units: Units,
     /// The tile of each number of rows, from 1.
     pub tiles: &'static [Tile],
+}
+
+/// What a unit holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Units {
+    /// An f32.
+    Singles,
+    /// Two bf16.
+    Pairs,
+    /// Four i8 of B, or as many of A with 128 added: their products are of bytes without a sign and with one.
+    Quads,
+    /// Two i16.
+    Words,
+}
+
+impl Units {
+    /// Elements a unit.
+    pub fn per(self) -> usize {
+        match self {
+            Self::Singles => 1,
+            Self::Pairs | Self::Words => 2,
+            Self::Quads => 4,
+        }
+    }
 }
 
 impl Kernel {
@@ -39,17 +65,35 @@ impl Kernel {
         self.tiles.len()
     }
 
-    /// The best kernel of this machine; `bf16` if both matrices are of that type.
-    pub fn best(bf16: bool) -> &'static Self {
+    /// The best kernel of this machine for factors of these types.
+    pub fn best(a: Dtype, b: Dtype) -> &'static Self {
+        use Dtype::{Bf16, F8E4m3, F8E5m2, I8};
+        if a == I8 {
+            return Self::of_integers();
+        }
+        let short = [a, b].iter().all(|dtype| matches!(dtype, Bf16 | F8E4m3 | F8E5m2));
         #[cfg(target_arch = "x86_64")]
         match isa() {
-            Isa::Avx512Bf16 if bf16 => return &x86::BF16,
+            Isa::Avx512Bf16 if short => return &x86::BF16,
             Isa::Avx512Bf16 | Isa::Avx512 => return &x86::AVX512,
             Isa::Avx2 => return &x86::AVX2,
             Isa::Scalar => {}
         }
-        let _ = (bf16, isa() == Isa::Scalar);
+        let _ = short;
         &PLAIN
+    }
+
+    fn of_integers() -> &'static Self {
+        #[cfg(target_arch = "x86_64")]
+        match isa() {
+            Isa::Avx512Bf16 | Isa::Avx512 if std::arch::is_x86_feature_detected!("avx512vnni") => {
+                return &x86::VNNI;
+            }
+            Isa::Scalar => {}
+            _ => return &x86::WORDS,
+        }
+        let _ = isa();
+        &PLAIN_WORDS
     }
 }
 
@@ -136,7 +180,48 @@ unsafe fn tile<K: Multiply, const R: usize>(run: Run) {
 
 static PLAIN: Kernel = {
     type K = Single<Plain<f32, 4>>;
-    Kernel { cols: 8, pairs: false, tiles: &[tile::<K, 1>, tile::<K, 2>, tile::<K, 3>, tile::<K, 4>] }
+    Kernel {
+        cols: 8,
+        units: Units::Singles,
+        tiles: &[tile::<K, 1>, tile::<K, 2>, tile::<K, 3>, tile::<K, 4>],
+    }
+};
+
+/// Two i16 a unit.
+struct PlainWords;
+
+impl Multiply for PlainWords {
+    type Sums = Plain<f32, 4>;
+    type Units = [u32; 4];
+    #[inline(always)]
+    unsafe fn load(at: *const u32) -> [u32; 4] {
+        // SAFETY: the caller's; an array has no alignment beyond its element's.
+        unsafe { at.cast::<[u32; 4]>().read() }
+    }
+    #[inline(always)]
+    unsafe fn splat(at: *const u32) -> [u32; 4] {
+        // SAFETY: the caller's.
+        [unsafe { at.read() }; 4]
+    }
+    #[inline(always)]
+    fn add_product(sums: Plain<f32, 4>, x: [u32; 4], y: [u32; 4]) -> Plain<f32, 4> {
+        let halves = |unit: u32| [i32::from(unit as u16 as i16), i32::from((unit >> 16) as u16 as i16)];
+        let lanes = sums.lanes();
+        Plain::of(std::array::from_fn(|i| {
+            let ([x, x2], [y, y2]) = (halves(x[i]), halves(y[i]));
+            let sum = lanes[i]
+                .to_bits()
+                .cast_signed()
+                .wrapping_add(x.wrapping_mul(y))
+                .wrapping_add(x2.wrapping_mul(y2));
+            f32::from_bits(sum.cast_unsigned())
+        }))
+    }
+}
+
+static PLAIN_WORDS: Kernel = {
+    type K = PlainWords;
+    Kernel { cols: 8, units: Units::Words, tiles: &[tile::<K, 1>, tile::<K, 2>, tile::<K, 3>, tile::<K, 4>] }
 };
 
 #[cfg(target_arch = "x86_64")]
@@ -173,6 +258,66 @@ mod x86 {
         }
     }
 
+    /// Four products of bytes a unit.
+    struct Quad;
+
+    impl Multiply for Quad {
+        type Sums = __m512;
+        type Units = __m512i;
+        #[inline(always)]
+        unsafe fn load(at: *const u32) -> __m512i {
+            // SAFETY: the caller's; the instruction set is enabled where this is inlined.
+            unsafe { _mm512_loadu_si512(at.cast()) }
+        }
+        #[inline(always)]
+        unsafe fn splat(at: *const u32) -> __m512i {
+            // SAFETY: as above.
+            unsafe { _mm512_set1_epi32(at.read().cast_signed()) }
+        }
+        #[inline(always)]
+        fn add_product(sums: __m512, x: __m512i, y: __m512i) -> __m512 {
+            // SAFETY: as above.
+            unsafe { _mm512_castsi512_ps(_mm512_dpbusd_epi32(_mm512_castps_si512(sums), x, y)) }
+        }
+    }
+
+    /// Two products of i16 a unit.
+    struct Words;
+
+    impl Multiply for Words {
+        type Sums = __m256;
+        type Units = __m256i;
+        #[inline(always)]
+        unsafe fn load(at: *const u32) -> __m256i {
+            // SAFETY: the caller's; the instruction set is enabled where this is inlined.
+            unsafe { _mm256_loadu_si256(at.cast()) }
+        }
+        #[inline(always)]
+        unsafe fn splat(at: *const u32) -> __m256i {
+            // SAFETY: as above.
+            unsafe { _mm256_set1_epi32(at.read().cast_signed()) }
+        }
+        #[inline(always)]
+        fn add_product(sums: __m256, x: __m256i, y: __m256i) -> __m256 {
+            // SAFETY: as above.
+            unsafe {
+                _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(sums), _mm256_madd_epi16(x, y)))
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx512vnni,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+    unsafe fn vnni<const R: usize>(run: Run) {
+        // SAFETY: the caller's.
+        unsafe { tile::<Quad, R>(run) }
+    }
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn words<const R: usize>(run: Run) {
+        // SAFETY: the caller's.
+        unsafe { tile::<Words, R>(run) }
+    }
+
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
     unsafe fn avx512<const R: usize>(run: Run) {
         // SAFETY: the caller's.
@@ -196,8 +341,11 @@ mod x86 {
     }
 
     pub static AVX512: Kernel =
-        Kernel { cols: 32, pairs: false, tiles: tiles!(avx512: 1 2 3 4 5 6 7 8 9 10 11 12 13 14) };
+        Kernel { cols: 32, units: Units::Singles, tiles: tiles!(avx512: 1 2 3 4 5 6 7 8 9 10 11 12 13 14) };
     pub static BF16: Kernel =
-        Kernel { cols: 32, pairs: true, tiles: tiles!(bf16: 1 2 3 4 5 6 7 8 9 10 11 12 13 14) };
-    pub static AVX2: Kernel = Kernel { cols: 16, pairs: false, tiles: tiles!(avx2: 1 2 3 4 5 6) };
+        Kernel { cols: 32, units: Units::Pairs, tiles: tiles!(bf16: 1 2 3 4 5 6 7 8 9 10 11 12 13 14) };
+    pub static AVX2: Kernel = Kernel { cols: 16, units: Units::Singles, tiles: tiles!(avx2: 1 2 3 4 5 6) };
+    pub static VNNI: Kernel =
+        Kernel { cols: 32, units: Units::Quads, tiles: tiles!(vnni: 1 2 3 4 5 6 7 8 9 10 11 12 13 14) };
+    pub static WORDS: Kernel = Kernel { cols: 16, units: Units::Words, tiles: tiles!(words: 1 2 3 4 5 6) };
 }

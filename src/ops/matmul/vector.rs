@@ -64,6 +64,20 @@ pub fn prefetch_second<T>(at: *const T) {
 #[derive(Clone, Copy)]
 pub struct Plain<R, const N: usize>([R; N]);
 
+impl<R, const N: usize> Plain<R, N> {
+    /// Of these lanes.
+    #[inline(always)]
+    pub fn of(lanes: [R; N]) -> Self {
+        Self(lanes)
+    }
+
+    /// The lanes.
+    #[inline(always)]
+    pub fn lanes(self) -> [R; N] {
+        self.0
+    }
+}
+
 impl<R: Real, const N: usize> Plain<R, N> {
     /// Of a number for each lane.
     #[inline(always)]
@@ -118,6 +132,7 @@ impl<R: Real, const N: usize> Vector for Plain<R, N> {
 mod x86 {
     use super::*;
     use crate::dtype::Dtype;
+    use crate::ops::matmul::fp8::x86 as fp8;
     use std::arch::x86_64::*;
 
     macro_rules! vector {
@@ -176,6 +191,7 @@ mod x86 {
                     let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(at.cast()));
                     _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
                 }
+                Dtype::F8E4m3 | Dtype::F8E5m2 => fp8::widen16::<W>(_mm_loadu_si128(at.cast())),
                 _ => _mm512_loadu_ps(at.cast()),
             }
         },
@@ -190,6 +206,11 @@ mod x86 {
                     let high = _mm512_srli_epi32::<16>(_mm512_mask_mov_epi32(rounded, nan, quiet));
                     _mm256_storeu_si256(at.cast(), _mm512_cvtepi32_epi16(high));
                 }
+                Dtype::F8E4m3 | Dtype::F8E5m2 => {
+                    let mut lanes = [0f32; 16];
+                    _mm512_storeu_ps(lanes.as_mut_ptr(), x);
+                    fp8::store_lanes(lanes, at);
+                }
                 _ => _mm512_storeu_ps(at.cast(), x),
             }
         },
@@ -202,13 +223,14 @@ mod x86 {
                 let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(at.cast()));
                 _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
             }
+            Dtype::F8E4m3 | Dtype::F8E5m2 => fp8::widen8(at),
             _ => _mm256_loadu_ps(at.cast()),
         }
     },
         round x to at {
             match T::DTYPE {
                 Dtype::F16 => _mm_storeu_si128(at.cast(), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x)),
-                Dtype::Bf16 => {
+                Dtype::Bf16 | Dtype::F8E4m3 | Dtype::F8E5m2 => {
                     let mut lanes = [0f32; 8];
                     _mm256_storeu_ps(lanes.as_mut_ptr(), x);
                     Plain(lanes).store_rounded(at);

@@ -44,9 +44,10 @@ pub const WEFT_REDUCE_LOG_SUM_EXP: u32 = 9;
 ///
 /// Floats (f32, f64, f16, bf16) are summed and multiplied in f64 and rounded to y's dtype once. With n elements, T the
 /// sum of the terms' magnitudes, and u = 2^-53, a sum (SUM, MEAN, L1, SUM_SQUARE and under the root of L2) is off by at
-/// most n u T before that rounding (mostly far less), a product by n u of itself where no partial product leaves the range
-/// of f64. LOG_SUM_EXP is off by at most 4e-7 (f64: 1e-14 and n u) plus the rounding. Where the largest is infinite or NaN,
-/// so is LOG_SUM_EXP. Of 0 and -0, MAX and MIN may give either.
+/// most n u T before that rounding (mostly far less; a GPU adds f16 and bf16 up to eight at a time in f32, which adds
+/// 2^-22 T to SUM, MEAN and L1), a product by n u of itself where no partial product leaves the range of f64.
+/// LOG_SUM_EXP is off by at most 4e-7 (f64: 1e-14 and n u; f16 and bf16 on a GPU: 2e-6) plus the rounding. Where the
+/// largest is infinite or NaN, so is LOG_SUM_EXP. Of 0 and -0, MAX and MIN may give either.
 ///
 /// Integers: SUM, PROD, L1 and SUM_SQUARE wrap; MEAN, L2, LOG_SUM and LOG_SUM_EXP are computed in f64 from elements
 /// rounded to f64, then truncated towards zero and saturated, NaN giving 0. Bools: MAX (any) and MIN (all) alone.

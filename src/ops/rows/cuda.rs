@@ -3,7 +3,7 @@
 
 use super::ptx::{self, Args, Kind, Spec, THREADS};
 use super::*;
-use crate::device::cuda::{Key, Stream};
+use crate::device::cuda::{EPOCH_BITS, Key, Stream};
 use crate::kernels::gpu::Space;
 use crate::op::Choice;
 use crate::ptx::{Target, Text};
@@ -34,8 +34,8 @@ impl Rows {
     /// The kernels of a scatter.
     fn kinds(&self) -> &'static [Kind] {
         match self.adds() {
-            false => &[Kind::Clear, Kind::Mark, Kind::Scatter],
-            true => &[Kind::Clear, Kind::Mark, Kind::Add],
+            false => &[Kind::Mark, Kind::Scatter],
+            true => &[Kind::Mark, Kind::Add],
         }
     }
 
@@ -92,7 +92,7 @@ impl Rows {
     }
 
     fn spec(&self, kind: Kind) -> Spec {
-        let moves = !matches!(kind, Kind::Clear | Kind::Mark);
+        let moves = !matches!(kind, Kind::Zero | Kind::Mark);
         let strided = moves && !self.is_whole();
         let elements = if strided { Space::from(&self.elements).class() } else { u32::MAX };
         Spec {
@@ -108,42 +108,56 @@ impl Rows {
         }
     }
 
-    /// The arguments, with scratch memory where `kinds` learn of places.
-    fn args(&self, stream: &Stream, kinds: &[Kind]) -> Result<Args> {
-        let (count, height) = (self.count() as u64, self.table.dims()[0] as u64);
-        let slots = height as usize * if self.spec(kinds[0]).wide { 8 } else { 4 };
-        let scratch = |needed: bool| if needed { stream.scratch(slots.max(8)) } else { Ok(0) };
+    /// The arguments, but for what is learnt of places.
+    fn args(&self, stream: &Stream, kinds: &[Kind]) -> Args {
         let units = self.units();
         // The lanes of a warp look at the places, and add, together.
         let least = if kinds.iter().any(|kind| kind.by_warps()) { 32 } else { 1 };
         let lanes = units.clamp(least, u64::from(THREADS)).next_power_of_two();
-        Ok(Args {
+        Args {
             table: self.table.at(),
             indices: self.indices.at(),
             rows: self.rows.at(),
             verdict: stream.verdict(),
-            first: scratch(kinds.contains(&Kind::Add))?,
-            last: scratch(kinds.len() > 1)?,
-            count,
-            height,
+            first: 0,
+            last: 0,
+            epoch: 0,
+            count: self.count() as u64,
+            height: self.table.dims()[0] as u64,
             pitch: (self.table.layout().stride(0) * self.size() as isize) as u64,
             units,
             lanes: lanes.ilog2(),
             flags: self.flags,
             places: self.places_space().words(),
             elements: Space::from(&self.elements).words(),
-        })
+        }
     }
 
     fn launch(&self, stream: &Stream, kinds: &[Kind]) -> Result<()> {
         let _ = self.gpu.set(stream.gpu().clone());
-        let args = self.args(stream, kinds)?;
+        let args = self.args(stream, kinds);
+        let args = if kinds.contains(&Kind::Mark) { self.marked(stream, args)? } else { args };
         kinds.iter().try_for_each(|&kind| self.queue(stream, kind, args))
+    }
+
+    /// With slots for the first and the last place that name each row.
+    fn marked(&self, stream: &Stream, args: Args) -> Result<Args> {
+        let height = args.height as usize;
+        let (at, slots, epoch) = stream.marks(height.saturating_mul(if self.adds() { 2 } else { 1 }))?;
+        let args = Args { last: at, first: at + 8 * args.height, ..args };
+        let epoch = match epoch {
+            0 => {
+                self.queue(stream, Kind::Zero, Args { count: slots as u64, ..args })?;
+                stream.marks_are_zero()
+            }
+            epoch => epoch,
+        };
+        Ok(Args { epoch: epoch << (64 - EPOCH_BITS), ..args })
     }
 
     /// Queues one kernel.
     fn queue(&self, stream: &Stream, kind: Kind, args: Args) -> Result<()> {
-        let alone = matches!(kind, Kind::Clear | Kind::Mark);
+        let alone = matches!(kind, Kind::Zero | Kind::Mark);
         let args = if alone { Args { lanes: 0, ..args } } else { args };
         let (spec, lanes) = (self.spec(kind), 1u64 << args.lanes);
         let together = if spec.short { TOGETHER } else { 1 };
@@ -153,7 +167,7 @@ impl Rows {
         let most = if kind == Kind::Add { resident } else { GRID[0] };
         let cuts = args.units.div_ceil(lanes * EACH).min(BLOCKS.div_ceil(across)).max(1);
         let down = match kind {
-            Kind::Clear | Kind::Mark => 1,
+            Kind::Zero | Kind::Mark => 1,
             _ if spec.short => args.units.div_ceil(lanes).max(1),
             _ => cuts,
         };
@@ -182,7 +196,7 @@ pub fn texts(target: Target) -> Vec<Result<Text>> {
     let strided =
         |spec: Spec| Spec { unit: spec.dtype.size() as u32, places: 4, elements: 2, wide: true, ..spec };
     let both = |spec: Spec| [spec, strided(spec)];
-    let moves = [Kind::Gather, Kind::Scatter, Kind::Clear, Kind::Mark, Kind::ScatterFew];
+    let moves = [Kind::Gather, Kind::Scatter, Kind::Mark, Kind::ScatterFew];
     let moves = moves.into_iter().flat_map(|kind| {
         [4, 8].into_iter().flat_map(move |index| both(whole(kind, false, Dtype::U16, index, 16)))
     });
@@ -194,7 +208,7 @@ pub fn texts(target: Target) -> Vec<Result<Text>> {
     let adds = [Kind::Add, Kind::AddFew]
         .into_iter()
         .flat_map(|kind| add::DTYPES.iter().flat_map(move |&dtype| both(whole(kind, true, dtype, 4, 16))));
-    let learns = [Kind::Clear, Kind::Mark].map(|kind| whole(kind, true, Dtype::U8, 8, 1));
+    let learns = [Kind::Zero, Kind::Mark].map(|kind| whole(kind, true, Dtype::U8, 8, 1));
     let all = moves.chain(units).chain(shorts).chain(adds).chain(learns.into_iter().flat_map(both));
     all.map(|spec| ptx::kernel(target, spec).map(Text::from)).collect()
 }

@@ -4,6 +4,7 @@
 
 use super::units::{add_words, load_unit, load_unit_if, store_unit};
 use super::{WEFT_ROWS_FROM_END, WEFT_ROWS_SKIP_NEGATIVE};
+use crate::device::cuda::EPOCH_BITS;
 use crate::dtype::Dtype;
 use crate::kernels::gpu::Space;
 use crate::ptx::{Builder, Global, Kernel, Load, Ptr, Reg, Scope, Shape, Strength, Target, Words, params};
@@ -29,10 +30,12 @@ params! {
         rows: u64,
         /// Where the first stray place goes, all its bits turned.
         verdict: u64,
-        /// Of each row of the table the first place that names it, for adding.
+        /// Of each row of the table the first place that names it, for adding: the larger the earlier.
         first: u64,
         /// And the last.
         last: u64,
+        /// What both are with in their top bits that are of this request.
+        epoch: u64,
         /// Places.
         count: u64,
         /// Rows of the table.
@@ -57,9 +60,9 @@ params! {
 pub enum Kind {
     /// Rows from the table.
     Gather,
-    /// Forgets which places name the rows that are named.
-    Clear,
-    /// Learns it.
+    /// Forgets all that was learnt of any places.
+    Zero,
+    /// Learns which places name each row.
     Mark,
     /// Rows to the table.
     Scatter,
@@ -131,6 +134,7 @@ pub fn kernel(target: Target, spec: Spec) -> Result<Kernel<Args>> {
         let place = k.var((k.block_x() * each + (k.thread_x() >> v.lanes)).to::<u64>());
         let step = (k.grid_blocks_x() * each).to::<u64>();
         match spec.kind {
+            Kind::Zero => zero(k, &v, place, step),
             Kind::Gather | Kind::Scatter if spec.short => several(k, &v, spec, place, step),
             Kind::Gather => ahead(k, &v, spec, place, step),
             _ => k.repeat_while(
@@ -142,6 +146,17 @@ pub fn kernel(target: Target, spec: Spec) -> Result<Kernel<Args>> {
             ),
         }
     })
+}
+
+/// Makes slots 0.
+fn zero<'k>(k: &'k Builder, v: &Vals<'k>, slot: Reg<'k, u64>, step: Reg<'k, u64>) {
+    k.repeat_while(
+        || slot.lt(v.count),
+        || {
+            Ptr::<Global<u64>>::new(v.last).at_far(slot).store(0u64);
+            slot.set(slot + step);
+        },
+    );
 }
 
 /// This thread's parts of its places; the next one's index is under way while a row moves.
@@ -207,7 +222,7 @@ fn moves<'k>(
     }
     // The table has a slot at least.
     let row = k.select(found.valid, found.row, 0u64);
-    valid & slot(v.last, row, spec).eq(place)
+    valid & last(v, row).eq(place)
 }
 
 /// Where a unit is read and written that lies at `unit` in the table's row and in the place's.
@@ -232,9 +247,6 @@ fn lane<'k>(k: &'k Builder, v: &Vals<'k>) -> Reg<'k, u32> {
 fn one<'k>(k: &'k Builder, v: &Vals<'k>, spec: Spec, (place, found): (Reg<'k, u64>, Found<'k>)) {
     let lane = lane(k, v);
     match spec.kind {
-        Kind::Clear => {
-            return k.when(found.valid & lane.eq(0u32), || clear(v, spec, found.row));
-        }
         Kind::Mark => {
             return k.when(found.valid & lane.eq(0u32), || mark(v, spec, (found.row, place)));
         }
@@ -249,8 +261,7 @@ fn one<'k>(k: &'k Builder, v: &Vals<'k>, spec: Spec, (place, found): (Reg<'k, u6
                 k.when(kept, || transfer(k, v, spec, lane, [found.rows, table]));
             }
             _ => {
-                let last =
-                    if spec.kind == Kind::Add { slot(v.last, found.row, spec) } else { v.count - 1u64 };
+                let last = if spec.kind == Kind::Add { last(v, found.row) } else { v.count - 1u64 };
                 let first = is_first(k, v, spec, (place, found.row));
                 let alone = if spec.kind == Kind::Add { last.eq(place) } else { k.var(false) };
                 k.when(first & alone, || add_row(k, v, spec, lane, [table, found.rows]));
@@ -268,7 +279,7 @@ fn is_kept<'k>(
     (place, row): (Reg<'k, u64>, Reg<'k, u64>),
 ) -> Reg<'k, bool> {
     match spec.kind {
-        Kind::Scatter => slot(v.last, row, spec).eq(place),
+        Kind::Scatter => last(v, row).eq(place),
         _ => !named(k, v, spec, row, [place + 1u64, v.count]),
     }
 }
@@ -281,7 +292,7 @@ fn is_first<'k>(
     (place, row): (Reg<'k, u64>, Reg<'k, u64>),
 ) -> Reg<'k, bool> {
     match spec.kind {
-        Kind::Add => slot(v.first, row, spec).eq(place),
+        Kind::Add => (k.var(PLACES) - slot(v.first, row)).eq(place),
         _ => !named(k, v, spec, row, [k.var(0u64), place]),
     }
 }
@@ -349,39 +360,26 @@ fn report<'k>(v: &Vals<'k>, place: Reg<'k, u64>) {
     Ptr::<Global<u32>>::new(v.verdict).atomic().max(!place);
 }
 
-/// The places of a row, of 4 bytes or 8.
-fn slot<'k>(base: Reg<'k, u64>, row: Reg<'k, u64>, spec: Spec) -> Reg<'k, u64> {
-    match spec.wide {
-        true => Ptr::<Global<u64>>::new(base).at_far(row).load(),
-        false => Ptr::<Global<u32>>::new(base).at_far(row).load().to(),
-    }
+/// The largest number of a place that a slot holds below its epoch.
+const PLACES: u64 = (1 << (64 - EPOCH_BITS)) - 1;
+
+/// The last place that names a row.
+fn last<'k>(v: &Vals<'k>, row: Reg<'k, u64>) -> Reg<'k, u64> {
+    slot(v.last, row)
 }
 
-fn clear<'k>(v: &Vals<'k>, spec: Spec, row: Reg<'k, u64>) {
-    if spec.wide {
-        Ptr::<Global<u64>>::new(v.last).at_far(row).store(0u64);
-    } else {
-        Ptr::<Global<u32>>::new(v.last).at_far(row).store(0u32);
-    }
-    match (spec.adds, spec.wide) {
-        (false, _) => {}
-        (_, true) => Ptr::<Global<u64>>::new(v.first).at_far(row).store(u64::MAX),
-        _ => Ptr::<Global<u32>>::new(v.first).at_far(row).store(u32::MAX),
-    }
+fn slot<'k>(base: Reg<'k, u64>, row: Reg<'k, u64>) -> Reg<'k, u64> {
+    Ptr::<Global<u64>>::new(base).at_far(row).load() & PLACES
 }
 
+/// The larger number stays: one of this request's epoch is larger than all that earlier ones left.
 fn mark<'k>(v: &Vals<'k>, spec: Spec, (row, place): (Reg<'k, u64>, Reg<'k, u64>)) {
-    let adds = spec.adds;
-    if spec.wide {
-        Ptr::<Global<u64>>::new(v.last).at_far(row).atomic().max(place);
-        if adds {
-            Ptr::<Global<u64>>::new(v.first).at_far(row).atomic().min(place);
-        }
-        return;
-    }
-    Ptr::<Global<u32>>::new(v.last).at_far(row).atomic().max(place.to::<u32>());
-    if adds {
-        Ptr::<Global<u32>>::new(v.first).at_far(row).atomic().min(place.to::<u32>());
+    let put = |base, number: Reg<'k, u64>| {
+        Ptr::<Global<u64>>::new(base).at_far(row).atomic().max(v.epoch | number);
+    };
+    put(v.last, place);
+    if spec.adds {
+        put(v.first, v.kernel.var(PLACES) - place);
     }
 }
 

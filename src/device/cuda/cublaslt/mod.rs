@@ -10,7 +10,7 @@ pub use blas::{Blas, blas};
 pub use product::{Addresses, Aux, Compute, Epilogue, Factors, Matrix, Product, Row, Scaling};
 
 use super::driver::driver;
-use super::leave::{enter_opening, guard_the_end};
+use super::leave::{enter_opening, guarded};
 use super::library::Library;
 use crate::status::{
     Error, Result, WEFT_ERROR_INTERNAL, WEFT_ERROR_OUT_OF_DEVICE_MEMORY, WEFT_ERROR_UNAVAILABLE,
@@ -132,9 +132,7 @@ pub(super) fn found() -> std::result::Result<(String, String), String> {
 }
 
 fn open() -> Result<Lt> {
-    guard_the_end(); // what the driver registered meanwhile must not run while this loads
-    let found = Library::find(names(), Lt::new);
-    guard_the_end();
+    let found = guarded(|| Library::find(names(), Lt::new));
     found.map_err(|reason| {
         let message = format!(
             "there is no cuBLASLt of version 12.0 or newer ({reason}); install it (pip install nvidia-cublas) or \

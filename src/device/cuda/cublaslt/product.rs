@@ -41,23 +41,17 @@ pub enum Epilogue {
     None = 1,
     /// max(x, 0).
     Relu = 2,
-    /// By the tanh.
-    Gelu = 32,
     /// relu, with a mask of where the value was above 0.
     ReluAux = 130,
-    /// gelu by the tanh, with the value before it.
-    GeluAux = 160,
     /// The value where the mask is set.
     Drelu = 136,
-    /// The value times gelu's slope at aux.
-    Dgelu = 192,
 }
 
 impl Epilogue {
-    /// With a row that is added first; or, of `Drelu` and `Dgelu`, with sums over the rows of D.
+    /// With a row that is added first; or, of `Drelu`, with sums over the rows of D.
     pub(super) fn code(self, row: bool) -> i32 {
         match self {
-            Self::Drelu | Self::Dgelu => self as i32 | i32::from(row) << 4,
+            Self::Drelu => self as i32 | i32::from(row) << 4,
             _ if row => self as i32 & !1 | 4,
             _ => self as i32,
         }

@@ -10,34 +10,49 @@ use crate::ptx::{Builder, Load, Ptr, Reg, Shared};
 
 /// Bytes of a line.
 pub(super) const LINE: u32 = 128;
-/// Squares of a band.
-pub(in crate::ops::cast) const BAND: u32 = 8;
+/// Squares of a band at most.
+pub(in crate::ops::cast) const BAND: u64 = 16;
+/// Neighbours in a band that a block turns together: y's lines are written in pieces as long as that.
+pub(in crate::ops::cast) const TOGETHER: u32 = 4;
 /// Vectors of a line.
 const VECTORS: u32 = LINE / 16;
-/// Lines that a block moves at a time.
-const LINES: u32 = SQUARE_THREADS / VECTORS;
+
+/// Where a square lies.
+struct Square<'k> {
+    /// Its first element, along x's run and along y's.
+    corner: [Reg<'k, u64>; 2],
+    /// The plane's first element in x and in y.
+    outside: [Reg<'k, u64>; 2],
+}
 
 impl Spec {
     /// Squares of elements that only move, read along x's run and written along y's.
     pub(super) fn squares<'k>(self, k: &'k Builder, v: &Vals<'k>, rank: usize) {
-        let shared = k.shared_aligned::<u32>(self.side() * LINE / 4, 16);
-        let side = self.side();
-        let square = k.var(k.block_x());
+        let words = self.side() * LINE / 4;
+        let shared = k.shared_aligned::<u32>(TOGETHER * words, 16);
+        let slabs = [0, 1, 2, 3].map(|slab| shared.plus((slab * words) as i32));
+        let [x, y] = self.arrays(k, v);
+        let first = k.var(k.block_x() * TOGETHER);
         let count = v.count.to::<u32>();
         k.repeat_while(
-            || square.lt(count),
+            || first.lt(count),
             || {
-                let (plane, places) = self.place(v, square);
-                let corner = places.map(|place| place.to::<u64>() << side.ilog2());
-                let outside = Space::<2>::locate(k, &v.space, rank, true, plane.to::<u64>());
-                let [x, y] = self.arrays(k, v);
-                self.gather(k, v, corner, x.at(outside[0]), shared);
+                let squares = [0, 1, 2, 3].map(|number| self.square(k, v, rank, first + number));
+                let loads = squares.each_ref().map(|square| self.gather(k, v, square, x));
+                slabs.iter().zip(loads).for_each(|(&slab, loads)| self.keep(k, loads, slab));
                 k.barrier();
-                self.scatter(k, v, corner, y.at(outside[1]), shared);
-                k.barrier(); // so that the next square does not overwrite what others still read
-                square.set(square + k.grid_blocks_x());
+                squares.iter().zip(slabs).for_each(|(square, slab)| self.scatter(k, v, square, y, slab));
+                k.barrier(); // so that the next squares do not overwrite what others still read
+                first.set(first + k.grid_blocks_x() * TOGETHER);
             },
         );
+    }
+
+    /// Square `number`.
+    fn square<'k>(self, k: &'k Builder, v: &Vals<'k>, rank: usize, number: Reg<'k, u32>) -> Square<'k> {
+        let (plane, places) = self.place(v, number);
+        let corner = places.map(|place| place.to::<u64>() << self.side().ilog2());
+        Square { corner, outside: Space::<2>::locate(k, &v.space, rank, true, plane.to::<u64>()) }
     }
 
     /// Of square `number` the plane, and its place along x's run and along y's: neighbouring numbers are those of a band along
@@ -45,22 +60,23 @@ impl Spec {
     fn place<'k>(self, v: &Vals<'k>, number: Reg<'k, u32>) -> (Reg<'k, u32>, [Reg<'k, u32>; 2]) {
         let side = self.side();
         let squares = |n: usize| ((v.plane[n] + u64::from(side - 1)) >> side.ilog2()).to::<u32>();
-        let (across, bands) = (squares(0), (squares(1) + (BAND - 1)) / BAND);
-        let (line, inside) = (number / BAND, number % BAND);
+        let (across, bands) = (squares(0), (squares(1) + (v.band - 1u32)) / v.band);
+        let line = number / v.band;
+        let inside = number - line * v.band;
         let band = line / across;
         let plane = band / bands;
-        (plane, [line - band * across, (band - plane * bands) * BAND + inside])
+        (plane, [line - band * across, (band - plane * bands) * v.band + inside])
     }
 
-    /// From x to shared memory: all loads, then all stores.
+    /// This thread's vectors of x.
     fn gather<'k>(
         self,
         k: &'k Builder,
         v: &Vals<'k>,
-        corner: [Reg<'k, u64>; 2],
+        square: &Square<'k>,
         x: Array<'k>,
-        shared: Ptr<'k, Shared<u32>>,
-    ) {
+    ) -> Vec<[Reg<'k, u32>; 4]> {
+        let (corner, x) = (square.corner, x.at(square.outside[0]));
         let vector = k.thread_x() & (VECTORS - 1);
         let lines = self.lines(k);
         let there = self.there(k, v.plane, corner, &lines, vector);
@@ -68,8 +84,13 @@ impl Spec {
         let load = |(at, &there): (&Array<'k>, &Reg<'k, bool>)| {
             at.ptr::<u32>().loading(Load::Ahead256).load_vec_if::<4>(there, 0u32)
         };
-        let loads: Vec<_> = places.iter().zip(&there).map(load).collect();
-        for (&line, words) in lines.iter().zip(loads) {
+        places.iter().zip(&there).map(load).collect()
+    }
+
+    /// Them in shared memory.
+    fn keep<'k>(self, k: &'k Builder, loads: Vec<[Reg<'k, u32>; 4]>, shared: Ptr<'k, Shared<u32>>) {
+        let vector = k.thread_x() & (VECTORS - 1);
+        for (line, words) in self.lines(k).into_iter().zip(loads) {
             let place = vector ^ (line >> self.lanes().ilog2());
             shared.at(k.mad(line, LINE / 4, place * 4u32)).store_vec(words);
         }
@@ -80,13 +101,14 @@ impl Spec {
         self,
         k: &'k Builder,
         v: &Vals<'k>,
-        corner: [Reg<'k, u64>; 2],
+        square: &Square<'k>,
         y: Array<'k>,
         shared: Ptr<'k, Shared<u32>>,
     ) {
         let vector = k.thread_x() & (VECTORS - 1);
         let lines = self.lines(k);
-        let [corner, plane] = [corner, v.plane].map(|[i, j]| [j, i]);
+        let y = y.at(square.outside[1]);
+        let [corner, plane] = [square.corner, v.plane].map(|[i, j]| [j, i]);
         let there = self.there(k, plane, corner, &lines, vector);
         let places = self.places(k, y, v.steps[1], corner, &lines, vector);
         for ((&column, at), there) in lines.iter().zip(places).zip(there) {
@@ -128,15 +150,25 @@ impl Spec {
     ) -> Vec<Array<'k>> {
         let across = corner[0] + (vector * self.lanes()).to::<u64>();
         let first = origin.at(k.mad(corner[1] + lines[0].to::<u64>(), step, across));
-        let further = step * u64::from(LINES * self.conversion.from.size() as u32);
+        let further = step * u64::from(self.height() * self.conversion.from.size() as u32);
         let next = |at: &Array<'k>| Some(Array::new(k, at.dtype, at.address() + further));
         std::iter::successors(Some(first), next).take(lines.len()).collect()
+    }
+
+    /// Lines that a block moves at a time.
+    fn height(self) -> u32 {
+        self.square_threads() / VECTORS
+    }
+
+    /// Threads of a block: no more than a square has vectors.
+    pub(super) fn square_threads(self) -> u32 {
+        (self.side() * VECTORS).min(SQUARE_THREADS)
     }
 
     /// The lines of the square that are the thread's.
     fn lines<'k>(self, k: &'k Builder) -> Vec<Reg<'k, u32>> {
         let first = k.thread_x() >> VECTORS.ilog2();
-        (0..self.side()).step_by(LINES as usize).map(|line| first + line).collect()
+        (0..self.side()).step_by(self.height() as usize).map(|line| first + line).collect()
     }
 
     /// A vector of elements that lie one below the other from `at` on.

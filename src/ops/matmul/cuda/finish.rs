@@ -35,17 +35,18 @@ pub fn finish<'k, R: Real>(
     k.when(v.at[4].ne(0u64), || {
         x.set(k.add(x, load_kind::<R>(k, bias_kind, v.element(bias, 4, row, col))));
     });
-    activate(k, v.epilogue, x);
+    apply(k, v.epilogue, &[x]);
     store_kind(k, d_kind, v.element(d, 2, row, col), x);
 }
 
-/// Applies the epilogue to `x`.
-fn activate<'k, R: Real>(k: &'k Builder, epilogue: Reg<'k, u32>, x: Reg<'k, R>) {
+/// Applies an epilogue, a WEFT_EPILOGUE number, to each of `values`.
+pub fn apply<'k, R: Real>(k: &'k Builder, epilogue: Reg<'k, u32>, values: &[Reg<'k, R>]) {
+    let each = |f: fn(&'k Builder, Reg<'k, R>) -> Reg<'k, R>| values.iter().for_each(|x| x.set(f(k, *x)));
     k.when(epilogue.ne(0u32), || {
-        k.when(epilogue.eq(WEFT_EPILOGUE_RELU), || x.set(math::relu(k, x)));
-        k.when(epilogue.eq(WEFT_EPILOGUE_GELU), || x.set(math::gelu(k, x)));
-        k.when(epilogue.eq(WEFT_EPILOGUE_GELU_TANH), || x.set(math::gelu_tanh(k, x)));
-        k.when(epilogue.eq(WEFT_EPILOGUE_SILU), || x.set(math::silu(k, x)));
+        k.when(epilogue.eq(WEFT_EPILOGUE_RELU), || each(math::relu));
+        k.when(epilogue.eq(WEFT_EPILOGUE_GELU), || each(math::gelu));
+        k.when(epilogue.eq(WEFT_EPILOGUE_GELU_TANH), || each(math::gelu_tanh));
+        k.when(epilogue.eq(WEFT_EPILOGUE_SILU), || each(math::silu));
     });
 }
 

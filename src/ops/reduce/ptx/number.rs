@@ -1,6 +1,7 @@
 //! What reductions are computed in on a GPU, and how the elements of each dtype become it: the larger or smaller of narrow
 //! floats in f32, all other floats in f64, integers in 64 bits.
 
+use super::state::{Fold, tree};
 use crate::dtype::Dtype::{self, *};
 use crate::dtype::f16;
 use crate::kernels::gpu::Raw;
@@ -17,6 +18,11 @@ pub trait Number: Element + Constant {
     fn term<'k>(k: &'k Builder, function: u32, x: Reg<'k, Self>) -> Reg<'k, Self>;
     /// Of two parts.
     fn join<'k>(k: &'k Builder, function: u32, a: Reg<'k, Self>, b: Reg<'k, Self>) -> Reg<'k, Self>;
+    /// What is added for elements that are summed in f32 first.
+    fn bundle<'k>(k: &'k Builder, fold: Fold, elements: &[Raw<'k>]) -> Option<Reg<'k, Self>> {
+        let _ = (k, fold, elements);
+        None
+    }
     /// As i64: integers wrapped, floats cut.
     fn whole<'k>(x: Reg<'k, Self>) -> Reg<'k, i64>;
     /// In f64.
@@ -41,6 +47,18 @@ fn whole<'k>(k: &'k Builder, dtype: Dtype, raw: Raw<'k>) -> Reg<'k, i64> {
         I32 => raw.word().bits::<i32>().to::<i64>(),
         _ => raw.wide().bits(),
     }
+}
+
+/// Bundles are sums of numbers so much smaller, exactly, that they stay inside f32.
+const SMALLER: f32 = 1.0 / 16.0;
+
+/// The sum of up to 8 narrow floats, times SMALLER: a rounding a pair of sums.
+fn few<'k>(k: &'k Builder, values: &[Reg<'k, f32>]) -> Reg<'k, f32> {
+    let pairs = values.chunks(2).map(|pair| match *pair {
+        [a, b] => k.fma(a, SMALLER, b * SMALLER),
+        _ => pair[0] * SMALLER,
+    });
+    tree(pairs.collect(), |a, b| a + b)
 }
 
 impl Number for f32 {
@@ -96,6 +114,12 @@ impl Number for f64 {
             WEFT_REDUCE_PROD => a * b,
             _ => a + b,
         }
+    }
+    fn bundle<'k>(k: &'k Builder, fold: Fold, elements: &[Raw<'k>]) -> Option<Reg<'k, f64>> {
+        let values = elements.iter().map(|&raw| narrow(fold.dtype, raw));
+        let values: Vec<_> =
+            values.map(|x| if fold.function == WEFT_REDUCE_L1 { k.abs(x) } else { x }).collect();
+        fold.is_bundled().then(|| few(k, &values).to::<f64>() * (1.0 / SMALLER as f64))
     }
     fn whole<'k>(x: Reg<'k, f64>) -> Reg<'k, i64> {
         x.to()

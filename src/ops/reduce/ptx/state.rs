@@ -39,6 +39,13 @@ impl Fold {
         if self.has_sum() { 4 } else { 8 }
     }
 
+    /// Whether elements are summed in f32, a few at a time, and those sums in f64: f64 alone costs a conversion an element,
+    /// which takes as long as reading it.
+    pub fn is_bundled(self) -> bool {
+        let sums = matches!(self.function, WEFT_REDUCE_SUM | WEFT_REDUCE_MEAN | WEFT_REDUCE_L1);
+        sums && matches!(self.dtype, F16 | Bf16)
+    }
+
     /// Whether a sum of exponentials belongs to it.
     pub fn has_sum(self) -> bool {
         self.function == WEFT_REDUCE_LOG_SUM_EXP
@@ -82,9 +89,12 @@ impl<'k, A: Number> State<'k, A> {
         self.take(&self.elements(words, bytes));
     }
 
-    /// With these elements, at least one, joined in a tree.
+    /// With these elements, one to eight, joined in a tree.
     pub fn take(&self, elements: &[Raw<'k>]) {
         let (k, function) = (self.k, self.fold.function);
+        if let Some(bundle) = A::bundle(k, self.fold, elements) {
+            return self.main.set(A::join(k, function, self.main, bundle));
+        }
         let values: Vec<_> = elements.iter().map(|&raw| A::of(k, self.fold.dtype, raw)).collect();
         let terms: Vec<_> = values.iter().map(|&x| A::term(k, function, x)).collect();
         let all = A::join(k, function, self.main, tree(terms, |a, b| A::join(k, function, a, b)));
@@ -196,7 +206,7 @@ impl<'k, A: Number> State<'k, A> {
 }
 
 /// `join` over all values, pairs first.
-fn tree<T: Copy>(mut values: Vec<T>, join: impl Fn(T, T) -> T) -> T {
+pub(super) fn tree<T: Copy>(mut values: Vec<T>, join: impl Fn(T, T) -> T) -> T {
     while values.len() > 1 {
         values = values
             .chunks(2)

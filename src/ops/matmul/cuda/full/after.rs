@@ -1,12 +1,12 @@
 //! From a sum to an element of D, with all that a multiplication may ask for: scales, C, bias, the epilogue and what it writes
 //! or reads besides, the largest magnitude, floats of 8 bits, complex numbers.
 
-use super::super::arguments::{Place, Vals};
-use super::super::finish;
-use super::super::real::{Number, Real, load_kind, store_any, store_kind};
 use super::arguments::{AUX, FullVals, SCALES};
 use super::slope;
 use crate::kernels::gpu::math;
+use crate::ops::matmul::cuda::arguments::{Place, Vals};
+use crate::ops::matmul::cuda::finish;
+use crate::ops::matmul::cuda::real::{Number, Real, load_kind, store_any, store_kind};
 use crate::ops::matmul::{
     WEFT_EPILOGUE_DGELU, WEFT_EPILOGUE_DGELU_TANH, WEFT_EPILOGUE_DRELU, WEFT_EPILOGUE_GELU,
     WEFT_EPILOGUE_GELU_AUX, WEFT_EPILOGUE_GELU_TANH, WEFT_EPILOGUE_GELU_TANH_AUX, WEFT_EPILOGUE_RELU,

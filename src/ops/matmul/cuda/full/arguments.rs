@@ -1,6 +1,6 @@
 //! What kernels take that do all that a multiplication may ask for.
 
-use super::super::arguments::{AXES, Args, Vals};
+use crate::ops::matmul::cuda::arguments::{AXES, Args, Vals};
 use crate::ptx::{Builder, Reg, Words, params};
 
 params! {

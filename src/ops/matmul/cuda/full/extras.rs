@@ -44,6 +44,7 @@ pub struct Extras {
 /// A gradient of a bias.
 struct Sum {
     side: Side,
+    /// Of what is summed up, or of the factors.
     factors: Dtype,
     args: GradientArgs,
     apart: u64,
@@ -153,7 +154,8 @@ impl Sum {
             work: [0; 2],
             kind: kind(to.dtype()),
         };
-        Self { side: gradient.side, factors: op.a.dtype(), args, apart }
+        let factors = source.map_or(op.a.dtype(), |source| source.0.dtype());
+        Self { side: gradient.side, factors, args, apart }
     }
 
     /// What is summed up: a factor, or `rows` rows for each matrix at `columns`, packed.

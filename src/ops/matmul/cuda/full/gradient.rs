@@ -1,10 +1,10 @@
 //! Gradients of a bias: sums over the rows or columns of a matrix, of each matrix of a batch or of all together.
 
-use super::super::arguments::AXES;
-use super::super::real::{Real, store_kind};
 use crate::device::cuda::{Key, Stream};
 use crate::dtype::Dtype;
 use crate::kernels::gpu::Array;
+use crate::ops::matmul::cuda::arguments::AXES;
+use crate::ops::matmul::cuda::real::{Real, store_kind};
 use crate::ptx::{Builder, Kernel, Ptr, Reg, Shape, Shared, Target, Words, params};
 use crate::status::Result;
 

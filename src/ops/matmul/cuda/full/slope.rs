@@ -1,7 +1,7 @@
 //! The slopes of gelu. Beyond 40 either way they are 1 and 0, in f32 and f64 alike.
 
-use super::super::real::Real;
 use crate::kernels::gpu::math;
+use crate::ops::matmul::cuda::real::Real;
 use crate::ptx::{Builder, Reg};
 
 /// 1 / sqrt(2 pi).

@@ -1,12 +1,12 @@
 //! The kernel that finishes sums in memory with all that a multiplication may ask for. Where gradients of a bias are wanted, the
 //! values stay in place of the sums.
 
-use super::super::arguments::{Place, each};
-use super::super::real::Number;
 use super::after::{Largest, Spot, Values};
 use super::arguments::{FullArgs, FullVals};
 use crate::device::cuda::{Key, Stream};
 use crate::dtype::Dtype;
+use crate::ops::matmul::cuda::arguments::{Place, each};
+use crate::ops::matmul::cuda::real::Number;
 use crate::ops::matmul::problem::Problem;
 use crate::ptx::{Builder, Global, Kernel, Ptr, Reg, Shape, Target};
 use crate::status::Result;

@@ -20,7 +20,7 @@ const CHUNK: u32 = 64 * LINE;
 /// Threads of a warpgroup.
 pub(super) const GROUP: u32 = 128;
 /// Warpgroups that multiply.
-const CONSUMERS: u32 = 2;
+pub(super) const CONSUMERS: u32 = 2;
 /// Bytes in which each of them prepares what it writes.
 pub(super) const SLAB: u32 = 16 << 10;
 /// Shared memory of a block, but for a margin that the barriers lie in.
@@ -37,14 +37,16 @@ params! {
         rest: arguments::Args,
         /// 1 where each matrix of the batch has an A of its own, and a B, else 0.
         apart: [u32; 2],
-        /// Clusters' tiles of a matrix, down and across.
+        /// Tiles of a matrix, down and across.
         tiles: [u32; 2],
         /// Matrices.
         matrices: u32,
         /// Steps along k, of all parts and of one.
         steps: [u32; 2],
-        /// Clusters' tiles of all parts of all matrices.
+        /// Tiles of all parts of all matrices.
         total: u32,
+        /// Bytes that are fetched in a step.
+        bytes: u32,
     }
 }
 
@@ -56,16 +58,18 @@ impl Half for bf16 {}
 /// The kernel of this form.
 pub fn write(target: Target, form: Form) -> Result<Kernel<Args>> {
     let [a, b] = form.along.map(u32::from);
-    let Tile { rows, columns, blocks } = form.tile;
+    let Tile { rows, columns } = form.tile;
     let end = match form.end {
-        End::Tiles => "tiles",
-        End::Sums => "sums",
-        End::Any => "any",
+        End::Tiles => "tiles".into(),
+        End::Sums => "sums".into(),
+        End::Any => "any".into(),
+        End::Joined => format!("joined_{}", form.joined),
     };
     let dtype = form.dtype.name().to_lowercase();
-    let name = format!("matmul_wgmma_{dtype}_{a}_{b}_{rows}_{columns}_{blocks}_{end}");
+    let lines = form.lines.map_or(String::new(), |dtype| format!("_{}", dtype.name().to_lowercase()));
+    let name = format!("matmul_wgmma_{dtype}_{a}_{b}_{rows}_{columns}_{end}{lines}");
     let shape = Shape::new(name, target, [GROUP * (1 + CONSUMERS), 1, 1]).min_blocks(1);
-    let shape = if blocks > 1 { shape.cluster([blocks, 1, 1]) } else { shape };
+    let shape = if form.joined > 1 { shape.cluster([form.joined, 1, 1]) } else { shape };
     match form.dtype {
         Dtype::F16 => build::<f16>(&shape, form),
         _ => build::<bf16>(&shape, form),
@@ -110,7 +114,7 @@ pub struct Block<'v, 'k, T: Half> {
     pub full: Mbarrier<'k>,
     pub empty: Mbarrier<'k>,
     /// The block within its cluster.
-    rank: Reg<'k, u32>,
+    pub rank: Reg<'k, u32>,
     /// The warpgroup: 0 fetches.
     pub group: Reg<'k, u32>,
 }
@@ -150,7 +154,7 @@ impl<'k> Ring<'k> {
 impl<'v, 'k, T: Half> Block<'v, 'k, T> {
     fn new(k: &'k Builder, v: &'v Vals<'k>, form: Form) -> Self {
         let stages = form.tile.stages();
-        let rank = if form.tile.blocks > 1 { k.cluster_rank() } else { k.var(0u32) };
+        let rank = if form.joined > 1 { k.cluster_rank() } else { k.var(0u32) };
         Self {
             k,
             v,
@@ -174,38 +178,37 @@ impl<'v, 'k, T: Half> Block<'v, 'k, T> {
         self.stages.displaced(stage * self.form.tile.step())
     }
 
-    /// Initialises the barriers. A stage is free when every warp that multiplies, of all blocks of the cluster, says so.
+    /// Initialises the barriers. A stage is free when every warp that multiplies says so.
     fn begin(&self) {
         let k = self.k;
         k.when(k.thread_x().eq(0u32), || {
             for stage in 0..self.stage_count() as i32 {
                 self.full.plus(stage).init(1u32);
-                self.empty.plus(stage).init(CONSUMERS * 4 * self.form.tile.blocks);
+                self.empty.plus(stage).init(CONSUMERS * 4);
             }
             k.mbarrier_fence();
         });
         self.meet();
     }
 
-    /// Waits for all threads of all blocks that copy to each other's shared memory.
+    /// Waits for all threads of the block, or of the cluster.
     pub fn meet(&self) {
         self.k.warp_sync(u32::MAX);
-        if self.form.tile.blocks > 1 { self.k.cluster_barrier() } else { self.k.barrier() }
+        if self.form.joined > 1 { self.k.cluster_barrier() } else { self.k.barrier() }
     }
 
-    /// Runs `body` for each of the cluster's tiles.
+    /// Runs `body` for each of the block's tiles: one, where the blocks of a cluster have parts of it.
     pub fn each(&self, body: impl FnOnce(&Work<'k>)) {
         let k = self.k;
-        let [first, step] = match self.form.tile.blocks {
-            1 => [k.block_x(), k.grid_blocks_x()],
-            _ => [k.cluster_x(), k.grid_clusters_x()],
-        };
-        let number = k.var(first);
+        if self.form.end == End::Joined {
+            return body(&self.work(k.cluster_x()));
+        }
+        let number = k.var(k.block_x());
         k.repeat_while(
             || number.lt(self.v.total),
             || {
                 body(&self.work(number));
-                number.set(number + step);
+                number.set(number + k.grid_blocks_x());
             },
         );
     }
@@ -216,13 +219,15 @@ impl<'v, 'k, T: Half> Block<'v, 'k, T> {
         let tiles = down * across;
         let whole = k.div(number, tiles);
         let [row, col] = order::tile(k, number - whole * tiles, v.tiles);
-        let part = k.div(whole, v.matrices);
+        let joined = self.form.end == End::Joined;
+        let part = if joined { self.rank } else { k.div(whole, v.matrices) };
+        let matrix = if joined { whole } else { whole - part * v.matrices };
         let [all, depth] = v.steps;
         let from = part * depth;
         Work {
-            row: (row * tile.blocks + self.rank) * tile.rows,
+            row: row * tile.rows,
             col: col * tile.columns,
-            matrix: whole - part * v.matrices,
+            matrix,
             part,
             from,
             count: k.min(all - from, depth),
@@ -243,35 +248,32 @@ impl<'v, 'k, T: Half> Block<'v, 'k, T> {
                 });
             });
         });
+        if self.form.end == End::Joined {
+            self.meet(); // all sums are there
+        }
         self.meet();
     }
 
-    /// Fetches a step of A, and of B this block's share for all blocks of the cluster.
+    /// Fetches a step of A and B.
     fn fetch(&self, work: &Work<'k>, depth: Reg<'k, u32>, stage: Reg<'k, u32>) {
-        let (k, tile, to) = (self.k, self.form.tile, self.stage(stage));
-        let done = self.full.at(stage);
-        done.arrive_expecting(tile.step());
+        let (tile, to, done) = (self.form.tile, self.stage(stage), self.full.at(stage));
+        done.arrive_expecting(self.v.bytes);
         let matrix = |operand: usize| work.matrix * self.v.apart[operand];
         let a = Panel { operand: 0, at: [work.row, depth, matrix(0)], edge: tile.rows };
-        self.fetch_panel(&a, to, &done, Fetch::default());
-        let edge = tile.columns / tile.blocks;
-        let own = self.rank * edge;
-        let b = Panel { operand: 1, at: [work.col + own, depth, matrix(1)], edge };
-        let blocks = (tile.blocks > 1).then(|| k.var((1u16 << tile.blocks) - 1));
-        let to = to.plus((tile.rows * DEPTH) as i32);
-        let to = if tile.blocks > 1 { to.displaced(own * LINE) } else { to };
-        self.fetch_panel(&b, to, &done, Fetch { blocks, ..Fetch::default() });
+        let b = Panel { operand: 1, at: [work.col, depth, matrix(1)], edge: tile.columns };
+        self.fetch_panel(&a, to, &done);
+        self.fetch_panel(&b, to.plus((tile.rows * DEPTH) as i32), &done);
     }
 
-    fn fetch_panel(&self, panel: &Panel<'k>, to: Ptr<'k, Shared<T>>, done: &Mbarrier<'k>, fetch: Fetch<'k>) {
+    fn fetch_panel(&self, panel: &Panel<'k>, to: Ptr<'k, Shared<T>>, done: &Mbarrier<'k>) {
         let map = self.v.maps[panel.operand];
         let [outer, depth, matrix] = panel.at.map(|index| index.bits::<i32>());
         if self.form.along[panel.operand] {
-            return to.tile_from(&TensorTile::new(map, [depth, outer, matrix]), done, fetch);
+            return to.tile_from(&TensorTile::new(map, [depth, outer, matrix]), done, Fetch::default());
         }
         for chunk in 0..panel.edge / 64 {
             let tile = TensorTile::new(map, [outer + (chunk * 64) as i32, depth, matrix]);
-            to.plus((chunk * CHUNK / 2) as i32).tile_from(&tile, done, fetch);
+            to.plus((chunk * CHUNK / 2) as i32).tile_from(&tile, done, Fetch::default());
         }
     }
 }

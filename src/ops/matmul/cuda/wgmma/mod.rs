@@ -1,10 +1,12 @@
 //! Half types on Hopper (sm_90a): the tensor memory accelerator brings tiles of A and B to shared memory, where two
-//! warpgroups multiply them; a third one asks for the tiles. Blocks stay and take tile after tile, clusters of two share
-//! columns of B. What is too small to fill the device is split along k, and finished by a kernel of its own.
+//! warpgroups multiply them; a third one asks for the tiles. Blocks stay and take tile after tile. What is too small to
+//! fill the device is split along k: among the blocks of a cluster, which add up each other's sums, or among blocks whose
+//! sums a kernel of its own finishes. (Clusters that share columns of B by multicast were no faster on an H200.)
 //!
 //! The design is that of CUTLASS's warp-specialised persistent kernels and of fast.cu (P. Shankhdhar).
 
 mod block;
+mod lines;
 mod plan;
 mod store;
 mod sum;
@@ -12,6 +14,7 @@ mod sum;
 use super::Task;
 use super::arguments::{arguments, bytes};
 use super::columns::bytes_of_sums;
+use super::real::kind;
 use super::rows::is_aligned;
 use super::{finish, mma};
 use crate::device::cuda::{Key, Stream, Tensor};
@@ -46,7 +49,8 @@ pub fn run(task: &Task, stream: &Stream) -> Result<()> {
         Some((plan, plan.arguments(p, maps)))
     };
     let Some((plan, mut args)) = ask() else { return mma::run(task, stream) };
-    if plan.parts > 1 {
+    let apart = plan.form.end == End::Sums;
+    if apart {
         let bytes = bytes_of_sums(p) * plan.parts as usize;
         if bytes > task.workspace {
             return mma::run(task, stream);
@@ -58,7 +62,7 @@ pub fn run(task: &Task, stream: &Stream) -> Result<()> {
     // SAFETY: the operands live as long as the request's work, and so do the sums; the kernel stays inside them: the
     // accelerator by its maps.
     unsafe { kernel.launch(stream, [plan.grid, 1, 1], &args)? };
-    if plan.parts > 1 { finish::run(p, stream, args.rest.sums, plan.parts) } else { Ok(()) }
+    if apart { finish::run(p, stream, args.rest.sums, plan.parts) } else { Ok(()) }
 }
 
 /// One of A and B: whether its lines along k are contiguous, and how it is fetched, `edge` of its rows or columns at once.
@@ -117,7 +121,7 @@ fn result(p: &Problem) -> Option<Tensor> {
 
 /// Those of A, B and D, which is left out where the accelerator does not write it.
 fn maps(p: &Problem, form: &Form, stream: &Stream) -> Option<[[u8; 128]; 3]> {
-    let [a, b] = factors(p, [form.tile.rows, form.tile.columns / form.tile.blocks])?;
+    let [a, b] = factors(p, [form.rows_fetched(p.m), form.tile.columns])?;
     let encode = |tensor: &Tensor| stream.gpu().ask(|driver| driver.encode(tensor)).ok();
     let d = if form.end == End::Tiles { encode(&result(p)?)? } else { [0; 128] };
     Some([encode(&a.1)?, encode(&b.1)?, d])
@@ -125,16 +129,19 @@ fn maps(p: &Problem, form: &Form, stream: &Stream) -> Option<[[u8; 128]; 3]> {
 
 /// Kernels that differ most.
 pub fn texts(target: Target) -> Vec<Result<Text>> {
-    use Dtype::{Bf16, F16};
-    let [large, middle, flat, small] = plan::TILES;
+    use Dtype::{Bf16, F16, F32};
+    let [large, wide, middle, flat, small] = plan::TILES;
     let forms = [
-        (Bf16, [true, true], large, End::Tiles),
-        (F16, [false, false], large, End::Any),
-        (Bf16, [true, false], middle, End::Tiles),
-        (F16, [false, true], flat, End::Sums),
-        (Bf16, [true, true], small, End::Any),
+        (Bf16, [true, true], large, End::Tiles, 1, None),
+        (F16, [false, false], large, End::Any, 1, None),
+        (F16, [true, true], large, End::Any, 1, Some(F16)),
+        (Bf16, [false, true], wide, End::Tiles, 1, None),
+        (Bf16, [true, false], middle, End::Tiles, 1, None),
+        (F16, [false, true], flat, End::Sums, 1, None),
+        (Bf16, [true, true], small, End::Joined, 8, None),
+        (F16, [true, false], middle, End::Joined, 2, Some(F32)),
     ];
-    let form = |(dtype, along, tile, end): (Dtype, [bool; 2], Tile, End)| Form { dtype, along, tile, end };
+    let form = |(dtype, along, tile, end, joined, lines)| Form { dtype, along, tile, end, joined, lines };
     forms.into_iter().map(|row| block::write(target, form(row)).map(Text::from)).collect()
 }
 
@@ -142,7 +149,9 @@ impl Form {
     /// What tells its kernel apart.
     fn key(&self) -> Key {
         let [a, b] = self.along.map(u32::from);
-        let Tile { rows, columns, blocks } = self.tile;
-        Key("matmul_wgmma", [self.dtype as u32, a, b, rows, columns, blocks, self.end as u32, 0])
+        let Tile { rows, columns } = self.tile;
+        let lines = self.lines.map_or(0, |dtype| 1 + kind(dtype));
+        let (dtype, end) = (self.dtype as u32, self.end as u32);
+        Key("matmul_wgmma", [dtype, a, b, rows, columns, end, self.joined, lines])
     }
 }

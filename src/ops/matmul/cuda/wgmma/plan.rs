@@ -1,26 +1,26 @@
 //! Which tiles a multiplication is cut into, into how many parts along k, and what becomes of the sums.
 
 use super::block::{Args, DEPTH};
-use super::{LONGEST, arguments, bytes_of_sums, factors, result};
+use super::{arguments, bytes, factors, result};
 use crate::dtype::Dtype;
-use crate::ops::matmul::problem::Problem;
+use crate::ops::matmul::problem::{Problem, View};
 
-/// What a block computes at once, and how many blocks of a cluster, one below the other, share their columns of B.
+/// What a block computes at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tile {
     /// 128, of which each of the two warpgroups has a half; or 64, of which each has half the columns.
     pub rows: u32,
     /// A multiple of 64 for each warpgroup.
     pub columns: u32,
-    pub blocks: u32,
 }
 
 /// The tiles that there are kernels for.
-pub(super) const TILES: [Tile; 4] = [
-    Tile { rows: 128, columns: 256, blocks: 2 },
-    Tile { rows: 128, columns: 128, blocks: 1 },
-    Tile { rows: 64, columns: 256, blocks: 1 },
-    Tile { rows: 64, columns: 128, blocks: 1 },
+pub(super) const TILES: [Tile; 5] = [
+    Tile { rows: 128, columns: 256 },
+    Tile { rows: 128, columns: 192 },
+    Tile { rows: 128, columns: 128 },
+    Tile { rows: 64, columns: 256 },
+    Tile { rows: 64, columns: 128 },
 ];
 
 /// What becomes of sums.
@@ -32,6 +32,8 @@ pub enum End {
     Sums,
     /// Anything that a multiplication can ask for.
     Any,
+    /// The same, of sums of several parts: the blocks of a cluster have one each.
+    Joined,
 }
 
 /// All that a kernel is specialised on.
@@ -42,6 +44,32 @@ pub struct Form {
     pub along: [bool; 2],
     pub tile: Tile,
     pub end: End,
+    /// Parts along k that the blocks of a cluster have, one each.
+    pub joined: u32,
+    /// D's dtype, where four neighbours of it are written at once.
+    pub lines: Option<Dtype>,
+}
+
+impl Form {
+    /// Rows of A that are fetched of a tile. Those beyond the last need not be: what is made of them is not written.
+    pub fn rows_fetched(&self, m: usize) -> u32 {
+        let most = self.tile.rows;
+        if self.along[0] && m < most as usize { (m as u32).next_multiple_of(8) } else { most }
+    }
+}
+
+/// D's dtype, where its rows are contiguous and aligned to four elements, as those of everything that is added to it.
+fn lines(p: &Problem) -> Option<Dtype> {
+    let four = |view: &View, operand: usize| {
+        let size = view.dtype.size() as u64;
+        let row = bytes(view, if p.m == 1 { 0 } else { view.row });
+        let batch = p.axes().iter().fold(0, |all, axis| all | bytes(view, axis.1[operand]));
+        view.col == 1 && (view.at as u64 | row | batch).is_multiple_of(4 * size)
+    };
+    let same = p.axes().iter().all(|axis| axis.1[4] == 0);
+    let per_column = |bias: &View| (p.m == 1 || bias.row == 0) && same && four(bias, 4);
+    let added = p.c.is_none_or(|c| four(&c, 3)) && p.bias.is_none_or(|bias| per_column(&bias));
+    (p.n.is_multiple_of(4) && four(&p.d, 2) && added).then_some(p.d.dtype)
 }
 
 /// How a multiplication is done.
@@ -52,83 +80,145 @@ pub struct Plan {
     pub parts: u32,
     /// Steps of `DEPTH` of such a part.
     depth: u32,
-    /// Clusters' tiles down and across.
+    /// Tiles down and across.
     tiles: [u32; 2],
     /// Blocks.
     pub grid: u32,
+    /// Tiles of all parts and matrices.
+    total: u32,
 }
 
 /// Bytes of sums that wait to be finished, at most.
-const SUMS: usize = 1 << 30;
+const SUMS: u64 = 1 << 30;
 /// Tiles of all parts and matrices, at most.
 const MOST: u64 = 1 << 30;
+
+/// Parts along k: as many as there are blocks of a cluster, or any number with sums in memory.
+const JOINED: [u32; 3] = [2, 4, 8];
+const APART: [u32; 6] = [4, 8, 12, 16, 24, 32];
+
+/// How k is cut.
+#[derive(Clone, Copy, Debug)]
+enum Cut {
+    Whole,
+    Joined(u32),
+    Apart(u32),
+}
+
+/// What all plans for a multiplication have in common.
+struct Sizes {
+    dtype: Dtype,
+    along: [bool; 2],
+    /// What becomes of sums that are whole, and in which lines.
+    end: End,
+    lines: Option<Dtype>,
+    m: u32,
+    n: u32,
+    /// Of `DEPTH` along k.
+    steps: u32,
+    batches: u64,
+    multiprocessors: u32,
+}
 
 impl Plan {
     /// The one that should take the least time.
     pub fn of(p: &Problem, multiprocessors: u32) -> Option<Self> {
+        let sizes = Sizes::of(p, multiprocessors)?;
+        let mut best: Option<(Self, f64)> = None;
+        for tile in TILES {
+            let whole = sizes.plan(tile, Cut::Whole)?;
+            let idle = whole.total < multiprocessors && tile.columns.is_power_of_two();
+            let joined = JOINED.iter().filter(|_| idle).map(|&parts| Cut::Joined(parts));
+            let apart = APART.iter().filter(|_| idle).map(|&parts| Cut::Apart(parts));
+            let cuts = joined.chain(apart).filter_map(|cut| sizes.plan(tile, cut));
+            for plan in std::iter::once(whole).chain(cuts) {
+                let cycles = sizes.cycles(&plan);
+                if best.is_none_or(|best| cycles < best.1) {
+                    best = Some((plan, cycles));
+                }
+            }
+        }
+        best.map(|best| best.0)
+    }
+}
+
+impl Sizes {
+    fn of(p: &Problem, multiprocessors: u32) -> Option<Self> {
         let along = factors(p, [64; 2])?.map(|factor| factor.0);
-        let plan = |tile, parts| Self::new(p, along, tile, parts, multiprocessors);
-        let plans = TILES.into_iter().flat_map(|tile| {
-            let whole = plan(tile, 1);
-            let idle = whole.is_some_and(|whole| whole.grid < multiprocessors);
-            let parts = [2, 4, 8, 12, 16, 24, 32].into_iter().filter(move |_| idle);
-            whole.into_iter().chain(parts.filter_map(move |parts| plan(tile, parts)))
-        });
-        let plans = plans.map(|plan| (plan, plan.cycles(p, multiprocessors)));
-        plans.min_by(|a, b| a.1.total_cmp(&b.1)).map(|best| best.0)
+        let (m, n, steps) = (p.m as u32, p.n as u32, (p.k as u32).div_ceil(DEPTH));
+        let (end, lines, batches) = (end(p), lines(p), p.batches() as u64);
+        Some(Self { dtype: p.a.dtype, along, end, lines, m, n, steps, batches, multiprocessors })
     }
 
-    fn new(p: &Problem, along: [bool; 2], tile: Tile, parts: u32, multiprocessors: u32) -> Option<Self> {
-        let steps = (p.k as u32).div_ceil(DEPTH);
-        let depth = steps.div_ceil(parts);
-        let parts = steps.div_ceil(depth);
-        if parts > 1 && bytes_of_sums(p).checked_mul(parts as usize)? > SUMS {
+    fn bytes_of_sums(&self) -> u64 {
+        u64::from(self.m) * u64::from(self.n) * self.batches * 4
+    }
+
+    fn plan(&self, tile: Tile, cut: Cut) -> Option<Plan> {
+        let (wanted, end, joined) = match cut {
+            Cut::Whole => (1, self.end, 1),
+            Cut::Joined(parts) => (parts, End::Joined, parts),
+            Cut::Apart(parts) => (parts, End::Sums, 1),
+        };
+        let depth = self.steps.div_ceil(wanted);
+        // The last part may not be empty.
+        let parts = Some(self.steps.div_ceil(depth)).filter(|&parts| parts == wanted)?;
+        if end == End::Sums && self.bytes_of_sums().saturating_mul(u64::from(parts)) > SUMS {
             return None;
         }
-        let tiles = [(p.m as u32).div_ceil(tile.rows * tile.blocks), (p.n as u32).div_ceil(tile.columns)];
+        let tiles = [self.m.div_ceil(tile.rows), self.n.div_ceil(tile.columns)];
         let all =
-            [tiles[1], parts].iter().try_fold(u64::from(tiles[0]), |all, &n| all.checked_mul(n.into()))?;
-        let all = all.checked_mul(p.batches() as u64).filter(|&all| all <= MOST)?;
-        let clusters = (multiprocessors / tile.blocks).max(1).min(all as u32);
-        let end = if parts > 1 { End::Sums } else { end(p) };
-        let form = Form { dtype: p.a.dtype, along, tile, end };
-        Some(Self { form, parts, depth, tiles, grid: clusters * tile.blocks })
+            [tiles[0], tiles[1], parts].iter().try_fold(self.batches, |all, &n| all.checked_mul(n.into()))?;
+        let all = Some(all).filter(|&all| all <= MOST)? as u32;
+        let grid = match cut {
+            Cut::Joined(_) => all,
+            _ => self.multiprocessors.max(1).min(all),
+        };
+        let lines = self.lines.filter(|_| matches!(end, End::Any | End::Joined));
+        let form = Form { dtype: self.dtype, along: self.along, tile, end, joined, lines };
+        Some(Plan { form, parts, depth, tiles, grid, total: all })
     }
 
     /// How long it should take, in cycles: a model that was fitted to an H200.
-    fn cycles(&self, p: &Problem, multiprocessors: u32) -> f64 {
-        let Tile { rows, columns, blocks } = self.form.tile;
-        let batches = p.batches() as f64;
-        let all = f64::from(self.tiles[0]) * f64::from(self.tiles[1]) * f64::from(self.parts) * batches;
-        let waves = (all / f64::from((multiprocessors / blocks).max(1))).ceil();
-        // Blocks of a cluster wait for each other, and flat tiles are read more often.
-        let multiply = f64::from(rows * columns) / 32.0 * if blocks > 1 || rows < 128 { 1.15 } else { 1.1 };
-        let fetch = f64::from((rows + columns / blocks) * 128) / 75.0;
+    fn cycles(&self, plan: &Plan) -> f64 {
+        let Tile { rows, columns } = plan.form.tile;
+        // A cluster lies within a part of the device, and the parts differ.
+        let at_once = match plan.form.joined {
+            1 => self.multiprocessors,
+            2 => self.multiprocessors / 2 * 2,
+            joined => self.multiprocessors * 3 / 4 / joined * joined,
+        };
+        let waves = f64::from(plan.total.div_ceil(at_once.max(1)));
+        // Flat tiles are read more often.
+        let multiply = f64::from(rows * columns) / 32.0 * if rows < 128 { 1.15 } else { 1.1 };
+        let fetch = f64::from((rows + columns) * 128) / 75.0;
         let store = f64::from(rows * columns) / 20.0 + 1000.0;
-        let [m, n, k] = [p.m, p.n, p.k].map(|size| size as f64);
-        let memory = (m * k + n * k + m * n) * 2.0 * batches / 2000.0;
-        let compute = waves * (f64::from(self.depth) * multiply.max(fetch) + store);
-        let sums = m * n * batches * 4.0 * f64::from(self.parts);
-        let finish = if self.parts > 1 { 7000.0 + sums * 2.0 / 2000.0 } else { 0.0 };
+        let [m, n, k] = [self.m, self.n, self.steps * DEPTH].map(f64::from);
+        let memory = (m * k + n * k + m * n) * 2.0 * self.batches as f64 / 2000.0;
+        let compute = waves * (f64::from(plan.depth) * multiply.max(fetch) + store);
+        let finish = match plan.form.end {
+            End::Sums => 16000.0 + (self.bytes_of_sums() * u64::from(plan.parts) * 2) as f64 / 2000.0,
+            End::Joined => 6500.0 * waves,
+            _ => 0.0,
+        };
         compute.max(memory) + 0.3 * compute.min(memory) + finish
     }
+}
 
+impl Plan {
     /// What the kernel is launched with.
     pub fn arguments(&self, p: &Problem, maps: [[u8; 128]; 3]) -> Args {
         let axes = p.axes();
         let apart = |operand: usize| u32::from(axes.iter().any(|axis| axis.1[operand] != 0));
-        let steps = (p.k as u32).div_ceil(DEPTH);
-        let matrices = p.batches() as u32;
-        let total = self.tiles[0] * self.tiles[1] * self.parts * matrices;
-        debug_assert!(p.batches() <= LONGEST);
         Args {
             maps,
             rest: arguments(p),
             apart: [apart(0), apart(1)],
             tiles: self.tiles,
-            matrices,
-            steps: [steps, self.depth],
-            total,
+            matrices: p.batches() as u32,
+            steps: [(p.k as u32).div_ceil(DEPTH), self.depth],
+            total: self.total,
+            bytes: (self.form.rows_fetched(p.m) + self.form.tile.columns) * 128,
         }
     }
 }

@@ -1,10 +1,10 @@
 //! From sums in registers to D: through shared memory by the accelerator, or element by element; or as sums.
 
-use super::block::{Block, GROUP, Half, SLAB, Work};
+use super::block::{Block, CONSUMERS, GROUP, Half, SLAB, Work};
+use super::lines::Four;
 use super::plan::End;
 use super::sum::Group;
 use crate::ops::matmul::cuda::arguments::Place;
-use crate::ops::matmul::cuda::finish::finish;
 use crate::ptx::tma::TensorTile;
 use crate::ptx::{Global, Ptr, Reg, Shared, Turn};
 
@@ -26,6 +26,7 @@ impl<'k, T: Half> Block<'_, 'k, T> {
             End::Tiles => self.put_tiles(group, work),
             End::Sums => self.put_sums(group, work),
             End::Any => self.put_any(group, work),
+            End::Joined => self.put_joined(group, work),
         }
     }
 
@@ -103,33 +104,75 @@ impl<'k, T: Half> Block<'_, 'k, T> {
 
     /// Each element as any multiplication may want it: neighbouring threads write neighbouring columns.
     fn put_any(&self, group: &Group<'k>, work: &Work<'k>) {
-        let (k, v) = (self.k, &self.v.rest);
+        let (k, place) = (self.k, self.place(work));
         let [row, col] = self.corner(group, work);
-        let at = v.locate(k, work.matrix.to::<u64>());
-        let place = Place { matrix: work.matrix, part: work.part, at };
         let slab = self.slabs.displaced(group.number * SLAB).cast::<f32>();
-        for (number, sums) in (0..).zip(group.acc.registers().chunks(NARROW as usize / 2)) {
+        let (line, across) = (group.thread >> 3u32, col + (group.thread & 7u32) * 4u32);
+        let slabs = group.acc.registers().chunks(NARROW as usize / 2);
+        let mut next = self.bias(&place, across);
+        for (number, sums) in (0..).zip(slabs) {
+            let (col, bias) = (across + number * NARROW, next);
+            next = self.bias(&place, col + NARROW); // is there when it is needed
             self.wait_for_group(group); // so that these sums do not overwrite what others still read
-            self.spread(group, slab, sums);
+            self.spread(group, slab, LINE, sums);
             self.wait_for_group(group);
-            k.steps(group.thread, ROWS * NARROW, GROUP, |element| {
-                let (line, column) = (element >> NARROW.ilog2(), element & (NARROW - 1));
-                let sum = slab.at(k.mad(line, LINE, column)).load();
-                let [row, col] = [row + line, col + column + number * NARROW].map(|index| index.to::<u64>());
-                k.when(row.lt(v.m) & col.lt(v.n), || finish(k, v, &place, [row, col], sum));
+            self.walk([4, 2], |unroll, end| {
+                k.steps(line, ROWS, unroll * 16, |line| {
+                    let four = |n: u32| {
+                        let line = line + n * 16;
+                        let sums = slab.at(k.mad(line, LINE, (group.thread & 7u32) * 4u32)).load_vec::<4>();
+                        Four { row: row + line, col, sums, bias }
+                    };
+                    self.put_fours(&place, &(0..unroll).map(four).collect::<Vec<_>>(), end);
+                });
             });
         }
     }
 
-    /// Stores this thread's sums of 32 columns.
-    fn spread(&self, group: &Group<'k>, slab: Ptr<'k, Shared<f32>>, sums: &[Reg<'k, f32>]) {
+    /// The sums of all blocks of the cluster, which lie where the stages lay, added up in order: a share of the rows each.
+    fn put_joined(&self, group: &Group<'k>, work: &Work<'k>) {
+        let (k, tile, parts) = (self.k, self.form.tile, self.form.joined);
+        let (length, sums) = (tile.columns + 8, self.stages.cast::<f32>());
+        k.barrier_of(CONSUMERS + 1, CONSUMERS * GROUP); // so that nobody reads the stages any more
+        let own = if tile.rows == 128 { ROWS * length } else { tile.own_columns() };
+        self.spread(group, sums.at(group.number * own), length, group.acc.registers());
+        self.meet();
+        let (place, share) = (self.place(work), tile.rows / parts);
+        let blocks: Vec<_> = (0..parts).map(|part| sums.of_block(part)).collect();
+        let thread = k.mad(group.number, GROUP, group.thread);
+        let (all, step) = (share * tile.columns / 4, CONSUMERS * GROUP);
+        let unroll = (all / step).min(4);
+        self.walk([unroll, unroll.min(2)], |unroll, end| {
+            k.steps(thread, all, step * unroll, |first| {
+                let four = |n: u32| {
+                    let (number, across) = (first + n * step, tile.columns / 4);
+                    let line = k.mad(self.rank, share, number >> across.ilog2());
+                    let col = (number & (across - 1)) * 4u32;
+                    let at = k.mad(line, length, col);
+                    let bias = self.bias(&place, work.col + col);
+                    let parts: Vec<_> = blocks.iter().map(|block| block.at(at).load_vec::<4>()).collect();
+                    let sum = |i: usize| parts[1..].iter().fold(parts[0][i], |sum, part| k.add(sum, part[i]));
+                    Four { row: work.row + line, col: work.col + col, sums: [0, 1, 2, 3].map(sum), bias }
+                };
+                self.put_fours(&place, &(0..unroll).map(four).collect::<Vec<_>>(), end);
+            });
+        });
+    }
+
+    fn place(&self, work: &Work<'k>) -> Place<'k> {
+        let at = self.v.rest.locate(self.k, work.matrix.to::<u64>());
+        Place { matrix: work.matrix, part: work.part, at }
+    }
+
+    /// Stores this thread's sums, `length` elements from row to row.
+    fn spread(&self, group: &Group<'k>, slab: Ptr<'k, Shared<f32>>, length: u32, sums: &[Reg<'k, f32>]) {
         let (k, lane) = (self.k, self.k.lane());
         let line = ((group.thread & 0x60u32) >> 1u32) + (lane >> 2u32);
-        let to = slab.at(k.mad(line, LINE, (lane & 3u32) * 2u32));
+        let to = slab.at(k.mad(line, length, (lane & 3u32) * 2u32));
         for (number, sums) in (0..).zip(sums.chunks(4)) {
             let to = to.plus(number * 8);
             to.store_vec([sums[0], sums[1]]);
-            to.plus((8 * LINE) as i32).store_vec([sums[2], sums[3]]);
+            to.plus((8 * length) as i32).store_vec([sums[2], sums[3]]);
         }
     }
 }

@@ -78,15 +78,9 @@ impl<'k, T: Half> Block<'_, 'k, T> {
         k.wgmma_commit();
     }
 
-    /// This warp does not read the stage any more: a lane for each block of the cluster says so.
+    /// This warp does not read the stage any more.
     fn give_back(&self, stage: Reg<'k, u32>, condition: Reg<'k, bool>) {
-        let (k, lane) = (self.k, self.k.lane());
-        let blocks = self.form.tile.blocks;
-        let barrier = self.empty.at(stage);
-        let there = (blocks > 1).then(|| barrier.of_block(lane & (blocks - 1)));
-        k.only(condition & lane.lt(blocks), || match there {
-            Some(there) => there.arrive_having_read(),
-            None => barrier.arrive(),
-        });
+        let (k, barrier) = (self.k, self.empty.at(stage));
+        k.only(condition & k.lane().eq(0u32), || barrier.arrive());
     }
 }

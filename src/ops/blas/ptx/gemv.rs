@@ -1,0 +1,236 @@
+//! gemv: along rows (a warp or a block a row) or down columns (lanes take rows, warps take columns); pieces of long sums, and their
+//! joining.
+
+use super::THREADS;
+use super::value::{Part, Plane, Value};
+use crate::dtype::Dtype;
+use crate::kernels::gpu::{Space, turns};
+use crate::ptx::{Builder, Kernel, Reg, Shape, Target, Words, params};
+use crate::status::Result;
+
+/// Words of the batch axes of three operands.
+const WORDS: usize = Space::<3>::word_count(8);
+/// Warps of a block.
+const WARPS: u32 = THREADS / 32;
+
+params! {
+    /// Products of matrices of `m` rows and `n` columns, cut into `pieces` of `length` columns (the last may be shorter).
+    pub struct Args / Vals {
+        /// Addresses of a, x and y.
+        at: [u64; 3],
+        /// From a row, and from a column, of A to the next, in bytes.
+        strides: [u64; 2],
+        /// From an element of x, and of y, to the next, in bytes.
+        steps: [u64; 2],
+        /// Rows.
+        m: u64,
+        /// Columns.
+        n: u64,
+        /// Pieces of a row.
+        pieces: u64,
+        /// Columns of a piece.
+        length: u64,
+        /// Matrices.
+        matrices: u64,
+        /// Sums of pieces, [matrix][piece][row].
+        sums: u64,
+        /// alpha's parts.
+        alpha: [f64; 2],
+        /// beta's parts.
+        beta: [f64; 2],
+        /// Whether y is read.
+        reads: u32,
+        /// The batch axes of a, x and y, in elements.
+        batch: Words<WORDS>,
+    }
+}
+
+/// What a kernel is written for.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// The operands' dtype.
+    pub dtype: Dtype,
+    /// Threads that share a row: 32 or all; 1 where lanes take rows.
+    pub width: u32,
+    /// Whether A is conjugated.
+    pub conjugate: bool,
+    /// Whether sums go to `sums`.
+    pub partial: bool,
+}
+
+impl Spec {
+    /// All of it, for a kernel's key.
+    pub fn words(&self) -> [u32; 8] {
+        let flags = u32::from(self.conjugate) | u32::from(self.partial) << 1;
+        [self.dtype as u32, self.width, flags, 0, 0, 0, 0, 0]
+    }
+
+    fn shape(&self, kind: &str, target: Target) -> Shape {
+        let words = self.words()[..3].iter().map(u32::to_string).collect::<Vec<_>>().join("_");
+        Shape::new(format!("blas_{kind}_{words}"), target, [THREADS, 1, 1]).min_blocks(1)
+    }
+}
+
+/// What a block works on: a piece of a matrix.
+struct Piece<'k> {
+    matrix: Reg<'k, u64>,
+    piece: Reg<'k, u64>,
+    /// Addresses of the matrix, and of its vectors.
+    at: [Reg<'k, u64>; 3],
+}
+
+/// Runs `body` for each piece of each matrix that is this row of the grid's.
+fn each_piece<'k>(k: &'k Builder, v: &Vals<'k>, spec: Spec, body: impl FnOnce(&Piece<'k>)) {
+    let number = k.var(k.block_y().to::<u64>());
+    let (all, step) = (v.matrices * v.pieces, k.grid_blocks_y().to::<u64>());
+    k.repeat_while(
+        || number.lt(all),
+        || {
+            let matrix = number / v.pieces;
+            let piece = number - matrix * v.pieces;
+            let at = Space::<3>::locate_all(k, &v.batch, true, &[matrix])[0];
+            let at = std::array::from_fn(|n| k.mad(at[n], spec.dtype.size() as u64, v.at[n]));
+            body(&Piece { matrix, piece, at });
+            number.set(number + step);
+        },
+    );
+}
+
+/// y = alpha sum + beta y, of row `row`; or the sum of the piece.
+fn leave<'k, R: Part>(
+    k: &'k Builder,
+    v: &Vals<'k>,
+    spec: Spec,
+    part: &Piece<'k>,
+    (row, sum): (Reg<'k, u64>, Value<'k, R>),
+) {
+    if spec.partial {
+        let place = k.mad(k.mad(part.matrix, v.pieces, part.piece), v.m, row);
+        return sum.store(k.mad(place, spec.dtype.size() as u64, v.sums));
+    }
+    finish(k, v, spec, k.mad(row, v.steps[1], part.at[2]), sum);
+}
+
+fn finish<'k, R: Part>(k: &'k Builder, v: &Vals<'k>, spec: Spec, to: Reg<'k, u64>, sum: Value<'k, R>) {
+    let (alpha, beta) = (Value::of(spec.dtype, v.alpha), Value::of(spec.dtype, v.beta));
+    let result = alpha.times(k, sum).var(k);
+    k.when(v.reads.ne(0u32), || result.set(result.plus_product(k, beta, Value::load(to, spec.dtype))));
+    result.store(to);
+}
+
+/// The sum over the lanes of a warp, in every lane.
+fn over_lanes<'k, R: Part>(k: &'k Builder, sum: Value<'k, R>) -> Value<'k, R> {
+    let fold = |part: Reg<'k, R>| k.reduce_lanes(part, 32, |a, b| a + b);
+    Value { re: fold(sum.re), im: sum.im.map(fold) }
+}
+
+/// The sum over the warps of the block, in every thread.
+fn over_warps<'k, R: Part>(k: &'k Builder, shared: Plane<'k, R>, sum: Value<'k, R>) -> Value<'k, R> {
+    k.when(k.lane().eq(0u32), || shared.at(k.warp()).store(sum));
+    k.barrier();
+    let all = (1..WARPS).fold(shared.load(), |all, warp| all.plus(shared.plus(warp).load()));
+    k.barrier(); // so that the next row does not overwrite what others still read
+    all
+}
+
+/// Along rows.
+pub fn rows<R: Part>(target: Target, spec: Spec) -> Result<Kernel<Args>> {
+    Kernel::build(&spec.shape("gemv_rows", target), |k, v: Vals<'_>| {
+        let shared = Plane::<R>::new(k, spec.dtype, WARPS);
+        each_piece(k, &v, spec, |part| rows_of(k, &v, spec, part, shared));
+    })
+}
+
+fn rows_of<'k, R: Part>(k: &'k Builder, v: &Vals<'k>, spec: Spec, part: &Piece<'k>, shared: Plane<'k, R>) {
+    let (lane, each) = (k.thread_x() & (spec.width - 1), THREADS / spec.width);
+    let row = k.var((k.block_x() * each + k.thread_x() / spec.width).to::<u64>());
+    let (step, start) = ((k.grid_blocks_x() * each).to::<u64>(), part.piece * v.length);
+    let length = k.min(v.length, v.n - start);
+    k.repeat_while(
+        || row.lt(v.m),
+        || {
+            let (line, sum) = (k.mad(row, v.strides[0], part.at[0]), Value::<R>::zero(k, spec.dtype));
+            let load = |number: Reg<'k, u64>, displaced: u32| {
+                let column = start + number + u64::from(displaced);
+                let a = Value::<R>::load(k.mad(column, v.strides[1], line), spec.dtype);
+                (
+                    a.conjugate_if(spec.conjugate),
+                    Value::load(k.mad(column, v.steps[0], part.at[1]), spec.dtype),
+                )
+            };
+            turns(k, spec.width, lane, length, load, |(a, x)| sum.set(sum.plus_product(k, a, x)));
+            let all = over_lanes(k, sum);
+            let all = if spec.width == THREADS { over_warps(k, shared, all) } else { all };
+            k.when(lane.eq(0u32), || leave(k, v, spec, part, (row, all)));
+            row.set(row + step);
+        },
+    );
+}
+
+/// Down columns.
+pub fn columns<R: Part>(target: Target, spec: Spec) -> Result<Kernel<Args>> {
+    Kernel::build(&spec.shape("gemv_columns", target), |k, v: Vals<'_>| {
+        let shared = Plane::<R>::new(k, spec.dtype, THREADS);
+        each_piece(k, &v, spec, |part| columns_of(k, &v, spec, part, shared));
+    })
+}
+
+fn columns_of<'k, R: Part>(k: &'k Builder, v: &Vals<'k>, spec: Spec, part: &Piece<'k>, shared: Plane<'k, R>) {
+    let (tile, tiles) = (k.var(k.block_x().to::<u64>()), (v.m + 31u64) >> 5u32);
+    let start = part.piece * v.length;
+    let length = k.min(v.length, v.n - start);
+    k.repeat_while(
+        || tile.lt(tiles),
+        || {
+            let row = (tile << 5u32) + k.lane().to::<u64>();
+            let (inside, sum) = (row.lt(v.m), Value::<R>::zero(k, spec.dtype));
+            let line = k.mad(row, v.strides[0], part.at[0]);
+            let load = |number: Reg<'k, u64>, displaced: u32| {
+                let column = start + number + u64::from(displaced);
+                let a = Value::<R>::load_if(k.mad(column, v.strides[1], line), spec.dtype, inside);
+                (
+                    a.conjugate_if(spec.conjugate),
+                    Value::load(k.mad(column, v.steps[0], part.at[1]), spec.dtype),
+                )
+            };
+            turns(k, WARPS, k.warp(), length, load, |(a, x)| sum.set(sum.plus_product(k, a, x)));
+            shared.at(k.thread_x()).store(sum);
+            k.barrier();
+            k.when(k.warp().eq(0u32) & inside, || {
+                let mine = shared.at(k.lane());
+                let all = (1..WARPS).fold(mine.load(), |all, warp| all.plus(mine.plus(32 * warp).load()));
+                leave(k, v, spec, part, (row, all));
+            });
+            k.barrier(); // so that the next tile does not overwrite what others still read
+            tile.set(tile + k.grid_blocks_x().to::<u64>());
+        },
+    );
+}
+
+/// The joining of pieces, a thread a row, in their order.
+pub fn merge<R: Part>(target: Target, spec: Spec) -> Result<Kernel<Args>> {
+    Kernel::build(&spec.shape("gemv_merge", target), |k, v: Vals<'_>| merge_of::<R>(k, &v, spec))
+}
+
+fn merge_of<'k, R: Part>(k: &'k Builder, v: &Vals<'k>, spec: Spec) {
+    let (number, all) = (k.var(k.mad_wide(k.block_x(), THREADS, k.thread_x().to::<u64>())), v.matrices * v.m);
+    k.repeat_while(
+        || number.lt(all),
+        || {
+            let (matrix, size) = (number / v.m, spec.dtype.size() as u64);
+            let row = number - matrix * v.m;
+            let first = k.mad(matrix * v.pieces, v.m, row);
+            let (sum, piece) = (Value::<R>::zero(k, spec.dtype), k.var(0u64));
+            k.repeat_while(
+                || piece.lt(v.pieces),
+                || {
+                    sum.set(sum.plus(Value::load(k.mad(k.mad(piece, v.m, first), size, v.sums), spec.dtype)));
+                    piece.set(piece + 1u64);
+                },
+            );
+            let at = Space::<3>::locate_all(k, &v.batch, true, &[matrix])[0][2];
+            finish(k, v, spec, k.mad(row, v.steps[1], k.mad(at, size, v.at[2])), sum);
+            number.set(number + k.mul_wide(k.grid_blocks_x(), THREADS));
+        },
+    );
+}
