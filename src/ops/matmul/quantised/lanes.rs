@@ -1,8 +1,8 @@
 //! Vectors that decode the elements of blocks. Everything is inlined into functions that enable the instruction set.
 
-use super::super::element::Element;
-use super::super::vector::{Plain, Vector};
 use crate::dtype::f16;
+use crate::ops::matmul::element::Element;
+use crate::ops::matmul::vector::{Plain, Vector};
 
 /// A vector of decoded elements. `LANES` is at most 16.
 pub trait Lanes: Vector<Real = f32> {

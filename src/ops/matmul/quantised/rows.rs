@@ -1,15 +1,15 @@
 //! Few rows (up to 8) times weights in blocks: bound by reading them once, so they are decoded in registers on the way.
 
-use super::super::cpu::try_parallel;
-use super::super::finish::{Part, finish};
-use super::super::gemv::{Shared, widen};
-use super::super::problem::Problem;
-use super::super::vector::{Plain, prefetch};
 use super::lanes::Lanes;
 use super::{Format, Q4_0, Q4_1, Q4K, Q6K, Q8_0, Take};
 use crate::device::Cpu;
 use crate::device::cpu::{Isa, isa};
 use crate::dtype::Dtype;
+use crate::ops::matmul::cpu::try_parallel;
+use crate::ops::matmul::finish::{Part, finish};
+use crate::ops::matmul::gemv::{Shared, widen};
+use crate::ops::matmul::problem::Problem;
+use crate::ops::matmul::vector::{Plain, prefetch};
 use crate::status::Result;
 
 /// The most rows.
