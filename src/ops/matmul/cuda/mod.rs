@@ -53,11 +53,7 @@ const CHOICES: &[Choice<Task, Stream>] = &[
         accepts: |task, stream| task.is_plain() && columns::accepts(task, stream),
         run: columns::run,
     },
-    Choice {
-        name: "wgmma",
-        accepts: |task, stream| task.is_plain() && wgmma::accepts(task, stream),
-        run: wgmma::run,
-    },
+    Choice { name: "wgmma", accepts: wgmma::accepts, run: wgmma::run },
     Choice { name: "cublaslt", accepts: blas::accepts_sums, run: blas::run_sums },
     Choice {
         name: "mma",

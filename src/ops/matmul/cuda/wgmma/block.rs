@@ -1,20 +1,15 @@
 //! A block: its shared memory and barriers, the tiles it takes one after another, and the warpgroup that has them fetched.
 
-use super::plan::{End, Form, Tile};
-use crate::dtype::{Dtype, bf16, f16};
-use crate::ops::matmul::cuda::{arguments, order};
-use crate::ptx::convert::Pair;
+use super::plan::{End, Form, Scaled, Tile};
+use crate::ops::matmul::cuda::full::FullArgs;
+use crate::ops::matmul::cuda::order;
 use crate::ptx::mbarrier::Mbarrier;
-use crate::ptx::mma::Factor;
 use crate::ptx::tma::{Fetch, TensorTile};
-use crate::ptx::wgmma::Wgmma;
-use crate::ptx::{Builder, Element, Kernel, Ptr, Reg, Shape, Shared, Target, TensorMap, params};
+use crate::ptx::{Builder, Kernel, Ptr, Reg, Shape, Shared, Target, TensorMap, params};
 use crate::status::Result;
 
-/// Elements along k of a step: 128 bytes.
-pub(super) const DEPTH: u32 = 64;
-/// Bytes of a row of a tile in shared memory.
-const LINE: u32 = 128;
+/// Bytes of a row of a tile in shared memory: what is fetched along k in a step.
+pub(super) const LINE: u32 = 128;
 /// Bytes of 64 such rows: where lines lie across k, as much as is fetched at once.
 const CHUNK: u32 = 64 * LINE;
 /// Threads of a warpgroup.
@@ -34,7 +29,7 @@ params! {
         /// A, B and D for the tensor memory accelerator.
         maps: [TensorMap; 3],
         /// What every kernel of the family takes.
-        rest: arguments::Args,
+        rest: FullArgs,
         /// 1 where each matrix of the batch has an A of its own, and a B, else 0.
         apart: [u32; 2],
         /// Tiles of a matrix, down and across.
@@ -50,38 +45,39 @@ params! {
     }
 }
 
-/// f16 and bf16.
-pub trait Half: Wgmma<Self> + Factor<Packed: Pair> + Element {}
-impl Half for f16 {}
-impl Half for bf16 {}
-
 /// The kernel of this form.
 pub fn write(target: Target, form: Form) -> Result<Kernel<Args>> {
-    let [a, b] = form.along.map(u32::from);
-    let Tile { rows, columns } = form.tile;
-    let end = match form.end {
-        End::Tiles => "tiles".into(),
-        End::Sums => "sums".into(),
-        End::Any => "any".into(),
-        End::Joined => format!("joined_{}", form.joined),
-    };
-    let dtype = form.dtype.name().to_lowercase();
-    let lines = form.lines.map_or(String::new(), |dtype| format!("_{}", dtype.name().to_lowercase()));
-    let name = format!("matmul_wgmma_{dtype}_{a}_{b}_{rows}_{columns}_{end}{lines}");
-    let shape = Shape::new(name, target, [GROUP * (1 + CONSUMERS), 1, 1]).min_blocks(1);
+    let shape = Shape::new(form.name(), target, [GROUP * (1 + CONSUMERS), 1, 1]).min_blocks(1);
     let shape = if form.joined > 1 { shape.cluster([form.joined, 1, 1]) } else { shape };
-    match form.dtype {
-        Dtype::F16 => build::<f16>(&shape, form),
-        _ => build::<bf16>(&shape, form),
-    }
-}
-
-fn build<T: Half>(shape: &Shape, form: Form) -> Result<Kernel<Args>> {
-    Kernel::build(shape, |k, v: Vals<'_>| {
-        let block = Block::<T>::new(k, &v, form);
+    Kernel::build(&shape, |k, v: Vals<'_>| {
+        let block = Block::new(k, &v, form);
         block.begin();
         k.if_else(block.group.eq(0u32), || block.produce(), || block.consume());
     })
+}
+
+impl Form {
+    fn name(&self) -> String {
+        let [a, b] = self.along.map(u32::from);
+        let Tile { rows, columns } = self.tile;
+        let types = self.types.map(|dtype| dtype.name().to_lowercase()).join("_");
+        let end = match self.end {
+            End::Tiles => "tiles".into(),
+            End::Sums => "sums".into(),
+            End::Any => "any".into(),
+            End::Joined => format!("joined_{}", self.joined),
+        };
+        let lines = self.lines.map_or(String::new(), |dtype| format!("_{}", dtype.name().to_lowercase()));
+        let scaled = match self.scaled {
+            Scaled::No => "",
+            Scaled::Lines => "_lines",
+            Scaled::Blocks => "_blocks",
+        };
+        let flags = [(self.promoted, "_promoted"), (self.own, "_own"), (self.full, "_full")];
+        let flags = flags.into_iter().chain([(self.columns, "_columns")]);
+        let flags: String = flags.filter(|flag| flag.0).map(|flag| flag.1).collect();
+        format!("matmul_wgmma_{types}_{a}_{b}_{rows}_{columns}_{end}{lines}{scaled}{flags}")
+    }
 }
 
 impl Tile {
@@ -102,14 +98,14 @@ impl Tile {
 }
 
 /// What a block keeps from tile to tile.
-pub struct Block<'v, 'k, T: Half> {
+pub struct Block<'v, 'k> {
     pub k: &'k Builder,
     pub v: &'v Vals<'k>,
     pub form: Form,
     /// The stages: A, then B.
-    pub stages: Ptr<'k, Shared<T>>,
+    pub stages: Ptr<'k, Shared<u8>>,
     /// A slab for each consumer.
-    pub slabs: Ptr<'k, Shared<T>>,
+    pub slabs: Ptr<'k, Shared<u8>>,
     /// Of each stage, that it is there, and that nobody reads it any more.
     pub full: Mbarrier<'k>,
     pub empty: Mbarrier<'k>,
@@ -127,7 +123,7 @@ pub struct Work<'k> {
     pub matrix: Reg<'k, u32>,
     pub part: Reg<'k, u32>,
     /// The first step along k, and how many.
-    from: Reg<'k, u32>,
+    pub from: Reg<'k, u32>,
     pub count: Reg<'k, u32>,
 }
 
@@ -151,7 +147,7 @@ impl<'k> Ring<'k> {
     }
 }
 
-impl<'v, 'k, T: Half> Block<'v, 'k, T> {
+impl<'v, 'k> Block<'v, 'k> {
     fn new(k: &'k Builder, v: &'v Vals<'k>, form: Form) -> Self {
         let stages = form.tile.stages();
         let rank = if form.joined > 1 { k.cluster_rank() } else { k.var(0u32) };
@@ -159,8 +155,8 @@ impl<'v, 'k, T: Half> Block<'v, 'k, T> {
             k,
             v,
             form,
-            stages: k.shared_aligned(stages * form.tile.step() / 2, 1024),
-            slabs: k.shared_aligned(CONSUMERS * SLAB / 2, 1024),
+            stages: k.shared_aligned(stages * form.tile.step(), 1024),
+            slabs: k.shared_aligned(CONSUMERS * SLAB, 1024),
             full: k.mbarriers(stages),
             empty: k.mbarriers(stages),
             rank,
@@ -174,7 +170,7 @@ impl<'v, 'k, T: Half> Block<'v, 'k, T> {
     }
 
     /// Where a stage lies.
-    pub fn stage(&self, stage: Reg<'k, u32>) -> Ptr<'k, Shared<T>> {
+    pub fn stage(&self, stage: Reg<'k, u32>) -> Ptr<'k, Shared<u8>> {
         self.stages.displaced(stage * self.form.tile.step())
     }
 
@@ -243,7 +239,7 @@ impl<'v, 'k, T: Half> Block<'v, 'k, T> {
             self.each(|work| {
                 k.steps(0u32, work.count, 1u32, |step| {
                     self.empty.at(ring.stage).wait(ring.parity);
-                    self.fetch(work, (work.from + step) * DEPTH, ring.stage);
+                    self.fetch(work, (work.from + step) * self.form.depth(), ring.stage);
                     ring.advance(k, self.stage_count());
                 });
             });
@@ -262,10 +258,10 @@ impl<'v, 'k, T: Half> Block<'v, 'k, T> {
         let a = Panel { operand: 0, at: [work.row, depth, matrix(0)], edge: tile.rows };
         let b = Panel { operand: 1, at: [work.col, depth, matrix(1)], edge: tile.columns };
         self.fetch_panel(&a, to, &done);
-        self.fetch_panel(&b, to.plus((tile.rows * DEPTH) as i32), &done);
+        self.fetch_panel(&b, to.plus((tile.rows * LINE) as i32), &done);
     }
 
-    fn fetch_panel(&self, panel: &Panel<'k>, to: Ptr<'k, Shared<T>>, done: &Mbarrier<'k>) {
+    fn fetch_panel(&self, panel: &Panel<'k>, to: Ptr<'k, Shared<u8>>, done: &Mbarrier<'k>) {
         let map = self.v.maps[panel.operand];
         let [outer, depth, matrix] = panel.at.map(|index| index.bits::<i32>());
         if self.form.along[panel.operand] {
@@ -273,7 +269,7 @@ impl<'v, 'k, T: Half> Block<'v, 'k, T> {
         }
         for chunk in 0..panel.edge / 64 {
             let tile = TensorTile::new(map, [outer + (chunk * 64) as i32, depth, matrix]);
-            to.plus((chunk * CHUNK / 2) as i32).tile_from(&tile, done, Fetch::default());
+            to.plus((chunk * CHUNK) as i32).tile_from(&tile, done, Fetch::default());
         }
     }
 }

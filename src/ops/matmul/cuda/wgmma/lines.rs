@@ -1,6 +1,6 @@
 //! Four neighbouring sums of a row on their way to D.
 
-use super::block::{Block, Half};
+use super::block::Block;
 use crate::dtype::Dtype;
 use crate::ops::matmul::cuda::arguments::Place;
 use crate::ops::matmul::cuda::finish::{apply, finish};
@@ -15,12 +15,12 @@ pub struct Four<'k> {
     pub bias: [Reg<'k, f32>; 4],
 }
 
-impl<'k, T: Half> Block<'_, 'k, T> {
+impl<'k> Block<'_, 'k> {
     /// Runs `body`, told how many to take at once and whether there is an epilogue: of one that is long, fewer.
     pub fn walk(&self, [many, few]: [u32; 2], body: impl Fn(u32, bool)) {
         match self.form.lines {
             Some(_) => {
-                self.k.if_else(self.v.rest.epilogue.eq(0u32), || body(many, false), || body(few, true))
+                self.k.if_else(self.v.rest.base.epilogue.eq(0u32), || body(many, false), || body(few, true))
             }
             None => body(1, true),
         }
@@ -28,7 +28,7 @@ impl<'k, T: Half> Block<'_, 'k, T> {
 
     /// The bias of four columns, where whole lines are written.
     pub fn bias(&self, place: &Place<'k>, col: Reg<'k, u32>) -> [Reg<'k, f32>; 4] {
-        let (k, v) = (self.k, &self.v.rest);
+        let (k, v) = (self.k, &self.v.rest.base);
         let bias = [0, 1, 2, 3].map(|_| k.var(0.0f32));
         let Some(own) = self.form.lines else { return bias };
         let col = col.to::<u64>();
@@ -51,7 +51,7 @@ impl<'k, T: Half> Block<'_, 'k, T> {
     }
 
     fn put_one_by_one(&self, place: &Place<'k>, four: &Four<'k>) {
-        let (k, v) = (self.k, &self.v.rest);
+        let (k, v) = (self.k, &self.v.rest.base);
         for (number, sum) in (0..).zip(four.sums) {
             let [row, col] = [four.row, four.col + number as u32].map(|index| index.to::<u64>());
             k.when(row.lt(v.m) & col.lt(v.n), || finish(k, v, place, [row, col], sum));
@@ -59,7 +59,7 @@ impl<'k, T: Half> Block<'_, 'k, T> {
     }
 
     fn put_lines(&self, dtype: Dtype, place: &Place<'k>, fours: &[Four<'k>], epilogue: bool) {
-        let (k, v) = (self.k, &self.v.rest);
+        let (k, v) = (self.k, &self.v.rest.base);
         let alpha = v.alpha.to::<f32>();
         let values: Vec<_> = fours.iter().map(|four| four.sums.map(|sum| k.var(sum * alpha))).collect();
         let inside = |four: &Four<'k>| four.row.to::<u64>().lt(v.m) & four.col.to::<u64>().lt(v.n);
@@ -91,7 +91,7 @@ impl<'k, T: Half> Block<'_, 'k, T> {
 
     /// Where four elements of D (2) or C (3) lie.
     fn line(&self, place: &Place<'k>, operand: usize, dtype: Dtype, four: &Four<'k>) -> Reg<'k, u64> {
-        let (k, v) = (self.k, &self.v.rest);
+        let (k, v) = (self.k, &self.v.rest.base);
         let line = k.mad(four.row.to::<u64>(), v.strides.get(2 * operand), place.at[operand]);
         k.mad(four.col.to::<u64>(), dtype.size() as u64, line)
     }

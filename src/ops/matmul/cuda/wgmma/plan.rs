@@ -1,9 +1,11 @@
 //! Which tiles a multiplication is cut into, into how many parts along k, and what becomes of the sums.
 
-use super::block::{Args, DEPTH};
-use super::{arguments, bytes, factors, result};
+use super::super::full::FullArgs;
+use super::block::{Args, CONSUMERS, GROUP, LINE};
+use super::{Task, bytes, factors, is_small, result};
 use crate::dtype::Dtype;
 use crate::ops::matmul::problem::{Problem, View};
+use crate::ops::matmul::{WEFT_EPILOGUE_SILU, WEFT_MATMUL_FAST_ACCUMULATION};
 
 /// What a block computes at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,21 +38,99 @@ pub enum End {
     Joined,
 }
 
+/// Scales of 8-bit floats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scaled {
+    /// There are none.
+    No,
+    /// Of whole rows of A and columns of B.
+    Lines,
+    /// Of blocks of k: of a step each.
+    Blocks,
+}
+
 /// All that a kernel is specialised on.
 #[derive(Clone, Copy, Debug)]
 pub struct Form {
-    pub dtype: Dtype,
+    /// Of A and B.
+    pub types: [Dtype; 2],
     /// Of A and B, whether lines along k are contiguous.
     pub along: [bool; 2],
     pub tile: Tile,
     pub end: End,
     /// Parts along k that the blocks of a cluster have, one each.
     pub joined: u32,
-    /// D's dtype, where four neighbours of it are written at once.
+    /// D's dtype, where several neighbours of it are written at once.
     pub lines: Option<Dtype>,
+    pub scaled: Scaled,
+    /// Whether each column of B has scales of its own.
+    pub own: bool,
+    /// Whether each step's sums are added to those of the tile.
+    pub promoted: bool,
+    /// Whether D may ask for all that there is, and whether sums of its columns are wanted.
+    pub full: bool,
+    pub columns: bool,
 }
 
 impl Form {
+    /// The part of it that a task asks for, its tile aside.
+    fn of(task: &Task, along: [bool; 2]) -> Self {
+        let p = &task.problem;
+        let extras = task.extras.as_ref();
+        let scales = extras.map_or([None; 2], |extras| extras.scales);
+        let scaled = match scales {
+            [None, None] => Scaled::No,
+            _ if task.has_block_scales() => Scaled::Blocks,
+            _ => Scaled::Lines,
+        };
+        let fast = task.flags & WEFT_MATMUL_FAST_ACCUMULATION != 0 && scaled != Scaled::Blocks;
+        let full = asks_all(task);
+        let end = end(p, full);
+        Self {
+            types: [p.a.dtype, p.b.dtype],
+            along,
+            tile: TILES[0],
+            end,
+            joined: 1,
+            lines: if end == End::Tiles { Some(p.d.dtype) } else { lines(p).filter(|_| !full) },
+            scaled,
+            own: scales[1].is_some_and(|share| share.lines == 1),
+            promoted: is_small(p.a.dtype) && !fast,
+            full,
+            columns: task.sums_columns(),
+        }
+    }
+
+    /// Elements along k of a step.
+    pub fn depth(&self) -> u32 {
+        LINE / self.types[0].size() as u32
+    }
+
+    /// Whether the sums of such a tile, and what is added to them, fit into registers.
+    fn fits(&self, tile: Tile) -> bool {
+        let most = if !self.promoted {
+            256
+        } else if self.own && self.scaled == Scaled::Blocks {
+            128
+        } else {
+            192
+        };
+        tile.own_columns() <= most
+    }
+
+    /// Lines of sums of columns that a tile of D makes.
+    fn lines_of_columns(&self) -> u32 {
+        match self.end {
+            End::Joined => self.joined * self.lines_of_block(),
+            _ => self.tile.rows / 16,
+        }
+    }
+
+    /// Those of a block of a cluster: a thread has one column.
+    pub fn lines_of_block(&self) -> u32 {
+        CONSUMERS * GROUP / self.tile.columns
+    }
+
     /// Rows of A that are fetched of a tile. Those beyond the last need not be: what is made of them is not written.
     pub fn rows_fetched(&self, m: usize) -> u32 {
         let most = self.tile.rows;
@@ -69,7 +149,18 @@ fn lines(p: &Problem) -> Option<Dtype> {
     let same = p.axes().iter().all(|axis| axis.1[4] == 0);
     let per_column = |bias: &View| (p.m == 1 || bias.row == 0) && same && four(bias, 4);
     let added = p.c.is_none_or(|c| four(&c, 3)) && p.bias.is_none_or(|bias| per_column(&bias));
-    (p.n.is_multiple_of(4) && four(&p.d, 2) && added).then_some(p.d.dtype)
+    let known = p.bias.is_none_or(|bias| [Dtype::F32, p.d.dtype].contains(&bias.dtype));
+    (p.n.is_multiple_of(4) && four(&p.d, 2) && added && known).then_some(p.d.dtype)
+}
+
+/// Whether D asks for more than scales, C, a bias and a short epilogue.
+fn asks_all(task: &Task) -> bool {
+    let p = &task.problem;
+    let more = task.extras.as_ref().is_some_and(|extras| {
+        extras.aux.is_some() || extras.d_scale != 0 || extras.amax != 0 || extras.sums_columns()
+    });
+    let other = p.c.is_some_and(|c| c.dtype != p.d.dtype);
+    more || other || is_small(p.d.dtype) || p.after.epilogue > WEFT_EPILOGUE_SILU
 }
 
 /// How a multiplication is done.
@@ -78,10 +169,10 @@ pub struct Plan {
     pub form: Form,
     /// Parts along k.
     pub parts: u32,
-    /// Steps of `DEPTH` of such a part.
+    /// Steps of such a part.
     depth: u32,
     /// Tiles down and across.
-    tiles: [u32; 2],
+    pub tiles: [u32; 2],
     /// Blocks.
     pub grid: u32,
     /// Tiles of all parts and matrices.
@@ -107,29 +198,29 @@ enum Cut {
 
 /// What all plans for a multiplication have in common.
 struct Sizes {
-    dtype: Dtype,
-    along: [bool; 2],
-    /// What becomes of sums that are whole, and in which lines.
-    end: End,
-    lines: Option<Dtype>,
+    /// With what becomes of sums that are whole.
+    form: Form,
     m: u32,
     n: u32,
-    /// Of `DEPTH` along k.
+    /// Along k.
     steps: u32,
+    /// Bytes of an element of D.
+    written: u32,
     batches: u64,
     multiprocessors: u32,
 }
 
 impl Plan {
     /// The one that should take the least time.
-    pub fn of(p: &Problem, multiprocessors: u32) -> Option<Self> {
-        let sizes = Sizes::of(p, multiprocessors)?;
+    pub fn of(task: &Task, multiprocessors: u32) -> Option<Self> {
+        let sizes = Sizes::of(task, multiprocessors)?;
         let mut best: Option<(Self, f64)> = None;
-        for tile in TILES {
+        for tile in TILES.into_iter().filter(|tile| sizes.form.fits(*tile)) {
             let whole = sizes.plan(tile, Cut::Whole)?;
             let idle = whole.total < multiprocessors && tile.columns.is_power_of_two();
             let joined = JOINED.iter().filter(|_| idle).map(|&parts| Cut::Joined(parts));
-            let apart = APART.iter().filter(|_| idle).map(|&parts| Cut::Apart(parts));
+            let plain = !sizes.form.full && sizes.form.scaled == Scaled::No;
+            let apart = APART.iter().filter(|_| idle && plain).map(|&parts| Cut::Apart(parts));
             let cuts = joined.chain(apart).filter_map(|cut| sizes.plan(tile, cut));
             for plan in std::iter::once(whole).chain(cuts) {
                 let cycles = sizes.cycles(&plan);
@@ -143,11 +234,12 @@ impl Plan {
 }
 
 impl Sizes {
-    fn of(p: &Problem, multiprocessors: u32) -> Option<Self> {
-        let along = factors(p, [64; 2])?.map(|factor| factor.0);
-        let (m, n, steps) = (p.m as u32, p.n as u32, (p.k as u32).div_ceil(DEPTH));
-        let (end, lines, batches) = (end(p), lines(p), p.batches() as u64);
-        Some(Self { dtype: p.a.dtype, along, end, lines, m, n, steps, batches, multiprocessors })
+    fn of(task: &Task, multiprocessors: u32) -> Option<Self> {
+        let p = &task.problem;
+        let form = Form::of(task, factors(p, [64; 2])?.map(|factor| factor.0));
+        let (m, n, steps) = (p.m as u32, p.n as u32, (p.k as u32).div_ceil(form.depth()));
+        let (batches, written) = (p.batches() as u64, p.d.dtype.size() as u32);
+        Some(Self { form, m, n, steps, written, batches, multiprocessors })
     }
 
     fn bytes_of_sums(&self) -> u64 {
@@ -156,7 +248,7 @@ impl Sizes {
 
     fn plan(&self, tile: Tile, cut: Cut) -> Option<Plan> {
         let (wanted, end, joined) = match cut {
-            Cut::Whole => (1, self.end, 1),
+            Cut::Whole => (1, self.form.end, 1),
             Cut::Joined(parts) => (parts, End::Joined, parts),
             Cut::Apart(parts) => (parts, End::Sums, 1),
         };
@@ -174,8 +266,8 @@ impl Sizes {
             Cut::Joined(_) => all,
             _ => self.multiprocessors.max(1).min(all),
         };
-        let lines = self.lines.filter(|_| matches!(end, End::Any | End::Joined));
-        let form = Form { dtype: self.dtype, along: self.along, tile, end, joined, lines };
+        let lines = self.form.lines.filter(|_| end != End::Sums);
+        let form = Form { tile, end, joined, lines, ..self.form };
         Some(Plan { form, parts, depth, tiles, grid, total: all })
     }
 
@@ -193,8 +285,8 @@ impl Sizes {
         let multiply = f64::from(rows * columns) / 32.0 * if rows < 128 { 1.15 } else { 1.1 };
         let fetch = f64::from((rows + columns) * 128) / 75.0;
         let store = f64::from(rows * columns) / 20.0 + 1000.0;
-        let [m, n, k] = [self.m, self.n, self.steps * DEPTH].map(f64::from);
-        let memory = (m * k + n * k + m * n) * 2.0 * self.batches as f64 / 2000.0;
+        let [m, n, k] = [self.m, self.n, self.steps * LINE].map(f64::from);
+        let memory = (m * k + n * k + m * n * f64::from(self.written)) * self.batches as f64 / 2000.0;
         let compute = waves * (f64::from(plan.depth) * multiply.max(fetch) + store);
         let finish = match plan.form.end {
             End::Sums => 16000.0 + (self.bytes_of_sums() * u64::from(plan.parts) * 2) as f64 / 2000.0,
@@ -207,24 +299,29 @@ impl Sizes {
 
 impl Plan {
     /// What the kernel is launched with.
-    pub fn arguments(&self, p: &Problem, maps: [[u8; 128]; 3]) -> Args {
-        let axes = p.axes();
+    pub fn arguments(&self, task: &Task, maps: [[u8; 128]; 3]) -> Args {
+        let (p, axes) = (&task.problem, task.problem.axes());
         let apart = |operand: usize| u32::from(axes.iter().any(|axis| axis.1[operand] != 0));
         Args {
             maps,
-            rest: arguments(p),
+            rest: FullArgs { scaled_sums: 0, down: self.lines_of_columns(), ..task.arguments() },
             apart: [apart(0), apart(1)],
             tiles: self.tiles,
             matrices: p.batches() as u32,
-            steps: [(p.k as u32).div_ceil(DEPTH), self.depth],
+            steps: [(p.k as u32).div_ceil(self.form.depth()), self.depth],
             total: self.total,
-            bytes: (self.form.rows_fetched(p.m) + self.form.tile.columns) * 128,
+            bytes: (self.form.rows_fetched(p.m) + self.form.tile.columns) * LINE,
         }
+    }
+
+    /// Lines of sums of columns for each matrix.
+    pub fn lines_of_columns(&self) -> u64 {
+        u64::from(self.tiles[0]) * u64::from(self.form.lines_of_columns())
     }
 }
 
 /// What becomes of sums that are whole.
-fn end(p: &Problem) -> End {
-    let scaled = p.after.epilogue == 0 && p.c.is_none() && p.bias.is_none();
+fn end(p: &Problem, full: bool) -> End {
+    let scaled = !full && p.after.epilogue == 0 && p.c.is_none() && p.bias.is_none();
     if scaled && result(p).is_some() { End::Tiles } else { End::Any }
 }

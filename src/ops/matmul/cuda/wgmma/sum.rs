@@ -1,8 +1,13 @@
 //! The warpgroups that multiply.
 
-use super::block::{Block, GROUP, Half, Ring, Work};
-use crate::ptx::Reg;
-use crate::ptx::wgmma::{Major, Swizzle, Tile, WideAcc};
+use super::block::{Block, GROUP, LINE, Ring, Work};
+use super::plan::Scaled;
+use crate::dtype::Dtype::{Bf16, F8E4m3, F8E5m2};
+use crate::dtype::{bf16, f16};
+use crate::ops::matmul::cuda::full::Largest;
+use crate::ptx::mma::Factor;
+use crate::ptx::wgmma::{Major, Swizzle, Tile, Wgmma, WideAcc};
+use crate::ptx::{E4m3, E5m2, Element, Ptr, Reg, Shared};
 
 /// Bytes of eight rows of 128.
 const EIGHT: u32 = 1024;
@@ -10,7 +15,7 @@ const EIGHT: u32 = 1024;
 const CHUNK: u32 = 8192;
 /// Registers of a thread.
 const REGISTERS: u32 = 232;
-/// What one instruction multiplies of a step: 16 of its 64 elements along k.
+/// What one instruction multiplies of a step: 32 of its 128 bytes along k.
 const PIECES: u32 = 4;
 
 /// What a warpgroup keeps from tile to tile.
@@ -19,26 +24,44 @@ pub struct Group<'k> {
     pub number: Reg<'k, u32>,
     /// This thread within it.
     pub thread: Reg<'k, u32>,
-    pub acc: WideAcc<'k>,
+    acc: WideAcc<'k>,
+    /// A tile's sums, as an accumulator has them: its registers, or those that it is added to after each step.
+    pub sums: Vec<Reg<'k, f32>>,
+    /// The largest magnitude.
+    pub largest: Largest<'k>,
 }
 
-impl<'k, T: Half> Block<'_, 'k, T> {
+impl<'k> Block<'_, 'k> {
     /// Multiplies tile after tile, and writes them.
     pub fn consume(&self) {
         let k = self.k;
         k.registers_up(REGISTERS);
-        let group = Group {
-            number: self.group - 1u32,
-            thread: k.thread_x() & (GROUP - 1),
-            acc: k.wide_acc(self.form.tile.own_columns()),
-        };
+        let group = self.group();
         let ring = Ring::new(k, 0);
         self.each(|work| {
-            self.sum_up(&group, &ring, work);
+            if self.form.promoted {
+                self.sum_up_promoted(&group, &ring, work);
+            } else {
+                self.sum_up(&group, &ring, work);
+            }
+            if self.form.scaled == Scaled::Lines {
+                self.scale(&group, work);
+            }
             self.put(&group, work);
         });
         self.put_all(&group);
         self.meet();
+    }
+
+    fn group(&self) -> Group<'k> {
+        let k = self.k;
+        let acc = k.wide_acc(self.form.tile.own_columns());
+        let sums = match self.form.promoted {
+            true => acc.registers().iter().map(|_| k.var(0.0f32)).collect(),
+            false => acc.registers().to_vec(),
+        };
+        let (number, thread) = (self.group - 1u32, k.thread_x() & (GROUP - 1));
+        Group { number, thread, acc, sums, largest: Largest::new(k) }
     }
 
     /// The sums over a tile's steps: while one is multiplied, the one before is given back.
@@ -58,21 +81,62 @@ impl<'k, T: Half> Block<'_, 'k, T> {
         self.give_back(before, yes);
     }
 
+    /// The same, where accumulators keep too few bits for long sums (they have about 14 for products of 8-bit floats), or steps
+    /// are scaled: each step's sums are added to those of the tile, as DeepGEMM does. Meanwhile the other warpgroup multiplies.
+    fn sum_up_promoted(&self, group: &Group<'k>, ring: &Ring<'k>, work: &Work<'k>) {
+        let k = self.k;
+        let (no, yes) = (k.var(false), k.var(true));
+        group.sums.iter().for_each(|sum| sum.set(0.0f32));
+        let walk = (self.form.scaled == Scaled::Blocks).then(|| self.walk_scales(group, work));
+        k.steps(0u32, work.count, 1u32, |step| {
+            let scales = walk.as_ref().map(|walk| walk.load(self, step + work.from));
+            self.full.at(ring.stage).wait(ring.parity);
+            self.multiply(group, ring.stage, [no, yes]);
+            k.wgmma_wait(0);
+            self.give_back(ring.stage, yes);
+            for (number, (sum, product)) in group.sums.iter().zip(group.acc.registers()).enumerate() {
+                sum.set(match &scales {
+                    Some(scales) => k.fma(*product, scales.of(number), *sum),
+                    None => k.add(*sum, *product),
+                });
+            }
+            ring.advance(k, self.stage_count());
+        });
+    }
+
     /// Multiplies what lies in a stage; `add` says of the first product and of the others whether they are added to the sums.
     fn multiply(&self, group: &Group<'k>, stage: Reg<'k, u32>, add: [Reg<'k, bool>; 2]) {
-        let (k, tile, at) = (self.k, self.form.tile, self.stage(stage));
-        let b = at.plus((tile.rows * 64) as i32);
-        let (a, b) = match tile.rows {
-            128 => (at.displaced(group.number * (64 * 128)), b),
-            _ => (at, b.displaced(group.number * (tile.own_columns() * 128))),
+        let (tile, at) = (self.form.tile, self.stage(stage));
+        let b = at.plus((tile.rows * LINE) as i32);
+        let at = match tile.rows {
+            128 => [at.displaced(group.number * (64 * LINE)), b],
+            _ => [at, b.displaced(group.number * (tile.own_columns() * LINE))],
         };
+        match self.form.types {
+            [F8E4m3, F8E4m3] => self.pieces::<E4m3, E4m3>(group, at, add),
+            [F8E4m3, _] => self.pieces::<E4m3, E5m2>(group, at, add),
+            [F8E5m2, F8E4m3] => self.pieces::<E5m2, E4m3>(group, at, add),
+            [F8E5m2, _] => self.pieces::<E5m2, E5m2>(group, at, add),
+            [Bf16, _] => self.pieces::<bf16, bf16>(group, at, add),
+            _ => self.pieces::<f16, f16>(group, at, add),
+        }
+    }
+
+    fn pieces<T: Wgmma<U> + Element, U: Factor + Element>(
+        &self,
+        group: &Group<'k>,
+        [a, b]: [Ptr<'k, Shared<u8>>; 2],
+        add: [Reg<'k, bool>; 2],
+    ) {
+        let k = self.k;
         let lies =
             self.form.along.map(|along| if along { (Major::Depth, 32) } else { (Major::Outer, 2 * EIGHT) });
-        let [a, b] = [a, b].map(|at| Tile::new(&at, Swizzle::Bytes128, CHUNK, EIGHT));
+        let a = Tile::new(&a.cast::<T>(), Swizzle::Bytes128, CHUNK, EIGHT);
+        let b = Tile::new(&b.cast::<U>(), Swizzle::Bytes128, CHUNK, EIGHT);
         k.wgmma_fence();
         for piece in 0..PIECES {
-            let [a, b] =
-                [(a, lies[0]), (b, lies[1])].map(|(at, (major, step))| (at.plus(piece * step), major));
+            let a = (a.plus(piece * lies[0].1), lies[0].0);
+            let b = (b.plus(piece * lies[1].1), lies[1].0);
             group.acc.wgmma(a, b, add[usize::from(piece > 0)]);
         }
         k.wgmma_commit();
