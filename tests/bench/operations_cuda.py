@@ -19,7 +19,7 @@ from weft import C, Array, Session, check, ffi, lib  # noqa: E402
 
 F = torch.nn.functional
 DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.float16: "float16", torch.bfloat16: "bfloat16",
-          torch.int32: "int32", torch.int64: "int64"}
+          torch.int32: "int32", torch.int64: "int64", torch.float8_e4m3fn: "float8_e4m3fn", torch.float8_e5m2: "float8_e5m2"}
 TURNS = 7
 
 
@@ -235,6 +235,15 @@ def products(b):
         product(b, m, 8192, 8192, bf16, turned=False)
     product(b, 256, 256, 256, f32)
     product(b, 256, 256, 256, bf16)
+    for size in (1024, 2048, 4096, 8192):
+        for fast in (True, False):
+            small_product(b, size, size, size, "tensor", fast)
+    for scales in ("rows", "blocks"):
+        small_product(b, 4096, 4096, 4096, scales, scales == "rows")
+        small_product(b, 8192, 8192, 8192, scales, scales == "rows")
+    small_product(b, 4096, 4096, 4096, "rows", False)
+    small_product(b, 16, 8192, 8192, "tensor", True)
+    small_product(b, 64, 8192, 8192, "tensor", True)
 
 
 def product(b, m, n, k, dtype, turned=True, tf32=False):
@@ -246,6 +255,22 @@ def product(b, m, n, k, dtype, turned=True, tf32=False):
     flags = C["WEFT_MATMUL_ALLOW_TF32"] if tf32 else 0
     name = f"matmul {'tf32' if tf32 else DTYPES[dtype]} {m}x{n}x{k}{'' if turned else ' straight'}"
     b.compare(name, "matmul", lambda: torch.matmul(x, y, out=z), a=b.wrap(x), b=b.wrap(y), d=b.wrap(z), flags=flags, **work)
+
+
+def small_product(b, m, n, k, scales, fast):
+    """x y^T of 8-bit floats with scales: one each, of rows, or of 1 x 128 and 128 x 128."""
+    x, y = normal(m, k).to(torch.float8_e4m3fn), normal(n, k).to(torch.float8_e4m3fn).t()
+    z = torch.empty(m, n, device="cuda", dtype=torch.bfloat16)
+    one = lambda *shape: torch.rand(*shape, device="cuda") + 0.5
+    if scales == "blocks":
+        scale_x, scale_y = one(k // 128, m).t(), one(n // 128, k // 128).t()
+    else:
+        scale_x, scale_y = (one(1, 1), one(1, 1)) if scales == "tensor" else (one(m, 1), one(1, n))
+    work = dict(bytes=x.nbytes + y.nbytes + z.nbytes) if m < 128 else dict(flops=2 * m * n * k)
+    name = f"matmul e4m3 {m}x{n}x{k} scales of {scales}{' fast' if fast else ''}"
+    peer = lambda: torch._scaled_mm(x, y, scale_x, scale_y, out_dtype=z.dtype, use_fast_accum=fast, out=z)
+    b.compare(name, "matmul", peer, a=b.wrap(x), b=b.wrap(y), d=b.wrap(z), a_scale=b.wrap(scale_x), b_scale=b.wrap(scale_y),
+              flags=C["WEFT_MATMUL_FAST_ACCUMULATION"] if fast else 0, **work)
 
 
 def main():

@@ -2,7 +2,7 @@
 
 use crate::dtype::Dtype;
 
-/// A tensor of 16-bit floats, innermost dimension first, and the tile that is copied at once, whose rows of 128 bytes are
+/// A tensor of 16-bit or 8-bit floats, innermost dimension first, and the tile that is copied at once, whose rows of 128 bytes are
 /// scattered in shared memory so that eight of them below each other lie in different banks.
 #[derive(Clone, Copy, Debug)]
 pub struct Tensor {
@@ -14,7 +14,7 @@ pub struct Tensor {
     pub dims: [u64; 3],
     /// From one row, and from one matrix, to the next: bytes, multiples of 16 below 2^40.
     pub strides: [u64; 2],
-    /// Of a tile; 64 elements are 128 bytes.
+    /// Of a tile; a row is 128 bytes.
     pub cut: [u32; 3],
 }
 
@@ -29,6 +29,10 @@ impl Tensor {
 
     /// A CU_TENSOR_MAP_DATA_TYPE number.
     pub(super) fn kind(&self) -> i32 {
-        if self.dtype == Dtype::F16 { 6 } else { 9 }
+        match self.dtype {
+            Dtype::F16 => 6,
+            Dtype::Bf16 => 9,
+            _ => 0, // bytes
+        }
     }
 }
