@@ -55,9 +55,10 @@ impl<'k> Block<'_, 'k> {
 
     fn group(&self) -> Group<'k> {
         let k = self.k;
-        let acc = k.wide_acc(self.form.tile.own_columns());
+        let columns = self.form.tile.own_columns();
+        let acc = k.wide_acc(self.form.columns_at_once());
         let sums = match self.form.promoted {
-            true => acc.registers().iter().map(|_| k.var(0.0f32)).collect(),
+            true => (0..columns / 2).map(|_| k.var(0.0f32)).collect(),
             false => acc.registers().to_vec(),
         };
         let (number, thread) = (self.group - 1u32, k.thread_x() & (GROUP - 1));
@@ -71,7 +72,7 @@ impl<'k> Block<'_, 'k> {
         k.steps(0u32, work.count, 1u32, |step| {
             let more = step.ne(0u32);
             self.full.at(ring.stage).wait(ring.parity);
-            self.multiply(group, ring.stage, [more, yes]);
+            self.multiply(group, ring.stage, 0, [more, yes]);
             k.wgmma_wait(1);
             self.give_back(before, more);
             before.set(ring.stage);
@@ -91,23 +92,30 @@ impl<'k> Block<'_, 'k> {
         k.steps(0u32, work.count, 1u32, |step| {
             let scales = walk.as_ref().map(|walk| walk.load(self, step + work.from));
             self.full.at(ring.stage).wait(ring.parity);
-            self.multiply(group, ring.stage, [no, yes]);
-            k.wgmma_wait(0);
-            self.give_back(ring.stage, yes);
-            for (number, (sum, product)) in group.sums.iter().zip(group.acc.registers()).enumerate() {
-                sum.set(match &scales {
-                    Some(scales) => k.fma(*product, scales.of(number), *sum),
-                    None => k.add(*sum, *product),
-                });
+            let products = group.acc.registers();
+            for (number, sums) in group.sums.chunks(products.len()).enumerate() {
+                let first = number * products.len();
+                self.multiply(group, ring.stage, first as u32 * 2, [no, yes]);
+                k.wgmma_wait(0);
+                if first + products.len() == group.sums.len() {
+                    self.give_back(ring.stage, yes);
+                }
+                for (number, (sum, product)) in (first..).zip(sums.iter().zip(products)) {
+                    sum.set(match &scales {
+                        Some(scales) => k.fma(*product, scales.of(number), *sum),
+                        None => k.add(*sum, *product),
+                    });
+                }
             }
             ring.advance(k, self.stage_count());
         });
     }
 
-    /// Multiplies what lies in a stage; `add` says of the first product and of the others whether they are added to the sums.
-    fn multiply(&self, group: &Group<'k>, stage: Reg<'k, u32>, add: [Reg<'k, bool>; 2]) {
+    /// Multiplies what lies in a stage, from column `first` of the warpgroup's on; `add` says of the first product and of the
+    /// others whether they are added to the sums.
+    fn multiply(&self, group: &Group<'k>, stage: Reg<'k, u32>, first: u32, add: [Reg<'k, bool>; 2]) {
         let (tile, at) = (self.form.tile, self.stage(stage));
-        let b = at.plus((tile.rows * LINE) as i32);
+        let b = at.plus(((tile.rows + first) * LINE) as i32);
         let at = match tile.rows {
             128 => [at.displaced(group.number * (64 * LINE)), b],
             _ => [at, b.displaced(group.number * (tile.own_columns() * LINE))],
