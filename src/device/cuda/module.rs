@@ -60,7 +60,8 @@ impl Module {
     /// As [`compile`](Self::compile), or from the cache of what was compiled before; `name` is for the log.
     pub fn kept(gpu: Arc<Gpu>, name: &str, ptx: &str) -> Result<Arc<Self>> {
         let (start, device) = (Instant::now(), gpu.ordinal());
-        let store = cache::store().map(|store| (store, cache::key(&gpu, ptx)));
+        let store = cache::store().filter(|_| !moves_registers(ptx));
+        let store = store.map(|store| (store, cache::key(&gpu, ptx)));
         if let Some(module) = store.as_ref().and_then(|(store, key)| Self::find(&gpu, store, key)) {
             tell!(
                 WEFT_LOG_DEBUG,
@@ -153,6 +154,12 @@ impl Module {
         })?;
         Ok(Function { module: self.clone(), function })
     }
+}
+
+/// Whether warps give registers to each other. The driver's linker compiles for linking, where each warp has as many as all
+/// have at first, so that large accumulators end up in memory. Such kernels are compiled alone: the driver keeps them itself.
+fn moves_registers(ptx: &str) -> bool {
+    ptx.contains("setmaxnreg")
 }
 
 /// The driver's error with the compiler's own words.

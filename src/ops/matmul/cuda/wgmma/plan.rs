@@ -108,15 +108,15 @@ impl Form {
 
     /// Whether the sums of such a tile, and what is added to them, fit into registers.
     fn fits(&self, tile: Tile) -> bool {
-        let blocks = self.scaled == Scaled::Blocks;
-        let most = if blocks && self.own { 128 } else { 192 };
-        !(blocks && (self.own || self.full)) || tile.own_columns() <= most
-    }
-
-    /// Columns that a warpgroup multiplies before it adds the sums to those of the tile, or all.
-    pub fn columns_at_once(&self) -> u32 {
-        let all = self.tile.own_columns();
-        if self.promoted && all > 128 { all / 2 } else { all }
+        let many = self.scaled == Scaled::Blocks && (self.own || self.full);
+        tile.own_columns()
+            <= if many {
+                128
+            } else if self.promoted {
+                192
+            } else {
+                256
+            }
     }
 
     /// Lines of sums of columns that a tile of D makes.

@@ -2,6 +2,7 @@
 
 use super::block::{Block, GROUP, LINE, Ring, Work};
 use super::plan::Scaled;
+use super::scale::Scales;
 use crate::dtype::Dtype::{Bf16, F8E4m3, F8E5m2};
 use crate::dtype::{bf16, f16};
 use crate::ops::matmul::cuda::full::Largest;
@@ -24,8 +25,9 @@ pub struct Group<'k> {
     pub number: Reg<'k, u32>,
     /// This thread within it.
     pub thread: Reg<'k, u32>,
-    acc: WideAcc<'k>,
-    /// A tile's sums, as an accumulator has them: its registers, or those that it is added to after each step.
+    /// The one that it sums up in; or two, each for half of the columns, which are added to the sums after each step.
+    accs: Vec<WideAcc<'k>>,
+    /// A tile's sums, as an accumulator has them.
     pub sums: Vec<Reg<'k, f32>>,
     /// The largest magnitude.
     pub largest: Largest<'k>,
@@ -56,13 +58,16 @@ impl<'k> Block<'_, 'k> {
     fn group(&self) -> Group<'k> {
         let k = self.k;
         let columns = self.form.tile.own_columns();
-        let acc = k.wide_acc(self.form.columns_at_once());
+        let (number, thread) = (self.group - 1u32, k.thread_x() & (GROUP - 1));
+        let accs: Vec<_> = match self.form.promoted {
+            true => vec![k.wide_acc(columns / 2), k.wide_acc(columns / 2)],
+            false => vec![k.wide_acc(columns)],
+        };
         let sums = match self.form.promoted {
             true => (0..columns / 2).map(|_| k.var(0.0f32)).collect(),
-            false => acc.registers().to_vec(),
+            false => accs[0].registers().to_vec(),
         };
-        let (number, thread) = (self.group - 1u32, k.thread_x() & (GROUP - 1));
-        Group { number, thread, acc, sums, largest: Largest::new(k) }
+        Group { number, thread, accs, sums, largest: Largest::new(k) }
     }
 
     /// The sums over a tile's steps: while one is multiplied, the one before is given back.
@@ -83,56 +88,73 @@ impl<'k> Block<'_, 'k> {
     }
 
     /// The same, where accumulators keep too few bits for long sums (they have about 14 for products of 8-bit floats), or steps
-    /// are scaled: each step's sums are added to those of the tile, as DeepGEMM does. Meanwhile the other warpgroup multiplies.
+    /// are scaled: each step's products are added to the sums of the tile, as DeepGEMM does, those of one half of the columns
+    /// while the other half's are made.
     fn sum_up_promoted(&self, group: &Group<'k>, ring: &Ring<'k>, work: &Work<'k>) {
-        let k = self.k;
-        let (no, yes) = (k.var(false), k.var(true));
-        group.sums.iter().for_each(|sum| sum.set(0.0f32));
+        let (k, no, yes) = (self.k, self.k.var(false), self.k.var(true));
+        let registers = group.sums.iter().chain(group.accs[1].registers());
+        registers.for_each(|register| register.set(0.0f32));
         let walk = (self.form.scaled == Scaled::Blocks).then(|| self.walk_scales(group, work));
+        let last = walk.as_ref().map(|walk| walk.ones(self));
+        let before = k.var(0u32);
         k.steps(0u32, work.count, 1u32, |step| {
             let scales = walk.as_ref().map(|walk| walk.load(self, step + work.from));
             self.full.at(ring.stage).wait(ring.parity);
-            let products = group.acc.registers();
-            for (number, sums) in group.sums.chunks(products.len()).enumerate() {
-                let first = number * products.len();
-                self.multiply(group, ring.stage, first as u32 * 2, [no, yes]);
-                k.wgmma_wait(0);
-                if first + products.len() == group.sums.len() {
-                    self.give_back(ring.stage, yes);
-                }
-                for (number, (sum, product)) in (first..).zip(sums.iter().zip(products)) {
-                    sum.set(match &scales {
-                        Some(scales) => k.fma(*product, scales.of(number), *sum),
-                        None => k.add(*sum, *product),
-                    });
-                }
+            self.multiply(group, ring.stage, 0, [no, yes]);
+            k.wgmma_wait(1);
+            self.give_back(before, step.ne(0u32));
+            self.add(group, 1, last.as_ref());
+            self.multiply(group, ring.stage, 1, [no, yes]);
+            k.wgmma_wait(1);
+            self.add(group, 0, scales.as_ref());
+            if let (Some(last), Some(scales)) = (&last, &scales) {
+                last.set(scales);
             }
+            before.set(ring.stage);
             ring.advance(k, self.stage_count());
         });
+        k.wgmma_wait(0);
+        self.give_back(before, yes);
+        self.add(group, 1, last.as_ref());
     }
 
-    /// Multiplies what lies in a stage, from column `first` of the warpgroup's on; `add` says of the first product and of the
-    /// others whether they are added to the sums.
-    fn multiply(&self, group: &Group<'k>, stage: Reg<'k, u32>, first: u32, add: [Reg<'k, bool>; 2]) {
+    /// Adds the products of a half of the columns to their sums.
+    fn add(&self, group: &Group<'k>, half: usize, scales: Option<&Scales<'k>>) {
+        let products = group.accs[half].registers();
+        let first = half * products.len();
+        for (number, product) in (first..).zip(products) {
+            let sum = &group.sums[number];
+            sum.set(match scales {
+                Some(scales) => self.k.fma(*product, scales.of(number), *sum),
+                None => self.k.add(*sum, *product),
+            });
+        }
+    }
+
+    /// Multiplies what lies in a stage into accumulator `half`; `add` says of the first product and of the others whether they
+    /// are added to it.
+    fn multiply(&self, group: &Group<'k>, stage: Reg<'k, u32>, half: usize, add: [Reg<'k, bool>; 2]) {
         let (tile, at) = (self.form.tile, self.stage(stage));
+        let first = half as u32 * tile.own_columns() / 2;
         let b = at.plus(((tile.rows + first) * LINE) as i32);
         let at = match tile.rows {
             128 => [at.displaced(group.number * (64 * LINE)), b],
             _ => [at, b.displaced(group.number * (tile.own_columns() * LINE))],
         };
+        let acc = &group.accs[half];
         match self.form.types {
-            [F8E4m3, F8E4m3] => self.pieces::<E4m3, E4m3>(group, at, add),
-            [F8E4m3, _] => self.pieces::<E4m3, E5m2>(group, at, add),
-            [F8E5m2, F8E4m3] => self.pieces::<E5m2, E4m3>(group, at, add),
-            [F8E5m2, _] => self.pieces::<E5m2, E5m2>(group, at, add),
-            [Bf16, _] => self.pieces::<bf16, bf16>(group, at, add),
-            _ => self.pieces::<f16, f16>(group, at, add),
+            [F8E4m3, F8E4m3] => self.pieces::<E4m3, E4m3>(acc, at, add),
+            [F8E4m3, _] => self.pieces::<E4m3, E5m2>(acc, at, add),
+            [F8E5m2, F8E4m3] => self.pieces::<E5m2, E4m3>(acc, at, add),
+            [F8E5m2, _] => self.pieces::<E5m2, E5m2>(acc, at, add),
+            [Bf16, _] => self.pieces::<bf16, bf16>(acc, at, add),
+            _ => self.pieces::<f16, f16>(acc, at, add),
         }
     }
 
     fn pieces<T: Wgmma<U> + Element, U: Factor + Element>(
         &self,
-        group: &Group<'k>,
+        acc: &WideAcc<'k>,
         [a, b]: [Ptr<'k, Shared<u8>>; 2],
         add: [Reg<'k, bool>; 2],
     ) {
@@ -145,7 +167,7 @@ impl<'k> Block<'_, 'k> {
         for piece in 0..PIECES {
             let a = (a.plus(piece * lies[0].1), lies[0].0);
             let b = (b.plus(piece * lies[1].1), lies[1].0);
-            group.acc.wgmma(a, b, add[usize::from(piece > 0)]);
+            acc.wgmma(a, b, add[usize::from(piece > 0)]);
         }
         k.wgmma_commit();
     }
