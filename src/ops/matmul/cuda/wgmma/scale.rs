@@ -35,12 +35,6 @@ impl<'k> Scales<'k> {
         };
         self.rows[number / 2 % 2] * column
     }
-
-    /// Becomes those.
-    pub fn set(&self, other: &Self) {
-        let all = |scales: &Self| scales.rows.into_iter().chain(scales.columns.clone());
-        all(self).zip(all(other)).for_each(|(to, from)| to.set(from));
-    }
 }
 
 impl<'k> Block<'_, 'k> {
@@ -74,17 +68,6 @@ impl<'k> Block<'_, 'k> {
 }
 
 impl<'k> Walk<'k> {
-    /// As many, all 1.
-    pub fn ones(&self, block: &Block<'_, 'k>) -> Scales<'k> {
-        let (one, form) = (|| block.k.var(1.0f32), &block.form);
-        let count = if form.own { form.tile.own_columns() as usize / 4 } else { self.columns.len() };
-        Scales {
-            rows: [one(), one()],
-            columns: (0..count).map(|_| one()).collect(),
-            together: together(block),
-        }
-    }
-
     /// Those of block `step` of k.
     pub fn load(&self, block: &Block<'_, 'k>, step: Reg<'k, u32>) -> Scales<'k> {
         let v = &block.v.rest;
@@ -97,11 +80,7 @@ impl<'k> Walk<'k> {
             true => own().map(|col| b(block.scale_at(1, self.base, col))).collect(),
             false => self.columns.iter().map(|&at| b(at)).collect(),
         };
-        Scales { rows: self.rows.map(a), columns, together: together(block) }
+        let together = if block.form.own { 4 } else { SHARED as usize / 2 };
+        Scales { rows: self.rows.map(a), columns, together }
     }
-}
-
-/// Sums in a row that share the scale of a column, and its neighbour's.
-fn together(block: &Block<'_, '_>) -> usize {
-    if block.form.own { 4 } else { SHARED as usize / 2 }
 }

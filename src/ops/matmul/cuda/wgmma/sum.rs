@@ -2,7 +2,6 @@
 
 use super::block::{Block, GROUP, LINE, Ring, Work};
 use super::plan::Scaled;
-use super::scale::Scales;
 use crate::dtype::Dtype::{Bf16, F8E4m3, F8E5m2};
 use crate::dtype::{bf16, f16};
 use crate::ops::matmul::cuda::full::Largest;
@@ -18,6 +17,10 @@ const CHUNK: u32 = 8192;
 const REGISTERS: u32 = 232;
 /// What one instruction multiplies of a step: 32 of its 128 bytes along k.
 const PIECES: u32 = 4;
+/// Steps of 8-bit floats whose sums accumulators may hold: 512 products of each.
+const TOGETHER: u32 = 4;
+/// The barrier at which the second warpgroup waits for its turn.
+const TURN: u32 = 8;
 
 /// What a warpgroup keeps from tile to tile.
 pub struct Group<'k> {
@@ -25,10 +28,11 @@ pub struct Group<'k> {
     pub number: Reg<'k, u32>,
     /// This thread within it.
     pub thread: Reg<'k, u32>,
-    /// The one that it sums up in; or two, each for half of the columns, which are added to the sums after each step.
-    accs: Vec<WideAcc<'k>>,
-    /// A tile's sums, as an accumulator has them.
+    acc: WideAcc<'k>,
+    /// A tile's sums, as an accumulator has them: its registers, or those that it is added to after some steps.
     pub sums: Vec<Reg<'k, f32>>,
+    /// 1 where the other one still waits for this one's first products.
+    late: Reg<'k, u32>,
     /// The largest magnitude.
     pub largest: Largest<'k>,
 }
@@ -40,11 +44,14 @@ impl<'k> Block<'_, 'k> {
         k.registers_up(REGISTERS);
         let group = self.group();
         let ring = Ring::new(k, 0);
+        if self.form.promoted {
+            k.when(group.number.eq(1u32), || k.barrier_of(TURN, 2 * GROUP));
+        }
         self.each(|work| {
             if self.form.promoted {
                 self.sum_up_promoted(&group, &ring, work);
             } else {
-                self.sum_up(&group, &ring, work);
+                self.sum_up(&group, &ring, work.count);
             }
             if self.form.scaled == Scaled::Lines {
                 self.scale(&group, work);
@@ -59,25 +66,23 @@ impl<'k> Block<'_, 'k> {
         let k = self.k;
         let columns = self.form.tile.own_columns();
         let (number, thread) = (self.group - 1u32, k.thread_x() & (GROUP - 1));
-        let accs: Vec<_> = match self.form.promoted {
-            true => vec![k.wide_acc(columns / 2), k.wide_acc(columns / 2)],
-            false => vec![k.wide_acc(columns)],
-        };
+        let acc = k.wide_acc(columns);
         let sums = match self.form.promoted {
             true => (0..columns / 2).map(|_| k.var(0.0f32)).collect(),
-            false => accs[0].registers().to_vec(),
+            false => acc.registers().to_vec(),
         };
-        Group { number, thread, accs, sums, largest: Largest::new(k) }
+        let late = k.select(number.eq(0u32), 1u32, 0u32);
+        Group { number, thread, acc, sums, late: k.var(late), largest: Largest::new(k) }
     }
 
-    /// The sums over a tile's steps: while one is multiplied, the one before is given back.
-    fn sum_up(&self, group: &Group<'k>, ring: &Ring<'k>, work: &Work<'k>) {
+    /// The sums over so many steps: while one is multiplied, the one before is given back.
+    fn sum_up(&self, group: &Group<'k>, ring: &Ring<'k>, count: Reg<'k, u32>) {
         let (k, yes) = (self.k, self.k.var(true));
         let before = k.var(0u32);
-        k.steps(0u32, work.count, 1u32, |step| {
+        k.steps(0u32, count, 1u32, |step| {
             let more = step.ne(0u32);
             self.full.at(ring.stage).wait(ring.parity);
-            self.multiply(group, ring.stage, 0, [more, yes]);
+            self.multiply(group, ring.stage, [more, yes]);
             k.wgmma_wait(1);
             self.give_back(before, more);
             before.set(ring.stage);
@@ -87,61 +92,45 @@ impl<'k> Block<'_, 'k> {
         self.give_back(before, yes);
     }
 
-    /// The same, where accumulators keep too few bits for long sums (they have about 14 for products of 8-bit floats), or steps
-    /// are scaled: each step's products are added to the sums of the tile, as DeepGEMM does, those of one half of the columns
-    /// while the other half's are made.
+    /// The same for all of a tile's, where accumulators keep too few bits for long sums (they have about 14 for products of
+    /// 8-bit floats), or steps are scaled: what some steps sum up to is added to the sums of the tile, as DeepGEMM does.
     fn sum_up_promoted(&self, group: &Group<'k>, ring: &Ring<'k>, work: &Work<'k>) {
-        let (k, no, yes) = (self.k, self.k.var(false), self.k.var(true));
-        let registers = group.sums.iter().chain(group.accs[1].registers());
-        registers.for_each(|register| register.set(0.0f32));
+        let k = self.k;
+        group.sums.iter().for_each(|sum| sum.set(0.0f32));
         let walk = (self.form.scaled == Scaled::Blocks).then(|| self.walk_scales(group, work));
-        let last = walk.as_ref().map(|walk| walk.ones(self));
-        let before = k.var(0u32);
-        k.steps(0u32, work.count, 1u32, |step| {
+        let together = if walk.is_some() { 1 } else { TOGETHER };
+        k.steps(0u32, work.count, together, |step| {
             let scales = walk.as_ref().map(|walk| walk.load(self, step + work.from));
-            self.full.at(ring.stage).wait(ring.parity);
-            self.multiply(group, ring.stage, 0, [no, yes]);
-            k.wgmma_wait(1);
-            self.give_back(before, step.ne(0u32));
-            self.add(group, 1, last.as_ref());
-            self.multiply(group, ring.stage, 1, [no, yes]);
-            k.wgmma_wait(1);
-            self.add(group, 0, scales.as_ref());
-            if let (Some(last), Some(scales)) = (&last, &scales) {
-                last.set(scales);
+            self.sum_up(group, ring, k.min(work.count - step, together));
+            self.take_turns(group);
+            for (number, (sum, product)) in group.sums.iter().zip(group.acc.registers()).enumerate() {
+                sum.set(match &scales {
+                    Some(scales) => k.fma(*product, scales.of(number), *sum),
+                    None => k.add(*sum, *product),
+                });
             }
-            before.set(ring.stage);
-            ring.advance(k, self.stage_count());
         });
-        k.wgmma_wait(0);
-        self.give_back(before, yes);
-        self.add(group, 1, last.as_ref());
     }
 
-    /// Adds the products of a half of the columns to their sums.
-    fn add(&self, group: &Group<'k>, half: usize, scales: Option<&Scales<'k>>) {
-        let products = group.accs[half].registers();
-        let first = half * products.len();
-        for (number, product) in (first..).zip(products) {
-            let sum = &group.sums[number];
-            sum.set(match scales {
-                Some(scales) => self.k.fma(*product, scales.of(number), *sum),
-                None => self.k.add(*sum, *product),
-            });
-        }
+    /// Once has the second warpgroup begin when the first is done with its first products: from then on one multiplies while
+    /// the other adds.
+    fn take_turns(&self, group: &Group<'k>) {
+        let k = self.k;
+        k.when(group.late.eq(1u32), || {
+            k.barrier_arrive(TURN, 2 * GROUP);
+            group.late.set(0u32);
+        });
     }
 
-    /// Multiplies what lies in a stage into accumulator `half`; `add` says of the first product and of the others whether they
-    /// are added to it.
-    fn multiply(&self, group: &Group<'k>, stage: Reg<'k, u32>, half: usize, add: [Reg<'k, bool>; 2]) {
+    /// Multiplies what lies in a stage; `add` says of the first product and of the others whether they are added to the sums.
+    fn multiply(&self, group: &Group<'k>, stage: Reg<'k, u32>, add: [Reg<'k, bool>; 2]) {
         let (tile, at) = (self.form.tile, self.stage(stage));
-        let first = half as u32 * tile.own_columns() / 2;
-        let b = at.plus(((tile.rows + first) * LINE) as i32);
+        let b = at.plus((tile.rows * LINE) as i32);
         let at = match tile.rows {
             128 => [at.displaced(group.number * (64 * LINE)), b],
             _ => [at, b.displaced(group.number * (tile.own_columns() * LINE))],
         };
-        let acc = &group.accs[half];
+        let acc = &group.acc;
         match self.form.types {
             [F8E4m3, F8E4m3] => self.pieces::<E4m3, E4m3>(acc, at, add),
             [F8E4m3, _] => self.pieces::<E4m3, E5m2>(acc, at, add),
