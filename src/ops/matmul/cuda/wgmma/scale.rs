@@ -2,10 +2,12 @@
 
 use super::block::{Block, Work};
 use super::sum::Group;
-use crate::ptx::{Global, Ptr, Reg};
+use crate::ptx::{Builder, Global, Ptr, Reg};
 
 /// Columns that share a block's scale at least: those of a tile begin at a multiple of it.
 const SHARED: u32 = 64;
+/// Steps that scales are asked for before they are needed.
+const AHEAD: usize = 2;
 
 /// Where the scales of a tile lie.
 pub struct Walk<'k> {
@@ -34,6 +36,18 @@ impl<'k> Scales<'k> {
             together => self.columns[number / together],
         };
         self.rows[number / 2 % 2] * column
+    }
+
+    /// The same in registers of their own.
+    fn kept(&self, k: &'k Builder) -> Self {
+        let columns = self.columns.iter().map(|&scale| k.var(scale)).collect();
+        Self { rows: self.rows.map(|scale| k.var(scale)), columns, together: self.together }
+    }
+
+    /// Becomes those.
+    fn set(&self, other: &Self) {
+        self.rows.iter().zip(other.rows).for_each(|(to, from)| to.set(from));
+        self.columns.iter().zip(&other.columns).for_each(|(to, &from)| to.set(from));
     }
 }
 
@@ -82,5 +96,40 @@ impl<'k> Walk<'k> {
         };
         let together = if block.form.own { 4 } else { SHARED as usize / 2 };
         Scales { rows: self.rows.map(a), columns, together }
+    }
+}
+
+/// Scales of blocks of k, which are asked for some steps before they are needed.
+pub struct Ahead<'k> {
+    walk: Walk<'k>,
+    /// Those of the next steps, the nearest first.
+    coming: Vec<Scales<'k>>,
+    /// The step that is asked for next, and the last one.
+    step: Reg<'k, u32>,
+    last: Reg<'k, u32>,
+}
+
+impl<'k> Ahead<'k> {
+    pub fn new(block: &Block<'_, 'k>, group: &Group<'k>, work: &Work<'k>) -> Self {
+        let (k, walk) = (block.k, block.walk_scales(group, work));
+        let (step, last) = (k.var(work.from), work.from + work.count - 1u32);
+        let mut ahead = Self { walk, coming: Vec::new(), step, last };
+        let steps = if block.form.own { 1 } else { AHEAD };
+        ahead.coming = (0..steps).map(|_| ahead.ask(block).kept(k)).collect();
+        ahead
+    }
+
+    /// Those of the next step.
+    pub fn next(&self, block: &Block<'_, 'k>) -> Scales<'k> {
+        let scales = self.coming[0].kept(block.k);
+        self.coming.windows(2).for_each(|pair| pair[0].set(&pair[1]));
+        self.coming[self.coming.len() - 1].set(&self.ask(block));
+        scales
+    }
+
+    fn ask(&self, block: &Block<'_, 'k>) -> Scales<'k> {
+        let scales = self.walk.load(block, self.step);
+        self.step.set(block.k.min(self.step + 1u32, self.last));
+        scales
     }
 }

@@ -2,6 +2,7 @@
 
 use super::block::{Block, GROUP, LINE, Ring, Work};
 use super::plan::Scaled;
+use super::scale::Ahead;
 use crate::dtype::Dtype::{Bf16, F8E4m3, F8E5m2};
 use crate::dtype::{bf16, f16};
 use crate::ops::matmul::cuda::full::Largest;
@@ -97,10 +98,10 @@ impl<'k> Block<'_, 'k> {
     fn sum_up_promoted(&self, group: &Group<'k>, ring: &Ring<'k>, work: &Work<'k>) {
         let k = self.k;
         group.sums.iter().for_each(|sum| sum.set(0.0f32));
-        let walk = (self.form.scaled == Scaled::Blocks).then(|| self.walk_scales(group, work));
+        let walk = (self.form.scaled == Scaled::Blocks).then(|| Ahead::new(self, group, work));
         let together = if walk.is_some() { 1 } else { TOGETHER };
         k.steps(0u32, work.count, together, |step| {
-            let scales = walk.as_ref().map(|walk| walk.load(self, step + work.from));
+            let scales = walk.as_ref().map(|walk| walk.next(self));
             self.sum_up(group, ring, k.min(work.count - step, together));
             self.take_turns(group);
             for (number, (sum, product)) in group.sums.iter().zip(group.acc.registers()).enumerate() {
