@@ -49,7 +49,7 @@ class Peers:
         name = "matmul" if plain else "addmm" if not case.batch else "baddbmm"
         if plain:
             x = torch.matmul(a, b)
-        elif case.batch and (a.dim() != 3 or a.shape[0] != case.batch[0] or b.dim() != 3 or b.shape[0] != a.shape[0]):
+        elif case.batch and not (len(case.batch) == 1 and [*a.shape[:-2]] == [*b.shape[:-2]] == case.batch):
             return []
         else:
             beta = complex(case.beta, case.beta_imag) if not case.real else case.beta
