@@ -457,6 +457,25 @@ fn a_limit_of_scratch_memory_is_kept_or_told() {
     session.free(&[&a, &b, &aux, &d, &limited, &grad, &fresh]);
 }
 
+/// Of a batch of no matrices nothing is added up.
+#[test]
+fn gradients_of_no_matrix_are_zero() {
+    let session = Session::new(1);
+    let (a, b) = (zero(&session, Dtype::F32, &[2, 3]), zero(&session, Dtype::F32, &[3, 4]));
+    let (d, mask) = (output(&session, Dtype::F32, &[0, 2, 4]), zero(&session, Dtype::U8, &[0, 2, 1]));
+    let good = weft_matmul_desc { a: a.desc, b: b.desc, d: d.desc, ..desc() };
+    let of_d = weft_matmul_desc { epilogue: WEFT_EPILOGUE_DRELU, aux: mask.desc, ..good };
+    let of_a = weft_matmul_desc { flags: WEFT_MATMUL_BIAS_GRAD_A, ..good };
+    let of_b = weft_matmul_desc { flags: WEFT_MATMUL_BIAS_GRAD_B, ..good };
+    for (desc, count) in [(of_d, 4), (of_a, 2), (of_b, 4)] {
+        let grad = output(&session, Dtype::F32, &[count]);
+        session.run(weft_matmul, &weft_matmul_desc { bias_grad: grad.desc, ..desc });
+        assert_eq!(session.read(&grad), vec![0.0; count as usize]);
+        session.free(&[&grad]);
+    }
+    session.free(&[&a, &b, &d, &mask]);
+}
+
 fn grouped(session: &Session, descs: &[weft_matmul_desc]) -> (i32, String) {
     // SAFETY: an array of structs of their struct_size, `out` a local of `outcome`.
     let status = session.outcome(|out| unsafe {

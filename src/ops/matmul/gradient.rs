@@ -84,18 +84,22 @@ fn add_up(grad: &Gradient, summed: &Summed, cpu: &Cpu) {
     let item = (LINES * summed.layout.dim(summed.over) * each) as f64;
     let to = &grad.operand;
     let address = To(to.address());
+    // Where all are added up there may be no matrix at all, and so no place that a number of it means.
+    let place = |output: usize, line: usize| match grad.adds_up {
+        true => line as isize * to.layout().stride(dims.len() - 1),
+        false => to.layout().offset_of(output * lines + line),
+    };
     cpu.parallel_ranges(outputs * parts, item, |from, end| {
         for number in from..end {
             let (output, first) = (number / parts, number % parts * LINES);
-            let lines = first..lines.min(first + LINES);
+            let own = first..lines.min(first + LINES);
             let mut sums = [0f64; LINES];
             for matrix in output * each..(output + 1) * each {
-                summed.add(matrix, lines.clone(), &mut sums);
+                summed.add(matrix, own.clone(), &mut sums);
             }
-            for (line, sum) in lines.zip(sums) {
-                let at = to.layout().offset_of(output * dims[dims.len() - 1] as usize + line);
+            for (line, sum) in own.zip(sums) {
                 // SAFETY: an element of the gradient, and this call's alone.
-                unsafe { write(to.dtype(), address.of(at, to.dtype()), sum) };
+                unsafe { write(to.dtype(), address.of(place(output, line), to.dtype()), sum) };
             }
         }
     });

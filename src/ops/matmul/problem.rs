@@ -209,6 +209,20 @@ impl Problem {
         Self { n: cols, a, b, d: part(self.d), c, bias, ..*self }
     }
 
+    /// A factor lies elsewhere, A being number 0 and B number 1: `k` elements along k, the matrices that differ in a row,
+    /// `matrix` elements each.
+    pub fn relay(&mut self, number: usize, view: View, k: usize, matrix: isize) {
+        *[&mut self.a, &mut self.b][number] = view;
+        self.k = k;
+        let mut step = matrix;
+        for (dim, strides) in self.batch.axes[..self.batch.rank].iter_mut().rev() {
+            if strides[number] != 0 {
+                strides[number] = step;
+                step *= *dim as isize;
+            }
+        }
+    }
+
     /// Whether D is A B and nothing else.
     pub fn is_plain(&self) -> bool {
         self.more.is_none()

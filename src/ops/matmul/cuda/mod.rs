@@ -1,7 +1,7 @@
 //! The choices on a GPU, best first: `gemv` (one row or two, bandwidth), `cublaslt` (the vendor's library, where it is there and
 //! has all that is asked for), `gemv` and `gemv_columns` (few rows), `wgmma` (half types on Hopper), `cublaslt` (to sums, which
-//! are finished by a kernel of our own), `mma` (half types on the tensor cores), `simt` (anything: `full` is what it does that
-//! the other kernels do not).
+//! are finished by a kernel of our own; or from copies of factors of 8 bits, which it takes only where they are contiguous along
+//! k), `mma` (half types on the tensor cores), `simt` (anything: `full` is what it does that the other kernels do not).
 //! Weights in blocks: `gemv` (few rows), `decoded` (decodes them for one of the others).
 
 mod arguments;
@@ -23,6 +23,8 @@ mod rows;
 mod scaling;
 mod simt;
 mod task;
+mod turned;
+mod turning;
 mod wgmma;
 
 use super::Matmul;
@@ -55,6 +57,7 @@ const CHOICES: &[Choice<Task, Stream>] = &[
     },
     Choice { name: "wgmma", accepts: wgmma::accepts, run: wgmma::run },
     Choice { name: "cublaslt", accepts: blas::accepts_sums, run: blas::run_sums },
+    Choice { name: "cublaslt", accepts: turned::accepts, run: turned::run },
     Choice {
         name: "mma",
         accepts: |task, stream| task.is_plain() && mma::accepts(task, stream),
@@ -109,6 +112,7 @@ pub fn texts(target: Target) -> Vec<Result<Text>> {
         .chain(full::texts(target))
         .chain(decoders(target))
         .chain(wgmma::texts(target))
+        .chain(turning::texts(target))
         .collect()
 }
 

@@ -55,6 +55,23 @@ impl Task {
         }
     }
 
+    /// The same, to be changed.
+    pub fn again(&self) -> Self {
+        let Self { problem, tf32, compute, flags, workspace, conjugate, imaginary, ref extras, .. } = *self;
+        Self {
+            problem,
+            tf32,
+            compute,
+            flags,
+            workspace,
+            conjugate,
+            imaginary,
+            extras: extras.clone(),
+            whole: OnceCell::new(),
+            sums: OnceCell::new(),
+        }
+    }
+
     /// Whether it asks for what every kernel does: real floats of 16 bits or more, and no extras.
     pub fn is_plain(&self) -> bool {
         use Dtype::{Bf16, F16, F32, F64};

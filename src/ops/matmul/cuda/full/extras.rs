@@ -30,6 +30,7 @@ pub struct Share {
 }
 
 /// What few ask for.
+#[derive(Clone)]
 pub struct Extras {
     pub aux: Option<Beside>,
     pub scales: [Option<Share>; 2],
@@ -42,6 +43,7 @@ pub struct Extras {
 }
 
 /// A gradient of a bias.
+#[derive(Clone)]
 struct Sum {
     side: Side,
     /// Of what is summed up, or of the factors.
@@ -79,6 +81,15 @@ impl Extras {
     /// Whether sums of the columns of values are wanted.
     pub fn sums_columns(&self) -> bool {
         self.gradient.as_ref().is_some_and(|sum| sum.side == Side::D)
+    }
+
+    /// A factor lies elsewhere: the matrices of it that differ are in a row, `matrix` bytes each.
+    pub fn relay(&mut self, number: usize, matrix: isize) {
+        let mut step = matrix;
+        for (dim, strides) in self.axes.iter_mut().rev().filter(|axis| axis.1[number] != 0) {
+            strides[number] = step;
+            step *= *dim as isize;
+        }
     }
 
     /// Adds what there is to a kernel's arguments.
