@@ -1,12 +1,12 @@
 //! gemv on CUDA: along rows or down columns, whichever lie nearer; in pieces where there are few rows.
 
-use super::{grid, parts, step};
+use super::{grid, is_packed, parts, step};
 use crate::device::cuda::{Key, Stream};
 use crate::kernels::gpu::Space;
 use crate::op::{Choice, Operand};
 use crate::ops::blas::gemv::Gemv;
 use crate::ops::blas::ptx::gemv::{Args, Spec, columns, merge, rows};
-use crate::ops::blas::ptx::{THREADS, with_part};
+use crate::ops::blas::ptx::{THREADS, lanes, with_part};
 use crate::ops::blas::{DTYPES, is_complex};
 use crate::ptx::{Kernel, Target, Text};
 use crate::status::Result;
@@ -17,15 +17,12 @@ pub(in crate::ops::blas) const CHOICES: &[Choice<Gemv, Stream>] = &[
     Choice { name: "rows", accepts: |_, _| true, run: run_rows },
 ];
 
-/// Columns of a row that a warp sums by itself.
+/// Columns of a row that a warp sums by itself, unless there are rows for all warps.
 const SOME: u64 = 2048;
 /// Blocks that sums are cut for, if there are the columns, and least columns of a piece.
-const BLOCKS: u64 = 528;
+const BLOCKS: u64 = 1056;
 const WIDE: u64 = 4096;
 const NARROW: u64 = 128;
-/// Rows of a tile down columns.
-const TILE: u64 = 32;
-
 /// Writes the kernel of a spec.
 type Write = fn(Target, Spec) -> Result<Kernel<Args>>;
 
@@ -42,13 +39,21 @@ fn is_down(op: &Gemv) -> bool {
 
 fn run_rows(op: &Gemv, stream: &Stream) -> Result<()> {
     let n = op.sizes().1 as u64;
-    let width = if n <= SOME { 32 } else { THREADS };
-    let each = u64::from(THREADS / width);
-    launch(op, stream, ("blas_gemv_rows", ROWS), width, (each, WIDE))
+    let warps = op.y.layout().count() as u64 / u64::from(THREADS / 32);
+    let width = if n <= SOME || warps >= BLOCKS / 2 { 32 } else { THREADS };
+    let packed = is_packed(&op.a, 1) && is_packed(&op.x, 1);
+    let spec = Spec { width, packed, ..spec(op) };
+    launch(op, stream, ("blas_gemv_rows", ROWS), spec, (u64::from(THREADS / width), WIDE))
 }
 
 fn run_columns(op: &Gemv, stream: &Stream) -> Result<()> {
-    launch(op, stream, ("blas_gemv_columns", COLUMNS), 1, (TILE, NARROW))
+    let whole = op.sizes().0.is_multiple_of(lanes(op.y.dtype()) as usize);
+    let spec = Spec { packed: whole && is_packed(&op.a, 2), ..spec(op) };
+    launch(op, stream, ("blas_gemv_columns", COLUMNS), spec, (u64::from(spec.tile()), NARROW))
+}
+
+fn spec(op: &Gemv) -> Spec {
+    Spec { dtype: op.y.dtype(), width: 1, conjugate: op.conjugate, partial: false, packed: false }
 }
 
 /// A kernel whose blocks have `each` rows at once, and pieces at least `least` columns; then the joining of pieces.
@@ -56,11 +61,11 @@ fn launch(
     op: &Gemv,
     stream: &Stream,
     (name, write): (&'static str, Write),
-    width: u32,
+    spec: Spec,
     (each, least): (u64, u64),
 ) -> Result<()> {
     let args = arguments(op, each, least);
-    let spec = Spec { dtype: op.y.dtype(), width, conjugate: op.conjugate, partial: args.pieces > 1 };
+    let spec = Spec { partial: args.pieces > 1, ..spec };
     let sums = args.matrices * args.pieces * args.m * spec.dtype.size() as u64;
     let sums = if spec.partial { stream.scratch(sums as usize)? } else { 0 };
     let args = Args { sums, ..args };
@@ -70,7 +75,7 @@ fn launch(
     if !spec.partial {
         return Ok(());
     }
-    let spec = Spec { width: 1, conjugate: false, partial: false, ..spec };
+    let spec = Spec { width: 1, conjugate: false, partial: false, packed: false, ..spec };
     let kernel = stream.kernel(Key("blas_gemv_merge", spec.words()), |target| MERGE(target, spec))?;
     let rows = args.matrices * args.m;
     // SAFETY: as above.
@@ -83,8 +88,9 @@ fn arguments(op: &Gemv, each: u64, least: u64) -> Args {
     let ((m, n), matrices) = (op.sizes(), batch.count());
     let (m, n) = (m as u64, n as u64);
     let units = matrices * m.div_ceil(each);
-    let pieces = BLOCKS.div_ceil(units).min(n / least).max(1);
-    let length = n.div_ceil(pieces).max(1);
+    // No more than run at once, so that blocks end together.
+    let pieces = (BLOCKS / units.max(1)).min(n / least).max(1);
+    let length = n.div_ceil(pieces).max(1).next_multiple_of(u64::from(lanes(op.y.dtype())));
     Args {
         at: [op.a.at(), op.x.at(), op.y.at()],
         strides: [step(&op.a, 1), step(&op.a, 0)],
@@ -105,13 +111,15 @@ fn arguments(op: &Gemv, each: u64, least: u64) -> Args {
 /// Kernels of every kind, for the tests.
 pub fn texts(target: Target) -> Vec<Result<Text>> {
     let kinds = |&dtype| {
-        let spec = Spec { dtype, width: 1, conjugate: false, partial: false };
+        let spec = Spec { dtype, width: 1, conjugate: false, partial: false, packed: false };
         let conjugates = [false, true].into_iter().filter(move |&conjugate| is_complex(dtype) || !conjugate);
         let specs = conjugates
             .flat_map(move |conjugate| [false, true].map(|partial| Spec { conjugate, partial, ..spec }));
         let products = specs.flat_map(|spec| {
             let [narrow, wide] = [32, THREADS].map(|width| Spec { width, ..spec });
-            [(COLUMNS, spec), (ROWS, narrow), (ROWS, wide)]
+            let groups =
+                [(COLUMNS, spec), (ROWS, narrow)].map(|(write, spec)| (write, Spec { packed: true, ..spec }));
+            [(COLUMNS, spec), (ROWS, narrow), (ROWS, wide)].into_iter().chain(groups)
         });
         products.chain([(MERGE, spec)])
     };

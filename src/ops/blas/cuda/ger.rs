@@ -1,13 +1,13 @@
 //! ger on CUDA: one launch of tiles; A is turned so that its rows' elements lie nearer.
 
-use super::{grid, parts, step};
+use super::{grid, is_packed, parts, step};
 use crate::device::cuda::{Key, Stream};
 use crate::fail;
 use crate::kernels::gpu::Space;
 use crate::op::{Choice, Operand};
 use crate::ops::blas::ger::Ger;
-use crate::ops::blas::ptx::ger::{Args, Spec, TILE, write};
-use crate::ops::blas::ptx::with_part;
+use crate::ops::blas::ptx::ger::{Args, Spec, write};
+use crate::ops::blas::ptx::{lanes, with_part};
 use crate::ops::blas::{DTYPES, is_complex};
 use crate::ptx::{Target, Text};
 use crate::status::Result;
@@ -28,7 +28,10 @@ fn run(op: &Ger, stream: &Stream) -> Result<()> {
     };
     let outer = |operand: &Operand, axes: usize| operand.layout().split(axes).0;
     let batch = Space::new([&outer(vectors[0], 1), &outer(vectors[1], 1), &outer(&op.a, 2)]);
-    let tiles = [0, 1].map(|n| sides[n].div_ceil(u64::from(TILE[n])));
+    let whole = sides[1].is_multiple_of(u64::from(lanes(op.a.dtype())));
+    let packed = whole && is_packed(&op.a, if turned { 2 } else { 1 });
+    let spec = Spec { dtype: op.a.dtype(), conjugate, packed };
+    let tiles = [0, 1].map(|n| sides[n].div_ceil(u64::from(spec.tile()[n])));
     let args = Args {
         at: [vectors[0].at(), vectors[1].at(), op.a.at()],
         steps: vectors.map(|vector| step(vector, 0)),
@@ -39,7 +42,6 @@ fn run(op: &Ger, stream: &Stream) -> Result<()> {
         alpha: parts(op.alpha),
         batch: batch.words(),
     };
-    let spec = Spec { dtype: op.a.dtype(), conjugate };
     let kernel = stream.kernel(
         Key("blas_ger", spec.words()),
         |target| with_part!(spec.dtype, R => write::<R>(target, spec)),
@@ -63,7 +65,7 @@ pub fn texts(target: Target) -> Vec<Result<Text>> {
         let conjugates = [[false; 2], [true, false], [false, true]].into_iter();
         conjugates
             .filter(move |&which| complex || which == [false; 2])
-            .map(move |conjugate| Spec { dtype, conjugate })
+            .flat_map(move |conjugate| [false, true].map(|packed| Spec { dtype, conjugate, packed }))
     };
     let specs = DTYPES.iter().flat_map(kinds);
     specs.map(|spec| with_part!(spec.dtype, R => write::<R>(target, spec)).map(Text::from)).collect()

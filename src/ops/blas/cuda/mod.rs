@@ -3,14 +3,17 @@
 pub mod fold;
 pub mod gemv;
 pub mod ger;
+mod product;
 pub mod syrk;
 pub mod trsm;
 pub mod update;
 
 use super::factor::Factor;
+use crate::kernels::gpu::Space;
 use crate::op::Operand;
 use crate::ptx::{Target, Text};
 use crate::status::Result;
+use product::View;
 
 /// Blocks along the first axis of a grid, and along the second, at the most: kernels go on from there.
 const MOST: [u64; 2] = [1 << 20, 1 << 15];
@@ -26,9 +29,42 @@ fn step(operand: &Operand, from_last: usize) -> u64 {
     layout.stride(layout.rank() - 1 - from_last).wrapping_mul(operand.dtype().size() as isize) as u64
 }
 
+/// Whether the last axis, or that before it (`axis` from the last, 1 the last), lies element by element, and every line of it
+/// begins at a multiple of 16 bytes: what is read and written in groups.
+fn is_packed(operand: &Operand, axis: usize) -> bool {
+    let (layout, lanes) = (operand.layout(), 16 / operand.dtype().size());
+    let along = layout.rank() - axis;
+    let aligned =
+        |other: usize| layout.dim(other) == 1 || layout.stride(other).unsigned_abs().is_multiple_of(lanes);
+    let lines = (0..layout.rank()).filter(|&other| other != along).all(aligned);
+    layout.stride(along) == 1 && lines && operand.at().is_multiple_of(16)
+}
+
 /// The device's address `elements` behind an operand's first.
 fn address(operand: &Operand, elements: isize) -> u64 {
     operand.at().wrapping_add(elements.wrapping_mul(operand.dtype().size() as isize) as u64)
+}
+
+/// The last two axes of an operand, `skipped` elements behind its origin, as a block.
+fn block(operand: &Operand, skipped: isize) -> View {
+    let layout = operand.layout();
+    let [row, col] = [2, 1].map(|axis| layout.stride(layout.rank() - axis));
+    View { at: address(operand, skipped), row, col, batch: 0 }
+}
+
+/// The batch axes of two operands as one, if they are: how many matrices, and elements from each to the next.
+fn one_batch(space: &Space<2>) -> Option<(usize, [isize; 2])> {
+    match space.rank() {
+        0 => Some((1, [0; 2])),
+        1 => Some((space.count() as usize, [0, 1].map(|n| space.strides(n).next().unwrap_or(0)))),
+        _ => None,
+    }
+}
+
+/// How many blocks a step takes at once after `number` of them are done: each step's product is as deep as it is long, and all of
+/// them together are those of a triangle without its diagonal.
+fn reach(number: usize) -> usize {
+    number & number.wrapping_neg()
 }
 
 /// As arguments.

@@ -1,9 +1,12 @@
-//! syrk on CUDA: one launch of the tiles of a triangle, which is put below the diagonal.
+//! syrk on CUDA: one launch of the tiles of a triangle, which is put below the diagonal; of a large one the blocks on the diagonal,
+//! and what lies below them by products of the vendor's library.
 
-use super::{grid, parts, step};
+use super::product::{Product, View};
+use super::{block, grid, one_batch, parts};
 use crate::device::cuda::{Key, Stream};
 use crate::fail;
 use crate::kernels::gpu::Space;
+use crate::layout::Layout;
 use crate::op::{Choice, Operand};
 use crate::ops::blas::ptx::syrk::{Args, Spec, numbering, write};
 use crate::ops::blas::ptx::{edge, with_part};
@@ -13,26 +16,131 @@ use crate::ptx::{Target, Text};
 use crate::status::Result;
 
 /// Best first.
-pub(in crate::ops::blas) const CHOICES: &[Choice<Syrk, Stream>] =
-    &[Choice { name: "tiles", accepts: |_, _| true, run }];
+pub(in crate::ops::blas) const CHOICES: &[Choice<Syrk, Stream>] = &[
+    Choice { name: "cublaslt", accepts, run: blocks },
+    Choice { name: "tiles", accepts: |_, _| true, run: |op, stream| tiles(op, stream, &Diagonal::whole(op)) },
+];
 
 /// Tiles of a side that a kernel can number.
 const MOST: u64 = 1 << 15;
+/// Rows and columns of a block on the diagonal, where there are several.
+const BLOCK: usize = 256;
 
-fn run(op: &Syrk, stream: &Stream) -> Result<()> {
+/// Blocks on the diagonal: the number of the first row, the rows of each, and how many.
+struct Diagonal {
+    first: usize,
+    side: usize,
+    count: usize,
+}
+
+impl Diagonal {
+    /// The matrix itself.
+    fn whole(op: &Syrk) -> Self {
+        Self { first: 0, side: op.sizes().0, count: 1 }
+    }
+
+    /// The batch axes of an operand, and one for these blocks, of which each is `apart` elements behind the one before.
+    fn outer(&self, operand: &Operand, apart: isize) -> Layout {
+        let outer = operand.layout().split(2).0;
+        let dims = [outer.dims(), &[self.count as i64]].concat();
+        let strides: Vec<i64> = (0..outer.rank()).map(|axis| outer.stride(axis) as i64).collect();
+        Layout::strided(&dims, &[&strides[..], &[apart as i64]].concat())
+    }
+}
+
+/// Whether there are several blocks, and the library has plans for all products.
+fn accepts(op: &Syrk, stream: &Stream) -> bool {
     let (side, depth) = op.sizes();
+    side >= 2 * BLOCK
+        && depth > 0
+        && products(op).is_some_and(|all| all.iter().all(|product| product.plan(stream).is_some()))
+}
+
+fn blocks(op: &Syrk, stream: &Stream) -> Result<()> {
+    for product in products(op).unwrap_or_default() {
+        let Some(ready) = product.plan(stream) else {
+            fail!(WEFT_ERROR_UNSUPPORTED, "syrk: cuBLASLt forgot its plan for {product:?}")
+        };
+        // SAFETY: blocks of the checked operands, which are apart.
+        unsafe { ready.run(stream)? };
+    }
+    let (side, count) = (op.sizes().0, op.sizes().0 / BLOCK);
+    tiles(op, stream, &Diagonal { first: 0, side: BLOCK, count })?;
+    match side % BLOCK {
+        0 => Ok(()),
+        rest => tiles(op, stream, &Diagonal { first: side - rest, side: rest, count: 1 }),
+    }
+}
+
+/// What lies below the blocks on the diagonal, as products: squares of 1, 2, 4, ... blocks, those of a size at once where there is
+/// but one matrix. None if there are several batch axes.
+fn products(op: &Syrk) -> Option<Vec<Product>> {
+    let outer = |operand: &Operand| operand.layout().split(2).0;
+    let (count, batch) = one_batch(&Space::new([&outer(&op.a), &outer(&op.c)]))?;
+    let (side, mut all) = (op.sizes().0, Vec::new());
+    let blocks = side.div_ceil(BLOCK);
+    for reach in (0..).map(|n| 1 << n).take_while(|&reach| reach < blocks) {
+        let full = if count == 1 { side / (2 * reach * BLOCK) } else { 0 };
+        if full > 0 {
+            all.push(below(op, [reach, reach], (full, apart(op, 2 * reach))));
+        }
+        let others = (full..).map(|n| (2 * n + 1) * reach).take_while(|&number| number < blocks);
+        all.extend(others.map(|number| below(op, [number, reach], (count, batch))));
+    }
+    Some(all)
+}
+
+/// C as a block whose triangle is on and below the diagonal.
+fn lower(op: &Syrk) -> View {
+    let c = block(&op.c, 0);
+    if op.upper { c.turned() } else { c }
+}
+
+/// From an element of A, and of C, to those so many blocks further down the diagonal.
+fn apart(op: &Syrk, blocks: usize) -> [isize; 2] {
+    let (a, c) = (block(&op.a, 0), lower(op));
+    [a.row, c.row + c.col].map(|step| step.wrapping_mul((blocks * BLOCK) as isize))
+}
+
+/// `reach` blocks from block `number` on below as many before it.
+fn below(op: &Syrk, [number, reach]: [usize; 2], (count, batch): (usize, [isize; 2])) -> Product {
+    let ((side, depth), dtype) = (op.sizes(), op.c.dtype());
+    let (row, col) = (number * BLOCK, (number - reach) * BLOCK);
+    let a = View { batch: batch[0], ..block(&op.a, 0) };
+    let c = View { batch: batch[1], ..lower(op) };
+    let size = dtype.size();
+    Product {
+        dtype,
+        sizes: [(reach * BLOCK).min(side - row), reach * BLOCK, depth],
+        count,
+        a: a.skip(row, 0, size),
+        b: a.skip(col, 0, size).turned(),
+        d: c.skip(row, col, size),
+        conjugate: conjugates(op),
+        factors: [op.alpha, op.beta].map(parts),
+    }
+}
+
+/// Which factors of the triangle below the diagonal are conjugated: the upper triangle is the lower one of the transpose, which is
+/// the conjugate of a Hermitian product.
+fn conjugates(op: &Syrk) -> [bool; 2] {
+    [op.hermitian && op.upper, op.hermitian && !op.upper]
+}
+
+fn tiles(op: &Syrk, stream: &Stream, diagonal: &Diagonal) -> Result<()> {
+    let (side, depth) = (diagonal.side, op.sizes().1);
     let across = (side as u64).div_ceil(u64::from(edge(op.c.dtype())));
     if across > MOST {
         fail!(WEFT_ERROR_UNSUPPORTED, "syrk: c has {side} rows; at most {MOST} tiles of them are supported");
     }
-    let outer = |operand: &Operand| operand.layout().split(2).0;
-    let batch = Space::new([&outer(&op.a), &outer(&op.c)]);
-    // The upper triangle is the lower one of the transpose, which is the conjugate of a Hermitian product.
-    let axes = if op.upper { [0, 1] } else { [1, 0] };
+    let (a, c, size) = (block(&op.a, 0), lower(op), op.c.dtype().size());
+    let apart = apart(op, 1);
+    let batch = Space::new([&diagonal.outer(&op.a, apart[0]), &diagonal.outer(&op.c, apart[1])]);
+    let bytes = |step: isize| step.wrapping_mul(size as isize) as u64;
     let args = Args {
-        at: [op.a.at(), op.c.at()],
-        rows: [step(&op.a, 1), step(&op.c, axes[0])],
-        columns: [step(&op.a, 0), step(&op.c, axes[1])],
+        at: [a.skip(diagonal.first, 0, size).at, c.skip(diagonal.first, diagonal.first, size).at],
+        rows: [bytes(a.row), bytes(c.row)],
+        columns: [bytes(a.col), bytes(c.col)],
         side: side as u64,
         depth: depth as u64,
         tiles: numbering(across as u32),
@@ -42,8 +150,7 @@ fn run(op: &Syrk, stream: &Stream) -> Result<()> {
         reads: u32::from(!op.beta.is_zero()),
         batch: batch.words(),
     };
-    let conjugate = [op.hermitian && op.upper, op.hermitian && !op.upper];
-    let spec = Spec { dtype: op.c.dtype(), conjugate };
+    let spec = Spec { dtype: op.c.dtype(), conjugate: conjugates(op) };
     let kernel = stream.kernel(
         Key("blas_syrk", spec.words()),
         |target| with_part!(spec.dtype, R => write::<R>(target, spec)),

@@ -1,6 +1,7 @@
-//! trsm on CUDA: rows are solved some at a time, and subtracted from those below by tiles of a product.
+//! trsm on CUDA: rows are solved some at a time, and subtracted from those below by products, the vendor's library's or our own.
 
-use super::{address, grid, parts, step};
+use super::product::{Product, View};
+use super::{address, block, grid, one_batch, parts, reach, step};
 use crate::device::cuda::{Key, Stream};
 use crate::fail;
 use crate::kernels::gpu::Space;
@@ -13,8 +14,10 @@ use crate::ptx::{Kernel, Target, Text};
 use crate::status::Result;
 
 /// Best first.
-pub(in crate::ops::blas) const CHOICES: &[Choice<Trsm, Stream>] =
-    &[Choice { name: "blocks", accepts: |_, _| true, run }];
+pub(in crate::ops::blas) const CHOICES: &[Choice<Trsm, Stream>] = &[
+    Choice { name: "cublaslt", accepts, run: |op, stream| blocks(op, stream, true) },
+    Choice { name: "blocks", accepts: |_, _| true, run: |op, stream| blocks(op, stream, false) },
+];
 
 /// Rows that are solved before they are subtracted from those below.
 const ROWS: u64 = 128;
@@ -25,28 +28,70 @@ type Write = fn(Target, Spec) -> Result<Kernel<Args>>;
 const SOLVE: Write = |target, spec| with_part!(spec.dtype, R => solve::<R>(target, spec));
 const UPDATE: Write = |target, spec| with_part!(spec.dtype, R => update::<R>(target, spec));
 
-fn run(op: &Trsm, stream: &Stream) -> Result<()> {
+/// Whether there is a product that the library takes.
+fn accepts(op: &Trsm, stream: &Stream) -> bool {
+    let rows = ROWS as usize;
+    op.sizes().0 >= 2 * rows
+        && known(op, [0, rows, 2 * rows]).is_some_and(|product| product.plan(stream).is_some())
+}
+
+/// Solves block by block of rows. As many rows as are known by then are subtracted from as many below at once.
+fn blocks(op: &Trsm, stream: &Stream, library: bool) -> Result<()> {
     let spec = Spec { dtype: op.b.dtype(), conjugate: op.conjugate, unit: op.unit };
     let args = arguments(op);
     let groups = tiles(op, args.sides.div_ceil(u64::from(SIDE)))?;
-    let edge = u64::from(edge(spec.dtype));
-    let across = args.sides.div_ceil(edge);
-    for begin in (0..args.order).step_by(ROWS as usize) {
-        // What is below is multiplied with alpha by the first update.
-        let alpha = if begin == 0 { args.alpha } else { [1.0, 0.0] };
-        let args = Args { begin, end: (begin + ROWS).min(args.order), alpha, ..args };
+    for number in 0..args.order.div_ceil(ROWS) {
+        let begin = number * ROWS;
+        let end = (begin + ROWS).min(args.order);
+        // What is below is multiplied with alpha by the first subtraction.
+        let args = Args { begin, end, alpha: if begin == 0 { args.alpha } else { [1.0, 0.0] }, ..args };
         launch(stream, ("blas_trsm_solve", SOLVE), spec, &Args { tiles: [groups, 1], ..args })?;
-        if args.end < args.order {
-            let all = tiles(op, (args.order - args.end).div_ceil(edge) * across)?;
-            launch(
-                stream,
-                ("blas_trsm_update", UPDATE),
-                spec,
-                &Args { tiles: [all, across as u32], ..args },
-            )?;
+        let reach = reach(number as usize + 1) as u64 * ROWS;
+        if end < args.order {
+            subtract(op, stream, spec, [end - reach, end, (end + reach).min(args.order)], library)?;
         }
     }
     Ok(())
+}
+
+/// Subtracts the rows from `begin` to `end`, which are known, from those from `end` to `last`.
+fn subtract(
+    op: &Trsm,
+    stream: &Stream,
+    spec: Spec,
+    [begin, end, last]: [u64; 3],
+    library: bool,
+) -> Result<()> {
+    let product = if library { known(op, [begin, end, last].map(|row| row as usize)) } else { None };
+    if let Some(ready) = product.and_then(|product| product.plan(stream)) {
+        // SAFETY: blocks of the checked operands, those of B of other rows each.
+        return unsafe { ready.run(stream) };
+    }
+    let (args, edge) = (arguments(op), u64::from(edge(spec.dtype)));
+    let across = args.sides.div_ceil(edge);
+    let all = tiles(op, (last - end).div_ceil(edge) * across)?;
+    let alpha = if begin == 0 { args.alpha } else { [1.0, 0.0] };
+    let args = Args { begin, end, order: last, alpha, tiles: [all, across as u32], ..args };
+    launch(stream, ("blas_trsm_update", UPDATE), spec, &args)
+}
+
+/// The same for the vendor's library, if there is but one batch axis.
+fn known(op: &Trsm, [begin, end, last]: [usize; 3]) -> Option<Product> {
+    let outer = |operand: &Operand| operand.layout().split(2).0;
+    let (count, batch) = one_batch(&Space::new([&outer(&op.a), &outer(&op.b)]))?;
+    let (dtype, size) = (op.b.dtype(), op.b.dtype().size());
+    let a = View { batch: batch[0], ..block(&op.a, op.start[0]) };
+    let b = View { batch: batch[1], ..block(&op.b, op.start[1]) };
+    Some(Product {
+        dtype,
+        sizes: [last - end, op.sizes().1, end - begin],
+        count,
+        a: a.skip(end, begin, size),
+        b: b.skip(begin, 0, size),
+        d: b.skip(end, 0, size),
+        conjugate: [op.conjugate, false],
+        factors: [[-1.0, 0.0], if begin == 0 { parts(op.alpha) } else { [1.0, 0.0] }],
+    })
 }
 
 fn launch(stream: &Stream, (name, write): (&'static str, Write), spec: Spec, args: &Args) -> Result<()> {

@@ -2,12 +2,12 @@
 //! Running values are f64: sums, or the largest size and its number.
 
 use super::THREADS;
-use super::value::{Part, Value, far};
+use super::value::{Part, Value, far, lanes};
 use crate::dtype::Dtype;
 use crate::kernels::gpu::{Space, turns};
 use crate::ops::blas::fold::Measure;
 use crate::ops::blas::is_complex;
-use crate::ptx::{Builder, Global, Kernel, Ptr, Reg, Shape, Target, Words, params};
+use crate::ptx::{Builder, Global, Kernel, Load, Ptr, Reg, Shape, Target, Words, params};
 use crate::status::Result;
 
 /// Words of the batch axes of three operands.
@@ -50,13 +50,15 @@ pub struct Spec {
     pub conjugate: bool,
     /// Whether running values go to `states`.
     pub partial: bool,
+    /// Whether elements lie side by side, each piece's first one aligned to 16 bytes.
+    pub packed: bool,
 }
 
 impl Spec {
     /// All of it, for a kernel's key.
     pub fn words(&self) -> [u32; 8] {
-        let Self { measure, dtype, result, width, conjugate, partial } = *self;
-        let flags = u32::from(conjugate) | u32::from(partial) << 1;
+        let Self { measure, dtype, result, width, conjugate, partial, packed } = *self;
+        let flags = u32::from(conjugate) | u32::from(partial) << 1 | u32::from(packed) << 2;
         [measure as u32, dtype as u32, result as u32, width, flags, 0, 0, 0]
     }
 
@@ -256,7 +258,50 @@ fn elements<'k, R: Part>(
     at: [Reg<'k, u64>; 3],
     (start, lane): (Reg<'k, u64>, Reg<'k, u32>),
 ) {
-    let (spec, length) = (state.spec, k.min(v.length, v.count - start));
+    let length = k.min(v.length, v.count - start);
+    if !state.spec.packed {
+        return single::<R>(k, v, state, at, (start, length, lane));
+    }
+    let lanes = lanes(state.spec.dtype);
+    let grouped = length & !u64::from(lanes - 1);
+    groups::<R>(k, state, at, (start, grouped, lane));
+    single::<R>(k, v, state, at, (start + grouped, length - grouped, lane));
+}
+
+/// `length` elements from `start` on, a multiple of those of a group, in groups.
+fn groups<'k, R: Part>(
+    k: &'k Builder,
+    state: &State<'k>,
+    at: [Reg<'k, u64>; 3],
+    (start, length, lane): (Reg<'k, u64>, Reg<'k, u64>, Reg<'k, u32>),
+) {
+    let (spec, lanes) = (state.spec, lanes(state.spec.dtype));
+    let load = |number: Reg<'k, u64>, displaced: u32| {
+        let first = k.mad(number + u64::from(displaced), u64::from(lanes), start);
+        let group = |n: usize| {
+            let from = Ptr::new(k.mad(first, spec.dtype.size() as u64, at[n])).loading(Load::Stream);
+            Value::<R>::load_group(from, spec.dtype)
+        };
+        let x = group(0);
+        let y = if spec.measure == Measure::Dot { group(1) } else { x.clone() };
+        (x, y, first)
+    };
+    turns(k, spec.width, lane, length >> lanes.ilog2(), load, |(x, y, first)| {
+        for (n, (x, y)) in x.into_iter().zip(y).enumerate() {
+            state.take(x, y, first + n as u64);
+        }
+    });
+}
+
+/// `length` elements from `start` on, one at a time.
+fn single<'k, R: Part>(
+    k: &'k Builder,
+    v: &Vals<'k>,
+    state: &State<'k>,
+    at: [Reg<'k, u64>; 3],
+    (start, length, lane): (Reg<'k, u64>, Reg<'k, u64>, Reg<'k, u32>),
+) {
+    let spec = state.spec;
     let load = |number: Reg<'k, u64>, displaced: u32| {
         let index = start + number + u64::from(displaced);
         let x = Value::<R>::load(k.mad(index, v.steps[0], at[0]), spec.dtype);

@@ -2,10 +2,10 @@
 //! joining.
 
 use super::THREADS;
-use super::value::{Part, Plane, Value};
+use super::value::{Part, Plane, Value, lanes};
 use crate::dtype::Dtype;
 use crate::kernels::gpu::{Space, turns};
-use crate::ptx::{Builder, Kernel, Reg, Shape, Target, Words, params};
+use crate::ptx::{Builder, Kernel, Load, Ptr, Reg, Shape, Target, Words, params};
 use crate::status::Result;
 
 /// Words of the batch axes of three operands.
@@ -56,13 +56,26 @@ pub struct Spec {
     pub conjugate: bool,
     /// Whether sums go to `sums`.
     pub partial: bool,
+    /// Whether elements lie side by side along what lanes take (x too where that are rows), in aligned groups; down columns there
+    /// are whole groups alone.
+    pub packed: bool,
 }
 
 impl Spec {
     /// All of it, for a kernel's key.
     pub fn words(&self) -> [u32; 8] {
-        let flags = u32::from(self.conjugate) | u32::from(self.partial) << 1;
+        let flags = u32::from(self.conjugate) | u32::from(self.partial) << 1 | u32::from(self.packed) << 2;
         [self.dtype as u32, self.width, flags, 0, 0, 0, 0, 0]
+    }
+
+    /// Elements that a lane takes at once.
+    fn lanes(&self) -> u32 {
+        if self.packed { lanes(self.dtype) } else { 1 }
+    }
+
+    /// Rows of a tile down columns.
+    pub fn tile(&self) -> u32 {
+        32 * self.lanes()
     }
 
     fn shape(&self, kind: &str, target: Target) -> Shape {
@@ -150,15 +163,19 @@ fn rows_of<'k, R: Part>(k: &'k Builder, v: &Vals<'k>, spec: Spec, part: &Piece<'
         || row.lt(v.m),
         || {
             let (line, sum) = (k.mad(row, v.strides[0], part.at[0]), Value::<R>::zero(k, spec.dtype));
+            let grouped = if spec.packed { length & !u64::from(lanes(spec.dtype) - 1) } else { k.var(0u64) };
+            if spec.packed {
+                along_groups(k, spec, sum, [line, part.at[1]], (start, grouped, lane));
+            }
             let load = |number: Reg<'k, u64>, displaced: u32| {
-                let column = start + number + u64::from(displaced);
+                let column = start + grouped + number + u64::from(displaced);
                 let a = Value::<R>::load(k.mad(column, v.strides[1], line), spec.dtype);
                 (
                     a.conjugate_if(spec.conjugate),
                     Value::load(k.mad(column, v.steps[0], part.at[1]), spec.dtype),
                 )
             };
-            turns(k, spec.width, lane, length, load, |(a, x)| sum.set(sum.plus_product(k, a, x)));
+            turns(k, spec.width, lane, length - grouped, load, |(a, x)| sum.set(sum.plus_product(k, a, x)));
             let all = over_lanes(k, sum);
             let all = if spec.width == THREADS { over_warps(k, shared, all) } else { all };
             k.when(lane.eq(0u32), || leave(k, v, spec, part, (row, all)));
@@ -167,44 +184,85 @@ fn rows_of<'k, R: Part>(k: &'k Builder, v: &Vals<'k>, spec: Spec, part: &Piece<'
     );
 }
 
+/// Adds `length` products of a row and x, from column `start` on, in groups.
+fn along_groups<'k, R: Part>(
+    k: &'k Builder,
+    spec: Spec,
+    sum: Value<'k, R>,
+    [line, x]: [Reg<'k, u64>; 2],
+    (start, length, lane): (Reg<'k, u64>, Reg<'k, u64>, Reg<'k, u32>),
+) {
+    let lanes = lanes(spec.dtype);
+    let load = |number: Reg<'k, u64>, displaced: u32| {
+        let offset = k.mad(number + u64::from(displaced), u64::from(lanes), start) * spec.dtype.size() as u64;
+        let group = |at, way| Value::<R>::load_group(Ptr::new(at + offset).loading(way), spec.dtype);
+        (group(line, Load::Stream), group(x, Load::ReadOnly))
+    };
+    turns(k, spec.width, lane, length >> lanes.ilog2(), load, |(a, x)| {
+        for (a, x) in a.into_iter().zip(x) {
+            sum.set(sum.plus_product(k, a.conjugate_if(spec.conjugate), x));
+        }
+    });
+}
+
 /// Down columns.
 pub fn columns<R: Part>(target: Target, spec: Spec) -> Result<Kernel<Args>> {
     Kernel::build(&spec.shape("gemv_columns", target), |k, v: Vals<'_>| {
-        let shared = Plane::<R>::new(k, spec.dtype, THREADS);
+        let shared = Plane::<R>::new(k, spec.dtype, THREADS * spec.lanes());
         each_piece(k, &v, spec, |part| columns_of(k, &v, spec, part, shared));
     })
 }
 
 fn columns_of<'k, R: Part>(k: &'k Builder, v: &Vals<'k>, spec: Spec, part: &Piece<'k>, shared: Plane<'k, R>) {
-    let (tile, tiles) = (k.var(k.block_x().to::<u64>()), (v.m + 31u64) >> 5u32);
-    let start = part.piece * v.length;
+    let tile = k.var(k.block_x().to::<u64>());
+    let (height, start) = (u64::from(spec.tile()), part.piece * v.length);
     let length = k.min(v.length, v.n - start);
     k.repeat_while(
-        || tile.lt(tiles),
+        || (tile * height).lt(v.m),
         || {
-            let row = (tile << 5u32) + k.lane().to::<u64>();
-            let (inside, sum) = (row.lt(v.m), Value::<R>::zero(k, spec.dtype));
+            let first = tile * height;
+            let row = first + (k.lane() * spec.lanes()).to::<u64>();
+            let sums: Vec<_> = (0..spec.lanes()).map(|_| Value::<R>::zero(k, spec.dtype)).collect();
             let line = k.mad(row, v.strides[0], part.at[0]);
-            let load = |number: Reg<'k, u64>, displaced: u32| {
-                let column = start + number + u64::from(displaced);
-                let a = Value::<R>::load_if(k.mad(column, v.strides[1], line), spec.dtype, inside);
-                (
-                    a.conjugate_if(spec.conjugate),
-                    Value::load(k.mad(column, v.steps[0], part.at[1]), spec.dtype),
-                )
-            };
-            turns(k, WARPS, k.warp(), length, load, |(a, x)| sum.set(sum.plus_product(k, a, x)));
-            shared.at(k.thread_x()).store(sum);
+            down(k, v, spec, &sums, ([line, part.at[1]], row.lt(v.m)), (start, length));
+            let mine = shared.at(k.thread_x() * spec.lanes());
+            sums.iter().zip(0..).for_each(|(&sum, n)| mine.plus(n).store(sum));
             k.barrier();
-            k.when(k.warp().eq(0u32) & inside, || {
-                let mine = shared.at(k.lane());
-                let all = (1..WARPS).fold(mine.load(), |all, warp| all.plus(mine.plus(32 * warp).load()));
-                leave(k, v, spec, part, (row, all));
+            let row = first + k.thread_x().to::<u64>();
+            k.when(k.thread_x().lt(spec.tile()) & row.lt(v.m), || {
+                let mine = shared.at(k.thread_x());
+                let others = (1..WARPS).map(|warp| mine.plus(spec.tile() * warp).load());
+                leave(k, v, spec, part, (row, others.fold(mine.load(), Value::plus)));
             });
             k.barrier(); // so that the next tile does not overwrite what others still read
             tile.set(tile + k.grid_blocks_x().to::<u64>());
         },
     );
+}
+
+/// Adds the products of this warp's columns and x, of rows from the one at `line` on.
+fn down<'k, R: Part>(
+    k: &'k Builder,
+    v: &Vals<'k>,
+    spec: Spec,
+    sums: &[Value<'k, R>],
+    ([line, x], inside): ([Reg<'k, u64>; 2], Reg<'k, bool>),
+    (start, length): (Reg<'k, u64>, Reg<'k, u64>),
+) {
+    let load = |number: Reg<'k, u64>, displaced: u32| {
+        let column = start + number + u64::from(displaced);
+        let at = k.mad(column, v.strides[1], line);
+        let a = match spec.packed {
+            true => Value::<R>::load_group_if(Ptr::new(at).loading(Load::Stream), spec.dtype, inside),
+            false => vec![Value::load_if(at, spec.dtype, inside)],
+        };
+        (a, Value::load(k.mad(column, v.steps[0], x), spec.dtype))
+    };
+    turns(k, WARPS, k.warp(), length, load, |(a, x)| {
+        for (a, sum) in a.into_iter().zip(sums) {
+            sum.set(sum.plus_product(k, a.conjugate_if(spec.conjugate), x));
+        }
+    });
 }
 
 /// The joining of pieces, a thread a row, in their order.

@@ -1,18 +1,18 @@
-//! ger: tiles of 32 rows and 128 columns, lanes next to each other along the columns.
+//! ger: tiles of a few rows a warp, lanes next to each other along the columns, each with a group of 16 bytes of a row where
+//! those are aligned.
 
 use super::THREADS;
-use super::value::{Part, Value};
+use super::value::{Part, Value, lanes};
 use crate::dtype::Dtype;
 use crate::kernels::gpu::Space;
-use crate::ptx::{Builder, Kernel, Reg, Shape, Target, Words, params};
+use crate::ptx::{Builder, Kernel, Ptr, Reg, Shape, Target, Words, params};
 use crate::status::Result;
 
 /// Words of the batch axes of three operands.
 const WORDS: usize = Space::<3>::word_count(8);
-/// Rows and columns of a thread.
-const EACH: u32 = 4;
-/// Rows and columns of a tile.
-pub(in crate::ops::blas) const TILE: [u32; 2] = [EACH * THREADS / 32, EACH * 32];
+/// Rows of a thread; and its columns, or groups of them.
+const EACH: [u32; 2] = [4, 4];
+const PACKED: [u32; 2] = [8, 1];
 
 params! {
     /// Updates of matrices of `sides` rows and columns.
@@ -43,19 +43,37 @@ pub struct Spec {
     pub dtype: Dtype,
     /// Which vectors are conjugated.
     pub conjugate: [bool; 2],
+    /// Whether rows are whole groups of elements side by side, which are aligned.
+    pub packed: bool,
 }
 
 impl Spec {
     /// All of it, for a kernel's key.
     pub fn words(&self) -> [u32; 8] {
         let [down, across] = self.conjugate.map(u32::from);
-        [self.dtype as u32, down, across, 0, 0, 0, 0, 0]
+        [self.dtype as u32, down, across, u32::from(self.packed), 0, 0, 0, 0]
+    }
+
+    /// Elements of a group.
+    fn lanes(&self) -> u32 {
+        if self.packed { lanes(self.dtype) } else { 1 }
+    }
+
+    /// Rows, and groups of columns, of a thread.
+    fn each(&self) -> [u32; 2] {
+        if self.packed { PACKED } else { EACH }
+    }
+
+    /// Rows and columns of a tile.
+    pub fn tile(&self) -> [u32; 2] {
+        let [rows, groups] = self.each();
+        [rows * THREADS / 32, groups * 32 * self.lanes()]
     }
 }
 
 /// The kernel of `spec`.
 pub fn write<R: Part>(target: Target, spec: Spec) -> Result<Kernel<Args>> {
-    let words = spec.words()[..3].iter().map(u32::to_string).collect::<Vec<_>>().join("_");
+    let words = spec.words()[..4].iter().map(u32::to_string).collect::<Vec<_>>().join("_");
     let shape = Shape::new(format!("blas_ger_{words}"), target, [THREADS, 1, 1]);
     Kernel::build(&shape, |k, v: Vals<'_>| matrices::<R>(k, &v, spec))
 }
@@ -84,28 +102,46 @@ fn tile<'k, R: Part>(
     at: [Reg<'k, u64>; 3],
     tile: [Reg<'k, u32>; 2],
 ) {
-    let row = tile[0].to::<u64>() * u64::from(TILE[0]) + k.warp().to::<u64>();
-    let column = tile[1].to::<u64>() * u64::from(TILE[1]) + k.lane().to::<u64>();
-    let apart = [THREADS / 32, 32];
-    let places = |n: usize, first: Reg<'k, u64>| {
-        let place = move |i: u32| first + u64::from(i * apart[n]);
-        (0..EACH).map(place).map(move |place| (place, place.lt(v.sides[n]))).collect::<Vec<_>>()
+    let ([height, width], lanes, [rows, groups]) = (spec.tile(), spec.lanes(), spec.each());
+    let row = k.mad_wide(tile[0], height, k.warp().to::<u64>());
+    let column = k.mad_wide(tile[1], width, (k.lane() * lanes).to::<u64>());
+    let places = |n: usize, first: Reg<'k, u64>, count: u32, apart: u32| {
+        let place = move |i: u32| first + u64::from(i * apart);
+        (0..count).map(place).map(move |place| (place, place.lt(v.sides[n]))).collect::<Vec<_>>()
     };
     let load = |n: usize, place: Reg<'k, u64>, inside| {
         let value = Value::<R>::load_if(k.mad(place, v.steps[n], at[n]), spec.dtype, inside);
         value.conjugate_if(spec.conjugate[n])
     };
+    let group = |place: Reg<'k, u64>, inside| {
+        (0..lanes).map(|n| load(1, place + u64::from(n), inside)).collect::<Vec<_>>()
+    };
+    let columns = places(1, column, groups, 32 * lanes);
+    let across: Vec<_> = columns.iter().map(|&(place, inside)| group(place, inside)).collect();
     let alpha = Value::of(spec.dtype, v.alpha);
-    let columns = places(1, column);
-    let across: Vec<_> = columns.iter().map(|&(place, inside)| load(1, place, inside)).collect();
-    for (place, inside) in places(0, row) {
-        let factor = alpha.times(k, load(0, place, inside));
-        let line = k.mad(place, v.strides[0], at[2]);
-        for (&(place, there), value) in columns.iter().zip(&across) {
-            let to = k.mad(place, v.strides[1], line);
-            k.when(inside & there, || {
-                Value::<R>::load(to, spec.dtype).plus_product(k, factor, *value).store(to);
+    let lines: Vec<_> = places(0, row, rows, THREADS / 32)
+        .into_iter()
+        .map(|(place, inside)| {
+            let parts = columns.iter().map(|&(column, there)| {
+                let to = k.mad(column, v.strides[1], k.mad(place, v.strides[0], at[2]));
+                (to, inside & there, old::<R>(spec, to, inside & there))
             });
+            (alpha.times(k, load(0, place, inside)), parts.collect::<Vec<_>>())
+        })
+        .collect();
+    for (factor, parts) in lines {
+        for ((to, inside, old), across) in parts.into_iter().zip(&across) {
+            let new = old.iter().zip(across).map(|(old, across)| old.plus_product(k, factor, *across));
+            let new: Vec<_> = new.collect();
+            k.when(inside, || Value::store_all(to, &new));
         }
+    }
+}
+
+/// The elements of A at an address: a group, or one.
+fn old<'k, R: Part>(spec: Spec, at: Reg<'k, u64>, inside: Reg<'k, bool>) -> Vec<Value<'k, R>> {
+    match spec.packed {
+        true => Value::load_group_if(Ptr::new(at), spec.dtype, inside),
+        false => vec![Value::load_if(at, spec.dtype, inside)],
     }
 }

@@ -11,6 +11,7 @@ pub mod update;
 mod value;
 
 pub use tile::edge;
+pub use value::lanes;
 pub(super) use value::with_part;
 
 /// Threads of every block.

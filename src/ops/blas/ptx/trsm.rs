@@ -13,8 +13,9 @@ use crate::status::Result;
 const WORDS: usize = Space::<2>::word_count(8);
 /// Rows and columns of a block of the triangle, and columns of B of a block of threads.
 pub(in crate::ops::blas) const SIDE: u32 = 32;
-/// Elements from one row to the next in shared memory: neighbours in a column lie in different banks.
-const LINE: u32 = SIDE + 1;
+/// Elements from one row of A to the next in shared memory: neighbours in a column lie in different banks; and of B, whose pairs
+/// in a row are read at once.
+const LINES: [u32; 2] = [SIDE + 1, SIDE + 2];
 /// Columns of a warp.
 const EACH: u32 = SIDE * 32 / THREADS;
 
@@ -95,10 +96,14 @@ pub fn solve<R: Part>(target: Target, spec: Spec) -> Result<Kernel<Args>> {
 }
 
 fn solve_units<'k, R: Part>(k: &'k Builder, v: &Vals<'k>, spec: Spec) {
-    let plane = || Plane::<R>::new(k, spec.dtype, SIDE * LINE);
-    let (triangle, known) = (plane(), plane());
+    let plane = |n: usize| Plane::<R>::new(k, spec.dtype, SIDE * LINES[n]);
+    let (left, known) = (plane(0), plane(1));
+    // There is not room for all of those of complex f64.
+    let ahead = spec.dtype != Dtype::C64;
+    let (triangle, own) = if ahead { (plane(0), plane(1)) } else { (left, known) };
     each_unit(k, v, spec, |at, number| {
-        let group = Group { k, v, spec, at, column: number.to::<u64>() * u64::from(SIDE), triangle, known };
+        let column = number.to::<u64>() * u64::from(SIDE);
+        let group = Group { k, v, spec, at, column, triangle, left, known, own, ahead };
         let row = k.var(v.begin);
         k.repeat_while(
             || row.lt(v.end),
@@ -117,29 +122,37 @@ struct Group<'a, 'k, R: Part> {
     spec: Spec,
     at: [Reg<'k, u64>; 2],
     column: Reg<'k, u64>,
+    /// The block of A on the diagonal, and one to the left of it.
     triangle: Plane<'k, R>,
+    left: Plane<'k, R>,
+    /// Rows of B that are known, and those that are solved.
     known: Plane<'k, R>,
+    own: Plane<'k, R>,
+    /// Whether what comes next is fetched before what is there is multiplied.
+    ahead: bool,
 }
 
 impl<'k, R: Part> Group<'_, 'k, R> {
     /// Solves the block of rows that begins at `row`.
     fn rows(&self, row: Reg<'k, u64>) {
         let (k, v) = (self.k, self.v);
-        self.bring(1, self.known, [row, self.column]);
+        self.bring(1, self.own, [row, self.column]);
+        if self.ahead {
+            self.bring(0, self.triangle, [row, row]);
+            k.when(v.begin.lt(row), || self.bring_known([row, v.begin]));
+        }
         k.barrier();
         let alpha = Value::of(self.spec.dtype, v.alpha);
         let x: Vec<_> = (0..EACH).map(|n| alpha.times(k, self.mine(n).load()).var(k)).collect();
-        k.barrier(); // so that all have read what is overwritten next
+        if !self.ahead {
+            k.barrier(); // so that all have read what is overwritten next
+        }
         let before = k.var(v.begin);
-        k.repeat_while(
-            || before.lt(row),
-            || {
-                self.subtract(&x, [row, before]);
-                before.set(before + u64::from(SIDE));
-            },
-        );
-        self.bring(0, self.triangle, [row, row]);
-        k.barrier();
+        k.repeat_while(|| before.lt(row), || self.subtract(&x, row, before));
+        if !self.ahead {
+            self.bring(0, self.triangle, [row, row]);
+            k.barrier();
+        }
         self.substitute(&x, row);
         x.iter().zip(0..).for_each(|(&x, n)| self.mine(n).store(x));
         k.barrier();
@@ -150,42 +163,54 @@ impl<'k, R: Part> Group<'_, 'k, R> {
     /// The place of this thread's row in its warp's column `n`.
     fn mine(&self, n: u32) -> Plane<'k, R> {
         let column = self.k.warp() * EACH + n;
-        self.known.at(self.k.mad(self.k.lane(), LINE, column))
+        self.own.at(self.k.mad(self.k.lane(), LINES[1], column))
     }
 
-    /// Subtracts the products of a block of the triangle with rows that are known.
-    fn subtract(&self, x: &[Value<'k, R>], [row, before]: [Reg<'k, u64>; 2]) {
-        let k = self.k;
-        self.bring(0, self.triangle, [row, before]);
+    /// Brings a block of the triangle, and the rows that are known there.
+    fn bring_known(&self, [row, before]: [Reg<'k, u64>; 2]) {
+        self.bring(0, self.left, [row, before]);
         self.bring(1, self.known, [before, self.column]);
-        k.barrier();
-        let (line, columns) = (self.triangle.at(k.lane() * LINE), self.known.at(k.warp() * EACH));
+    }
+
+    /// Subtracts the products of a block of the triangle with rows that are known, from `before` on, which goes on to the next.
+    fn subtract(&self, x: &[Value<'k, R>], row: Reg<'k, u64>, before: Reg<'k, u64>) {
+        let k = self.k;
+        if !self.ahead {
+            self.bring_known([row, before]);
+            k.barrier();
+        }
+        let (line, columns) = (self.left.at(k.lane() * LINES[0]), self.known.at(k.warp() * EACH));
         for depth in 0..SIDE {
             let minus = line.plus(depth).load().negative();
-            for (x, n) in x.iter().zip(0..) {
-                x.set(x.plus_product(k, minus, columns.plus(depth * LINE + n).load()));
+            for (x, known) in x.iter().zip(columns.plus(depth * LINES[1]).run(EACH)) {
+                x.set(x.plus_product(k, minus, known));
             }
         }
         k.barrier(); // so that the next block does not overwrite what others still read
+        before.set(before + u64::from(SIDE));
+        if self.ahead {
+            k.when(before.lt(row), || self.bring_known([row, before]));
+            k.barrier();
+        }
     }
 
     /// Substitutes row by row: a lane that is behind takes what the one before found.
     fn substitute(&self, x: &[Value<'k, R>], row: Reg<'k, u64>) {
         let (k, lane) = (self.k, self.k.lane());
-        let line = self.triangle.at(lane * LINE);
-        let rows = k.min(self.v.order - row, u64::from(SIDE)).to::<u32>();
-        k.steps(0u32, rows, 1u32, |i| {
-            let (diagonal, minus) = (self.triangle.at(i * (LINE + 1)).load(), line.at(i).load().negative());
-            let (here, behind) = (lane.eq(i), lane.gt(i));
+        let line = self.triangle.at(lane * LINES[0]);
+        let own = Diagonal::new(k, self.spec, line.at(lane), (row + lane.to::<u64>()).lt(self.v.order));
+        for i in 0..SIDE {
+            let minus = line.plus(i).load().negative();
+            if !self.spec.unit {
+                k.when(lane.eq(i), || own.divide(x));
+            }
+            let behind = lane.gt(i);
             for x in x {
-                if !self.spec.unit {
-                    x.set(Value::select(k, here, x.over(k, diagonal), *x));
-                }
                 let share = |part: Reg<'k, R>| k.broadcast(part, i);
                 let found = Value { re: share(x.re), im: x.im.map(share) };
                 x.set(Value::select(k, behind, x.plus_product(k, minus, found), *x));
             }
-        });
+        }
     }
 
     /// Runs `body` for the elements of a block of A (0) or B (1) that are this thread's. Neighbouring threads take neighbours in
@@ -202,7 +227,7 @@ impl<'k, R: Part> Group<'_, 'k, R> {
             let index = [first[0] + i.to::<u64>(), first[1] + j.to::<u64>()];
             let at = k.mad(index[1], v.columns[n], k.mad(index[0], v.rows[n], self.at[n]));
             let inside = index[0].lt(ends[0]) & index[1].lt(ends[1]);
-            body(Element { place: k.mad(i, LINE, j), index, at, inside });
+            body(Element { place: k.mad(i, LINES[n], j), index, at, inside });
         }
     }
 
@@ -223,9 +248,37 @@ impl<'k, R: Part> Group<'_, 'k, R> {
     /// Writes the block of B in shared memory to its place.
     fn take_back(&self, first: [Reg<'k, u64>; 2]) {
         self.each_element(1, first, |element| {
-            let value = self.known.at(element.place).load();
+            let value = self.own.at(element.place).load();
             self.k.when(element.inside, || value.store(element.at));
         });
+    }
+}
+
+/// An element of the diagonal, its inverse, and whether that is as good: far from where it would overflow or lose digits.
+struct Diagonal<'k, R: Part> {
+    k: &'k Builder,
+    value: Value<'k, R>,
+    inverse: Value<'k, R>,
+    fine: Reg<'k, bool>,
+}
+
+impl<'k, R: Part> Diagonal<'k, R> {
+    /// The largest size that is inverted, and the least one's inverse.
+    const MOST: f64 = (1u64 << 60) as f64;
+
+    /// The one at `place`, or 1 where there is none.
+    fn new(k: &'k Builder, spec: Spec, place: Plane<'k, R>, there: Reg<'k, bool>) -> Self {
+        let one = Value::of(spec.dtype, [k.var(1.0f64), k.var(0.0f64)]);
+        let value = if spec.unit { one } else { Value::select(k, there, place.load(), one) };
+        let (size, inverse) = (R::wide(value.size(k)), one.over(k, value));
+        Self { k, value, inverse, fine: size.ge(1.0 / Self::MOST) & size.le(Self::MOST) }
+    }
+
+    /// Each x becomes x over it.
+    fn divide(&self, all: &[Value<'k, R>]) {
+        let each = |body: &dyn Fn(&Value<'k, R>) -> Value<'k, R>| all.iter().for_each(|x| x.set(body(x)));
+        let k = self.k;
+        k.if_else(self.fine, || each(&|x| x.times(k, self.inverse)), || each(&|x| x.over(k, self.value)));
     }
 }
 

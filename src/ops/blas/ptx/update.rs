@@ -4,9 +4,8 @@ use super::THREADS;
 use super::value::{Part, Value};
 use crate::dtype::Dtype;
 use crate::kernels::gpu::Space;
-use crate::ops::blas::is_complex;
 use crate::ops::blas::update::Change;
-use crate::ptx::{Builder, Global, Kernel, Ptr, Reg, Shape, Target, Words, params};
+use crate::ptx::{Builder, Kernel, Ptr, Reg, Shape, Target, Words, params};
 use crate::status::Result;
 
 /// Words of the space of two operands.
@@ -122,26 +121,13 @@ impl<'k, R: Part> Rule<'k, R> {
     }
 
     fn load(&self, at: Reg<'k, u64>) -> Vec<Value<'k, R>> {
-        let (at, parts) = (Ptr::<Global<R>>::new(at), self.parts());
-        let parts = match parts * self.spec.lanes as usize {
-            1 => vec![at.load()],
-            2 => at.load_vec::<2>().to_vec(),
-            _ => at.load_vec::<4>().to_vec(),
-        };
-        parts.chunks(self.parts()).map(Value::of_parts).collect()
-    }
-
-    fn store(&self, at: Reg<'k, u64>, values: Vec<Value<'k, R>>) {
-        let at = Ptr::<Global<R>>::new(at);
-        match values.into_iter().flat_map(Value::parts).collect::<Vec<_>>()[..] {
-            [a] => at.store(a),
-            [a, b] => at.store_vec([a, b]),
-            [a, b, c, d] => at.store_vec([a, b, c, d]),
-            _ => unreachable!("a group has 1, 2 or 4 parts"),
+        match self.spec.lanes {
+            1 => vec![Value::load(at, self.spec.dtype)],
+            _ => Value::load_group(Ptr::new(at), self.spec.dtype),
         }
     }
 
-    fn parts(&self) -> usize {
-        if is_complex(self.spec.dtype) { 2 } else { 1 }
+    fn store(&self, at: Reg<'k, u64>, values: Vec<Value<'k, R>>) {
+        Value::store_all(at, &values);
     }
 }

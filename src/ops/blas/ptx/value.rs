@@ -49,6 +49,11 @@ macro_rules! with_part {
 }
 pub(in crate::ops::blas) use with_part;
 
+/// Elements of a group: what 16 bytes hold, which a thread reads or writes at once.
+pub fn lanes(dtype: Dtype) -> u32 {
+    16 / dtype.size() as u32
+}
+
 /// A number: its real part, and the imaginary part of complex ones.
 #[derive(Clone, Copy)]
 pub struct Value<'k, R> {
@@ -93,6 +98,36 @@ impl<'k, R: Part> Value<'k, R> {
         }
         let [re, im] = at.load_vec_if::<2>(condition, R::constant(0.0));
         Self { re, im: Some(im) }
+    }
+
+    /// The elements that lie side by side in the 16 bytes from here on.
+    pub fn load_group(at: Ptr<'k, Global<R>>, dtype: Dtype) -> Vec<Self> {
+        Self::split(
+            if R::SIZE == 4 { at.load_vec::<4>().to_vec() } else { at.load_vec::<2>().to_vec() },
+            dtype,
+        )
+    }
+
+    /// The same where `condition` holds; elsewhere 0, with nothing read.
+    pub fn load_group_if(at: Ptr<'k, Global<R>>, dtype: Dtype, condition: Reg<'k, bool>) -> Vec<Self> {
+        let zero = R::constant(0.0);
+        let four = || at.load_vec_if::<4>(condition, zero).to_vec();
+        Self::split(if R::SIZE == 4 { four() } else { at.load_vec_if::<2>(condition, zero).to_vec() }, dtype)
+    }
+
+    fn split(parts: Vec<Reg<'k, R>>, dtype: Dtype) -> Vec<Self> {
+        parts.chunks(if is_complex(dtype) { 2 } else { 1 }).map(Self::of_parts).collect()
+    }
+
+    /// Writes the elements of a group, or a single one, to an address.
+    pub fn store_all(at: Reg<'k, u64>, values: &[Self]) {
+        let at = Ptr::<Global<R>>::new(at);
+        match values.iter().flat_map(|value| value.parts()).collect::<Vec<_>>()[..] {
+            [a] => at.store(a),
+            [a, b] => at.store_vec([a, b]),
+            [a, b, c, d] => at.store_vec([a, b, c, d]),
+            _ => unreachable!("a group has 1, 2 or 4 parts"),
+        }
     }
 
     /// Writes it to an address.
