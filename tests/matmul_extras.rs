@@ -13,7 +13,7 @@ use weft::status::*;
 /// The choices that a case is run by: of the CPU the one that it makes, and another.
 fn choices(number: usize) -> Vec<&'static str> {
     const OTHERS: [&str; 6] = ["packed", "bytes", "gemv", "gemm", "direct", "naive"];
-    by_device(vec!["", OTHERS[number % 7 % 6]], vec!["cublaslt", "simt"])
+    by_device(vec!["", OTHERS[number % 7 % 6]], vec!["cublaslt", "wgmma", "simt"])
 }
 
 /// A tensor of any dtype, its elements as real and imaginary part in row-major order.
@@ -583,7 +583,7 @@ impl Case {
             self.check_one(
                 session,
                 &what,
-                if self.is_small() && choice == "cublaslt" { loose } else { wants },
+                if self.is_small() && choice != "simt" { loose } else { wants },
             );
             ran += 1;
         }

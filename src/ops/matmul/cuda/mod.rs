@@ -58,6 +58,7 @@ const CHOICES: &[Choice<Task, Stream>] = &[
     Choice { name: "wgmma", accepts: wgmma::accepts, run: wgmma::run },
     Choice { name: "cublaslt", accepts: blas::accepts_sums, run: blas::run_sums },
     Choice { name: "cublaslt", accepts: turned::accepts, run: turned::run },
+    Choice { name: "wgmma", accepts: turned::accepts_hopper, run: turned::run_hopper },
     Choice {
         name: "mma",
         accepts: |task, stream| task.is_plain() && mma::accepts(task, stream),

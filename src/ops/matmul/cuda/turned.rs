@@ -2,7 +2,7 @@
 //! not are copied to scratch memory first, padded with zeros to 16 elements along k.
 
 use super::turning::{self, Factor, STEP};
-use super::{Task, blas, simt};
+use super::{Task, blas, simt, wgmma};
 use crate::device::cuda::Stream;
 use crate::dtype::Dtype::{F8E4m3, F8E5m2, I8};
 use crate::ops::matmul::problem::View;
@@ -76,6 +76,19 @@ pub fn accepts(task: &Task, stream: &Stream) -> bool {
     // Scratch memory is aligned as well as address 0 is.
     let task = copies.place(task, 0);
     blas::accepts(&task, stream) || blas::accepts_sums(&task, stream)
+}
+
+/// Whether the Hopper kernel does.
+pub fn accepts_hopper(task: &Task, stream: &Stream) -> bool {
+    Copies::of(task).is_some_and(|copies| wgmma::accepts(&copies.place(task, 0), stream))
+}
+
+/// Copies, and multiplies by the Hopper kernel.
+pub fn run_hopper(task: &Task, stream: &Stream) -> Result<()> {
+    match &contiguous_along_k(task, stream)? {
+        Some(task) => wgmma::run(task, stream),
+        None => simt::run(task, stream),
+    }
 }
 
 /// Copies, and multiplies.
