@@ -10,6 +10,8 @@ use crate::status::{Result, WEFT_ERROR_OUT_OF_DEVICE_MEMORY};
 
 /// Multiplications with addition, below which copies are not worth their launches.
 const WORK: f64 = 262_144.0;
+/// And below which the library takes no longer for bytes as they lie.
+const BYTES: f64 = 2_097_152.0;
 /// Bytes of both copies, at most.
 const ROOM: usize = 4 << 30;
 
@@ -76,6 +78,12 @@ pub fn accepts(task: &Task, stream: &Stream) -> bool {
     // Scratch memory is aligned as well as address 0 is.
     let task = copies.place(task, 0);
     blas::accepts(&task, stream) || blas::accepts_sums(&task, stream)
+}
+
+/// Whether copies pay although the library takes the factors as they lie: integers, for which it has slow kernels then.
+pub fn is_faster(task: &Task, stream: &Stream) -> bool {
+    let p = &task.problem;
+    p.a.dtype == I8 && p.work() * p.batches() as f64 >= BYTES && accepts(task, stream)
 }
 
 /// Copies, and multiplies.
