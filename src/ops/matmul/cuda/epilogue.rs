@@ -90,7 +90,8 @@ fn gradient(task: &Task) -> Option<(Epilogue, Row, u64)> {
     let (side, sums) = task.extras.as_ref()?.gradient()?;
     let bare = p.after.epilogue == WEFT_EPILOGUE_NONE && p.bias.is_none();
     let (epilogue, count) = match side {
-        Side::D if p.after.epilogue == WEFT_EPILOGUE_DRELU => (Epilogue::Drelu, p.n),
+        // It sums up what it has rounded.
+        Side::D if p.after.epilogue == WEFT_EPILOGUE_DRELU && p.d.dtype == F32 => (Epilogue::Drelu, p.n),
         Side::A if bare => (Epilogue::SumA, p.m),
         Side::B if bare => (Epilogue::SumB, p.n),
         _ => return None,
