@@ -1752,7 +1752,8 @@ typedef struct weft_trsm_desc {
  * (K + 4) u (|alpha| |A| |B| + |beta C| + |bias|) (complex: twice that; each granularity of scales: 2 u more), the
  * epilogue by a few u of its argument besides, and the result is rounded to d's dtype once. An 8-bit float takes the largest
  * finite number where the value lies beyond it. Sums are ordered alike for any number of threads. Where the machine multiplies
- * bfloat16 in hardware, subnormal inputs and products count as 0. WEFT_I32 is exact modulo 2^32.
+ * bfloat16 in hardware, subnormal inputs and products count as 0. A GPU's units for 8-bit floats add up with fewer bits: on those
+ * devices the value may be off by 2^-10 |alpha| |A| |B| besides. WEFT_I32 is exact modulo 2^32.
  *
  * alpha 0 (with its flag) and K = 0 leave A and B unread: D = act(beta C + bias).
  *

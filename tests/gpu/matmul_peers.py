@@ -73,8 +73,10 @@ class Peers:
         fits = case.m > 16 and case.k % 8 == 0 and case.n % 8 == 0
         if not self.has["_int_mm"] or not plain or not fits or abs(alpha(case)) > 1000:
             return []
-        self.counts["_int_mm"] += 1
-        x = torch._int_mm(case.a.narrow().contiguous(), case.b.narrow().contiguous()).long() * alpha(case)
+        x = self.tried("_int_mm", lambda: torch._int_mm(case.a.narrow().contiguous(), case.b.narrow().contiguous()))
+        if x is None:
+            return []
+        x = x.long() * alpha(case)
         return self.told("_int_mm", case, x, torch.zeros_like(x))
 
     def eight(self, case, want):
@@ -89,9 +91,17 @@ class Peers:
             return []
         scales = [s.reshape(()) if single else s.reshape(-1).contiguous().view(s.shape) for s in scales]
         a, b = case.a.narrow().contiguous(), bytewise(case.b.narrow(), lambda x: x.T.contiguous()).T
-        self.counts["_scaled_mm"] += 1
-        x = torch._scaled_mm(a, b, *scales, out_dtype=case.d_dtype, use_fast_accum=False)
-        return self.told("_scaled_mm", case, x.double(), want.error + FEW_BITS * want.sizes + 2 * near_of(case) * want.sizes)
+        x = self.tried("_scaled_mm", lambda: torch._scaled_mm(a, b, *scales, out_dtype=case.d_dtype, use_fast_accum=False))
+        return [] if x is None else self.told("_scaled_mm", case, x.double(), want.error + FEW_BITS * want.sizes + 2 * near_of(case) * want.sizes)
+
+    def tried(self, name, call):
+        """What the operation gives; None where its library has no algorithm for the shape."""
+        try:
+            x = call()
+        except RuntimeError:
+            name, x = name + " refused", None
+        self.counts[name] += 1
+        return x
 
     def told(self, name, case, x, error):
         wrong = near(case.d.wide(), x, error, case.d_dtype)

@@ -45,6 +45,10 @@ pub enum Epilogue {
     ReluAux = 130,
     /// The value where the mask is set.
     Drelu = 136,
+    /// Nothing, but B's sums over k, which the library calls A, go to the row.
+    SumB = 256,
+    /// A's, which it calls B.
+    SumA = 512,
 }
 
 impl Epilogue {
@@ -52,6 +56,7 @@ impl Epilogue {
     pub(super) fn code(self, row: bool) -> i32 {
         match self {
             Self::Drelu => self as i32 | i32::from(row) << 4,
+            Self::SumA | Self::SumB => self as i32,
             _ if row => self as i32 & !1 | 4,
             _ => self as i32,
         }

@@ -37,7 +37,9 @@ impl Ready {
 
 /// That which writes D, looked for once.
 fn whole<'t>(task: &'t Task, stream: &Stream) -> Option<&'t Ready> {
-    task.whole.get_or_init(|| Ready::new(Call::whole(task), stream)).as_ref()
+    let whole = |with_gradient| Ready::new(Call::whole(task, with_gradient), stream);
+    let init = || if task.has_gradient() { whole(true).or_else(|| whole(false)) } else { whole(false) };
+    task.whole.get_or_init(init).as_ref()
 }
 
 /// That which writes sums.
@@ -79,7 +81,7 @@ fn run_whole(ready: &Ready, task: &Task, stream: &Stream) -> Result<()> {
     let call = &ready.call;
     let scales = call.scales(stream)?;
     ready.run(stream, |number| call.addresses(number, scales))?;
-    task.end(stream, 0, 0)
+    if call.with_gradient { Ok(()) } else { task.end(stream, 0, 0) }
 }
 
 fn run_to_sums(ready: &Ready, task: &Task, stream: &Stream) -> Result<()> {

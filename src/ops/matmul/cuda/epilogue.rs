@@ -3,7 +3,8 @@
 
 use super::Task;
 use crate::device::cuda::cublaslt::{Aux, Epilogue, Product, Row};
-use crate::dtype::Dtype::{F8E4m3, F8E5m2, I8};
+use crate::dtype::Dtype::{Bf16, F8E4m3, F8E5m2, F16, F32, I8};
+use crate::ops::matmul::extra::Side;
 use crate::ops::matmul::problem::Problem;
 use crate::ops::matmul::{
     WEFT_EPILOGUE_DRELU, WEFT_EPILOGUE_NONE, WEFT_EPILOGUE_RELU, WEFT_EPILOGUE_RELU_AUX,
@@ -27,8 +28,17 @@ pub struct Ending {
 }
 
 impl Ending {
-    /// That of a task, if the library has it.
-    pub fn of(task: &Task) -> Option<Self> {
+    /// That of a task, if the library has it; with a gradient of a bias, if it is to make that too.
+    pub fn of(task: &Task, with_gradient: bool) -> Option<Self> {
+        let plain = Self::without_gradient(task)?;
+        if !with_gradient {
+            return (!task.sums_columns()).then_some(plain);
+        }
+        let (epilogue, row, row_at) = gradient(task)?;
+        Some(Self { epilogue, row: Some(row), row_at, ..plain })
+    }
+
+    fn without_gradient(task: &Task) -> Option<Self> {
         let p = &task.problem;
         let epilogue = epilogue(p)?;
         let small = matches!(p.d.dtype, F8E4m3 | F8E5m2);
@@ -50,7 +60,7 @@ impl Ending {
         // The largest magnitude is one of a whole request.
         let one = !amax || small && task.axes().is_empty();
         let bare = p.a.dtype != I8 || epilogue == Epilogue::None && row.is_none();
-        (one && bare && !task.sums_columns()).then_some(ending)
+        (one && bare).then_some(ending)
     }
 
     pub fn is_apart(&self) -> bool {
@@ -72,6 +82,24 @@ fn epilogue(p: &Problem) -> Option<Epilogue> {
         WEFT_EPILOGUE_DRELU => Some(Epilogue::Drelu),
         _ => None,
     }
+}
+
+/// The gradient of a bias, as the epilogue and the row that the library makes of it; `None` if it does not, or none is wanted.
+fn gradient(task: &Task) -> Option<(Epilogue, Row, u64)> {
+    let p = &task.problem;
+    let (side, sums) = task.extras.as_ref()?.gradient()?;
+    let bare = p.after.epilogue == WEFT_EPILOGUE_NONE && p.bias.is_none();
+    let (epilogue, count) = match side {
+        // It sums up what it has rounded.
+        Side::D if p.after.epilogue == WEFT_EPILOGUE_DRELU && p.d.dtype == F32 => (Epilogue::Drelu, p.n),
+        Side::A if bare => (Epilogue::SumA, p.m),
+        Side::B if bare => (Epilogue::SumB, p.n),
+        _ => return None,
+    };
+    let along = count == 1 || sums.strides[0] == sums.dtype.size() as isize;
+    let floats = matches!(p.a.dtype, F16 | Bf16 | F32) && sums.dtype == p.d.dtype;
+    let fits = along && floats && sums.at.is_multiple_of(16) && task.axes().is_empty();
+    fits.then_some((epilogue, Row { dtype: sums.dtype, batch: 0 }, sums.at))
 }
 
 /// The bias that the library adds: a row for all rows; `None` if it cannot.

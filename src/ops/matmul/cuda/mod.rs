@@ -44,6 +44,7 @@ const CHOICES: &[Choice<Task, Stream>] = &[
         accepts: |task, stream| task.is_plain() && rows::is_fastest(task, stream),
         run: rows::run,
     },
+    Choice { name: "cublaslt", accepts: turned::is_faster, run: turned::run },
     Choice { name: "cublaslt", accepts: blas::accepts, run: blas::run },
     Choice {
         name: "gemv",

@@ -36,13 +36,15 @@ pub struct Call {
     /// The axes that are not the product's own.
     outer: Axes,
     scales: Scales,
+    /// Whether the library writes the gradient of a bias as well.
+    pub with_gradient: bool,
 }
 
 impl Call {
-    /// One that writes D.
-    pub fn whole(task: &Task) -> Option<Self> {
+    /// One that writes D; and the gradient of a bias, if that is asked for.
+    pub fn whole(task: &Task, with_gradient: bool) -> Option<Self> {
         let p = &task.problem;
-        let ending = Ending::of(task)?;
+        let ending = Ending::of(task, with_gradient)?;
         let scales = Scales::of(task, true)?;
         let integers = p.a.dtype == I8;
         let fits = !integers || p.d.dtype == I32 && p.after.alpha == 1.0 && p.c.is_none();
@@ -61,7 +63,7 @@ impl Call {
         let product = scales.tell(ending.tell(product));
         let factors = [[p.after.alpha, task.imaginary[0]], [p.after.beta, task.imaginary[1]]];
         let at = Addresses { row: ending.row_at, aux: ending.aux_at, ..scales.addresses(addresses(task)) };
-        fits.then_some(Self { product, factors, at, outer, scales })?.of_few()
+        fits.then_some(Self { product, factors, at, outer, scales, with_gradient })?.of_few()
     }
 
     /// One that writes sums.
@@ -80,7 +82,8 @@ impl Call {
         let product = scales.tell(product(task, [d, d], &inner, left.min(WORKSPACE))?);
         let at = scales.addresses(addresses(task));
         let fits = bytes <= SUMS && !is_complex(p.a.dtype);
-        fits.then_some(Self { product, factors: [[1.0, 0.0], [0.0, 0.0]], at, outer, scales })?.of_few()
+        let factors = [[1.0, 0.0], [0.0, 0.0]];
+        fits.then_some(Self { product, factors, at, outer, scales, with_gradient: false })?.of_few()
     }
 
     fn of_few(self) -> Option<Self> {

@@ -99,6 +99,11 @@ impl Task {
         self.extras.as_ref().is_some_and(Extras::has_blocks)
     }
 
+    /// Whether a gradient of a bias is wanted.
+    pub fn has_gradient(&self) -> bool {
+        self.extras.as_ref().is_some_and(|extras| extras.gradient().is_some())
+    }
+
     /// Whether sums of D's columns are wanted.
     pub fn sums_columns(&self) -> bool {
         self.extras.as_ref().is_some_and(Extras::sums_columns)

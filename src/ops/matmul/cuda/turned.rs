@@ -10,6 +10,8 @@ use crate::status::{Result, WEFT_ERROR_OUT_OF_DEVICE_MEMORY};
 
 /// Multiplications with addition, below which copies are not worth their launches.
 const WORK: f64 = 262_144.0;
+/// And below which the library takes no longer for bytes as they lie.
+const BYTES: f64 = 2_097_152.0;
 /// Bytes of both copies, at most.
 const ROOM: usize = 4 << 30;
 
@@ -89,6 +91,12 @@ pub fn run_hopper(task: &Task, stream: &Stream) -> Result<()> {
         Some(task) => wgmma::run(task, stream),
         None => simt::run(task, stream),
     }
+}
+
+/// Whether copies pay although the library takes the factors as they lie: integers, for which it has slow kernels then.
+pub fn is_faster(task: &Task, stream: &Stream) -> bool {
+    let p = &task.problem;
+    p.a.dtype == I8 && p.work() * p.batches() as f64 >= BYTES && accepts(task, stream)
 }
 
 /// Copies, and multiplies.

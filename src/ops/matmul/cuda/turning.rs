@@ -17,7 +17,7 @@ const SIDE: u32 = 128;
 /// Words of a tile's line.
 const LINE: u32 = SIDE / 4;
 /// Elements along k are padded to a multiple of it: a vector.
-pub const STEP: usize = 16;
+pub(super) const STEP: usize = 16;
 /// Blocks of a launch at most; they take several tiles in turn.
 const BLOCKS: u64 = 1 << 16;
 

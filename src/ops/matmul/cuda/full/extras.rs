@@ -48,6 +48,8 @@ struct Sum {
     side: Side,
     /// Of what is summed up, or of the factors.
     factors: Dtype,
+    /// Of the sums.
+    dtype: Dtype,
     args: GradientArgs,
     apart: u64,
 }
@@ -81,6 +83,13 @@ impl Extras {
     /// Whether sums of the columns of values are wanted.
     pub fn sums_columns(&self) -> bool {
         self.gradient.as_ref().is_some_and(|sum| sum.side == Side::D)
+    }
+
+    /// The gradient that is wanted: of what, and the sums, of which there is a line.
+    pub fn gradient(&self) -> Option<(Side, Beside)> {
+        let sum = self.gradient.as_ref()?;
+        let strides = [sum.args.strides[2] as isize, 0];
+        Some((sum.side, Beside { at: sum.args.to, dtype: sum.dtype, strides }))
     }
 
     /// A factor lies elsewhere: the matrices of it that differ are in a row, `matrix` bytes each.
@@ -166,7 +175,7 @@ impl Sum {
             kind: kind(to.dtype()),
         };
         let factors = source.map_or(op.a.dtype(), |source| source.0.dtype());
-        Self { side: gradient.side, factors, args, apart }
+        Self { side: gradient.side, factors, dtype: to.dtype(), args, apart }
     }
 
     /// What is summed up: a factor, or `rows` rows for each matrix at `columns`, packed.

@@ -10,6 +10,8 @@ use crate::status::Result;
 
 const THREADS: u32 = 256;
 const WARPS: u32 = THREADS / 32;
+/// Elements that a thread has under way.
+const UNROLL: u32 = 16;
 /// Blocks of a launch at most; they take several lines in turn.
 const BLOCKS: u64 = 1 << 16;
 
@@ -149,11 +151,22 @@ fn sum_line<'k, R: Real>(
             let start = k.mad(line, stride, start);
             let at = k.var(k.mad(first, inner, start));
             let number = k.var(first);
+            let further = step * inner;
+            k.repeat_while(
+                || (number + step * u64::from(UNROLL - 1)).lt(length),
+                || {
+                    let place = |i: u32| Array::new(k, dtype, k.mad(further, u64::from(i), at));
+                    let values: Vec<Reg<'k, R>> = (0..UNROLL).map(|i| place(i).load::<R>()).collect();
+                    values.into_iter().for_each(|value| sum.set(k.add(sum, value)));
+                    at.set(k.mad(further, u64::from(UNROLL), at));
+                    number.set(number + step * u64::from(UNROLL));
+                },
+            );
             k.repeat_while(
                 || number.lt(length),
                 || {
                     sum.set(k.add(sum, Array::new(k, dtype, at).load::<R>()));
-                    at.set(k.mad(step, inner, at));
+                    at.set(at + further);
                     number.set(number + step);
                 },
             );

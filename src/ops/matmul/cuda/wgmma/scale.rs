@@ -26,22 +26,31 @@ pub struct Scales<'k> {
     columns: Vec<Reg<'k, f32>>,
     /// Sums that share one of a column, and its neighbour's.
     together: usize,
+    /// The products of those of the rows and of 64 columns each.
+    both: Vec<[Reg<'k, f32>; 2]>,
 }
 
 impl<'k> Scales<'k> {
     /// That of a thread's sum `number`: of every four, two are of each row, neighbours.
     pub fn of(&self, number: usize) -> Reg<'k, f32> {
-        let column = match self.together {
-            4 => self.columns[number / 4 * 2 + number % 2],
-            together => self.columns[number / together],
-        };
-        self.rows[number / 2 % 2] * column
+        let row = number / 2 % 2;
+        match self.together {
+            4 => self.rows[row] * self.columns[number / 4 * 2 + number % 2],
+            together => self.both[number / together][row],
+        }
+    }
+
+    /// With the products that `of` tells.
+    fn ready(self) -> Self {
+        let shared = if self.together == 4 { &[][..] } else { &self.columns[..] };
+        let both = shared.iter().map(|&column| self.rows.map(|row| row * column)).collect();
+        Self { both, ..self }
     }
 
     /// The same in registers of their own.
     fn kept(&self, k: &'k Builder) -> Self {
         let columns = self.columns.iter().map(|&scale| k.var(scale)).collect();
-        Self { rows: self.rows.map(|scale| k.var(scale)), columns, together: self.together }
+        Self { rows: self.rows.map(|scale| k.var(scale)), columns, together: self.together, both: Vec::new() }
     }
 
     /// Becomes those.
@@ -54,7 +63,7 @@ impl<'k> Scales<'k> {
 impl<'k> Block<'_, 'k> {
     /// Scales a tile's sums, whose rows and columns have one scale each.
     pub fn scale(&self, group: &Group<'k>, work: &Work<'k>) {
-        let scales = self.walk_scales(group, work).load(self, self.k.var(0u32));
+        let scales = self.walk_scales(group, work).load(self, self.k.var(0u32)).ready();
         group.sums.iter().enumerate().for_each(|(number, sum)| sum.set(*sum * scales.of(number)));
     }
 
@@ -95,7 +104,7 @@ impl<'k> Walk<'k> {
             false => self.columns.iter().map(|&at| b(at)).collect(),
         };
         let together = if block.form.own { 4 } else { SHARED as usize / 2 };
-        Scales { rows: self.rows.map(a), columns, together }
+        Scales { rows: self.rows.map(a), columns, together, both: Vec::new() }
     }
 }
 
@@ -121,7 +130,7 @@ impl<'k> Ahead<'k> {
 
     /// Those of the next step.
     pub fn next(&self, block: &Block<'_, 'k>) -> Scales<'k> {
-        let scales = self.coming[0].kept(block.k);
+        let scales = self.coming[0].kept(block.k).ready();
         self.coming.windows(2).for_each(|pair| pair[0].set(&pair[1]));
         self.coming[self.coming.len() - 1].set(&self.ask(block));
         scales

@@ -1,7 +1,7 @@
 //! The warpgroups that multiply.
 
 use super::block::{Block, GROUP, LINE, Ring, Work};
-use super::plan::Scaled;
+use super::plan::{Form, Scaled};
 use super::scale::Ahead;
 use crate::dtype::Dtype::{Bf16, F8E4m3, F8E5m2};
 use crate::dtype::{bf16, f16};
@@ -49,10 +49,10 @@ impl<'k> Block<'_, 'k> {
             k.when(group.number.eq(1u32), || k.barrier_of(TURN, 2 * GROUP));
         }
         self.each(|work| {
-            if self.form.promoted {
-                self.sum_up_promoted(&group, &ring, work);
-            } else {
-                self.sum_up(&group, &ring, work.count);
+            match self.form {
+                Form { scaled: Scaled::Blocks, .. } => self.sum_up_scaled(&group, &ring, work),
+                Form { promoted: true, .. } => self.sum_up_promoted(&group, &ring, work),
+                _ => self.sum_up(&group, &ring, work.count),
             }
             if self.form.scaled == Scaled::Lines {
                 self.scale(&group, work);
@@ -94,22 +94,34 @@ impl<'k> Block<'_, 'k> {
     }
 
     /// The same for all of a tile's, where accumulators keep too few bits for long sums (they have about 14 for products of
-    /// 8-bit floats), or steps are scaled: what some steps sum up to is added to the sums of the tile, as DeepGEMM does.
+    /// 8-bit floats): what some steps sum up to is added to the sums of the tile, as DeepGEMM does.
     fn sum_up_promoted(&self, group: &Group<'k>, ring: &Ring<'k>, work: &Work<'k>) {
         let k = self.k;
         group.sums.iter().for_each(|sum| sum.set(0.0f32));
-        let walk = (self.form.scaled == Scaled::Blocks).then(|| Ahead::new(self, group, work));
-        let together = if walk.is_some() { 1 } else { TOGETHER };
-        k.steps(0u32, work.count, together, |step| {
-            let scales = walk.as_ref().map(|walk| walk.next(self));
-            self.sum_up(group, ring, k.min(work.count - step, together));
+        k.steps(0u32, work.count, TOGETHER, |step| {
+            self.sum_up(group, ring, k.min(work.count - step, TOGETHER));
+            self.take_turns(group);
+            let products = group.acc.registers().iter();
+            group.sums.iter().zip(products).for_each(|(sum, product)| sum.set(k.add(*sum, *product)));
+        });
+    }
+
+    /// The same where each step has scales of its own, which are made ready while it is multiplied.
+    fn sum_up_scaled(&self, group: &Group<'k>, ring: &Ring<'k>, work: &Work<'k>) {
+        let (k, no, yes) = (self.k, self.k.var(false), self.k.var(true));
+        group.sums.iter().for_each(|sum| sum.set(0.0f32));
+        let ahead = Ahead::new(self, group, work);
+        k.steps(0u32, work.count, 1u32, |_| {
+            self.full.at(ring.stage).wait(ring.parity);
+            self.multiply(group, ring.stage, [no, yes]);
+            let scales = ahead.next(self);
+            k.wgmma_wait(0);
+            self.give_back(ring.stage, yes);
             self.take_turns(group);
             for (number, (sum, product)) in group.sums.iter().zip(group.acc.registers()).enumerate() {
-                sum.set(match &scales {
-                    Some(scales) => k.fma(*product, scales.of(number), *sum),
-                    None => k.add(*sum, *product),
-                });
+                sum.set(k.fma(*product, scales.of(number), *sum));
             }
+            ring.advance(k, self.stage_count());
         });
     }
 
