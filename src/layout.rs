@@ -58,6 +58,7 @@ pub struct Span {
 
 impl Layout {
     /// Checks rank, dims and strides of `tensor`; `what` names the argument in errors.
+    #[inline(always)]
     pub fn new(what: impl Display + Copy, tensor: &weft_tensor) -> Result<Self> {
         let rank = tensor.rank as usize;
         ensure!(rank <= WEFT_MAX_RANK, "{what}.rank is {rank}; expected 0 to {WEFT_MAX_RANK}");
@@ -106,6 +107,9 @@ impl Layout {
 
     /// Neither the element count nor the farthest element may overflow 63 bits (of bytes: 16 an element).
     fn check_extent(&self, what: impl Display) -> Result<()> {
+        if self.is_small() {
+            return Ok(());
+        }
         const LIMIT: i128 = (i64::MAX / 16) as i128;
         let count = self.dims().iter().fold(1i128, |n, &dim| n.saturating_mul(i128::from(dim)));
         // A zero anywhere makes the tensor empty, but its other dims must still be sane on their own.
@@ -124,6 +128,16 @@ impl Layout {
             self.dims()
         );
         Ok(())
+    }
+
+    /// Whether the bits of its numbers tell that no product of them, nor a sum of eight, has 59: true for nearly all.
+    fn is_small(&self) -> bool {
+        let bits = |number: i64| u64::BITS - number.unsigned_abs().leading_zeros();
+        let more = |(count, reach): (u32, u32), (dim, stride)| {
+            (count + bits(dim), reach.max(bits(dim) + bits(stride)))
+        };
+        let (count, reach) = self.axes().fold((0, 0), more);
+        count <= 58 && reach <= 55
     }
 
     /// How many dimensions.
@@ -171,10 +185,12 @@ impl Layout {
         if self.is_empty() {
             return None;
         }
-        let reach = |sign: i64| {
-            self.axes().map(|(dim, stride)| (dim - 1) * stride).filter(move |x| x * sign > 0).sum()
-        };
-        Some(Span { low: reach(-1), high: reach(1) })
+        let (mut low, mut high) = (0, 0);
+        for (dim, stride) in self.axes() {
+            let reach = (dim - 1) * stride;
+            (low, high) = (low + reach.min(0), high + reach.max(0));
+        }
+        Some(Span { low, high })
     }
 
     /// Whether the elements lie one after another in row-major order (axes of one element do not count).

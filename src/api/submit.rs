@@ -1,6 +1,6 @@
 //! Submission: from a descriptor to an accepted request, the same steps for every operation.
 
-use super::border::{Sized32, call, read_struct, require_struct};
+use super::border::{Sized32, call, read_struct, with_struct};
 use super::request::resolve;
 use super::{BUFFERS, PORTS, QUEUES, REQUESTS, library, weft_port, weft_queue, weft_request};
 use crate::device::gate::{deadline, left};
@@ -273,10 +273,9 @@ pub unsafe fn operation<D: Sized32>(
     new: impl FnOnce(&D, &Bind) -> Result<Box<dyn Op>>,
 ) -> weft_status {
     let build = |context: &Arc<Context>, _| {
-        // SAFETY: this function's contract.
-        let desc = unsafe { require_struct("desc", desc)? };
         let lookup = |what: Name, handle| buffer_of(context, what, handle);
-        new(&desc, &Bind::new(name, &lookup))
+        // SAFETY: this function's contract.
+        unsafe { with_struct("desc", desc, |desc| new(desc, &Bind::new(name, &lookup))) }
     };
     // SAFETY: this function's contract.
     unsafe { submit(target, build) }

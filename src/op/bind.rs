@@ -43,6 +43,11 @@ impl<'a> Bind<'a> {
         self.op
     }
 
+    /// Whether a tensor that may be absent is there: absent is buffer 0 and dtype 0.
+    pub fn is_given(&self, tensor: &weft_tensor) -> bool {
+        !absent(tensor)
+    }
+
     /// The buffer behind a handle.
     pub fn buffer(&self, argument: &'static str, handle: u64) -> Result<Arc<Buffer>> {
         (self.buffers)(self.name(argument), handle)
@@ -79,6 +84,7 @@ impl<'a> Bind<'a> {
     }
 
     /// A tensor whose layout `see` has seen, and may have changed to one that counts what the dtype's size is the size of.
+    #[inline(always)]
     fn operand(
         &self,
         name: Name,

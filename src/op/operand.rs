@@ -34,7 +34,9 @@ pub struct Operand {
 }
 
 impl Operand {
-    /// Checks that `place` lies inside `buffer`.
+    /// Checks that `place` lies inside `buffer`. Inline, as are the layout's checks: a copy of what was just written takes
+    /// longer than they do.
+    #[inline(always)]
     pub fn new(name: Name, buffer: Arc<Buffer>, place: Place) -> Result<Self> {
         let align = place.dtype.align();
         ensure!(
