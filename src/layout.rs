@@ -58,26 +58,32 @@ pub struct Span {
 
 impl Layout {
     /// Checks rank, dims and strides of `tensor`; `what` names the argument in errors.
-    #[inline(always)]
     pub fn new(what: impl Display + Copy, tensor: &weft_tensor) -> Result<Self> {
-        let rank = tensor.rank as usize;
+        let mut layout = Self::unchecked(tensor);
+        layout.check(what)?;
+        Ok(layout)
+    }
+
+    /// What `tensor` says. [`check`](Self::check) it before anything else.
+    #[inline(always)]
+    pub(crate) fn unchecked(tensor: &weft_tensor) -> Self {
+        Self { rank: tensor.rank as usize, dims: tensor.dims, strides: tensor.strides }
+    }
+
+    /// Checks rank, dims and strides, makes strides explicit and forgets what is beyond the rank; `what` names the argument
+    /// in errors. In place: a copy of what was just written takes longer than this.
+    pub(crate) fn check(&mut self, what: impl Display + Copy) -> Result<()> {
+        let rank = self.rank;
         ensure!(rank <= WEFT_MAX_RANK, "{what}.rank is {rank}; expected 0 to {WEFT_MAX_RANK}");
-        let dims = &tensor.dims[..rank];
-        for (axis, &dim) in dims.iter().enumerate() {
+        for (axis, &dim) in self.dims().iter().enumerate() {
             ensure!(dim >= 0, "{what}.dims[{axis}] is {dim}; expected 0 or more");
         }
-        let strides = &tensor.strides[..rank];
-        if strides.iter().all(|&stride| stride == 0) {
-            return Self::packed_checked(what, dims);
+        self.dims[rank..].fill(1);
+        self.strides[rank..].fill(0);
+        if self.strides().iter().all(|&stride| stride == 0) {
+            *self = Self::packed(self.dims());
         }
-        // Whole arrays: a call to copy a few numbers costs more than they do.
-        let layout = Self {
-            rank,
-            dims: std::array::from_fn(|axis| if axis < rank { tensor.dims[axis] } else { 1 }),
-            strides: std::array::from_fn(|axis| if axis < rank { tensor.strides[axis] } else { 0 }),
-        };
-        layout.check_extent(what)?;
-        Ok(layout)
+        self.check_extent(what)
     }
 
     /// A packed row-major layout. The caller knows that the element count fits 63 bits.
@@ -97,12 +103,6 @@ impl Layout {
         layout.dims[..dims.len()].copy_from_slice(dims);
         layout.strides[..dims.len()].copy_from_slice(strides);
         layout
-    }
-
-    fn packed_checked(what: impl Display, dims: &[i64]) -> Result<Self> {
-        let layout = Self::packed(dims);
-        layout.check_extent(what)?;
-        Ok(layout)
     }
 
     /// Neither the element count nor the farthest element may overflow 63 bits (of bytes: 16 an element).

@@ -9,33 +9,43 @@ const FLAGS: u32 = 2 * WEFT_MATMUL_FAST_ACCUMULATION - 1;
 /// Checks a descriptor. What becomes of it is written where it stays: of a small product each copy of it takes percents.
 pub fn checked(desc: &weft_matmul_desc, bind: &Bind) -> Result<Box<Matmul>> {
     check_numbers(desc, bind)?;
-    let (a, b, d) = (bind.input("a", &desc.a)?, bind.weights("b", &desc.b)?, bind.output("d", &desc.d)?);
-    check_types(&a, &b, &d)?;
-    check_epilogue(desc.epilogue, d.dtype())?;
-    let compute = compute(desc.compute, [&a, &b])?;
-    check_scalars(desc, &d)?;
-    check_shape(&a, &b, &d)?;
-    d.expect_apart(&a)?;
-    d.expect_apart(&b)?;
+    let (a, b, d) = (bind.memory("a", &desc.a)?, bind.memory("b", &desc.b)?, bind.memory("d", &desc.d)?);
     let op = Matmul {
-        a,
-        b,
+        a: bind.unchecked("a", a, &desc.a),
+        b: bind.unchecked("b", b, &desc.b),
         c: None,
-        d,
+        d: bind.unchecked("d", d, &desc.d),
         bias: None,
         alpha: alpha(desc),
         beta: desc.beta,
         imaginary: [desc.alpha_imag, desc.beta_imag],
         epilogue: desc.epilogue,
-        compute,
-        tf32: desc.flags & WEFT_MATMUL_ALLOW_TF32 != 0 || compute == WEFT_COMPUTE_TF32,
+        compute: desc.compute,
+        tf32: false,
         flags: desc.flags,
         workspace: if desc.workspace == 0 { u64::MAX } else { desc.workspace },
         extra: None,
     };
     let mut op = Box::write(Box::new_uninit(), op);
+    check_factors(&mut op, desc, bind)?;
     add_rest(&mut op, desc, bind)?;
     Ok(op)
+}
+
+/// Whether the factors, the result and what is to be computed fit each other.
+fn check_factors(op: &mut Matmul, desc: &weft_matmul_desc, bind: &Bind) -> Result<()> {
+    bind.check_input(&mut op.a)?;
+    bind.check_weights(&mut op.b)?;
+    bind.check_output(&mut op.d)?;
+    let (a, b, d) = (&op.a, &op.b, &op.d);
+    check_types(a, b, d)?;
+    check_epilogue(desc.epilogue, d.dtype())?;
+    op.compute = compute(desc.compute, [a, b])?;
+    op.tf32 = desc.flags & WEFT_MATMUL_ALLOW_TF32 != 0 || op.compute == WEFT_COMPUTE_TF32;
+    check_scalars(desc, d)?;
+    check_shape(a, b, d)?;
+    d.expect_apart(a)?;
+    d.expect_apart(b)
 }
 
 /// What few have, and batch axes.
