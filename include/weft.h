@@ -3890,8 +3890,9 @@ weft_status weft_debug_report(weft_context context,
  * Waits until all (WEFT_WAIT_ALL) or at least one (WEFT_WAIT_ANY) of `count` requests are complete, `timeout_ns` from
  * now at the most (WEFT_FOREVER never ends, 0 only looks). A request that is complete has its record at its port too. A
  * signal handler that runs in the waiting thread ends the wait, as EINTR ends a system call; one installed with
- * SA_RESTART does not end a wait without a time-out. `*index`, unless NULL, becomes the place in the array of the
- * request that the status speaks of: the first failed one, else (ANY) the first complete one, else 0.
+ * SA_RESTART does not end a wait without a time-out. At first the thread may work at short requests of a CPU device itself
+ * instead of only looking on. `*index`, unless NULL, becomes the place in the array of the request that the status speaks
+ * of: the first failed one, else (ANY) the first complete one, else 0.
  *
  * Thread safety: any thread, several at once.
  * Blocks: yes.

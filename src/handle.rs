@@ -129,6 +129,15 @@ impl<T> Registry<T> {
         }
     }
 
+    /// What `see` makes of the object behind `handle`, if there is one: without a count of references. It must not touch this
+    /// table.
+    pub fn look<R>(&self, handle: u64, see: impl FnOnce(&T) -> R) -> Option<R> {
+        let slots = self.slots.read();
+        let entry = slots.entries.get(index_of(handle))?;
+        let live = self.pack(index_of(handle) as u32, entry) == handle;
+        entry.value.as_ref().filter(|_| live).map(|value| see(value))
+    }
+
     /// Forgets `handle` and hands back what it named. Requests in flight keep their own `Arc`.
     pub fn remove(&self, what: impl Display, handle: u64) -> Result<Arc<T>> {
         let slots = &mut *self.slots.write();

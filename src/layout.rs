@@ -59,24 +59,31 @@ pub struct Span {
 impl Layout {
     /// Checks rank, dims and strides of `tensor`; `what` names the argument in errors.
     pub fn new(what: impl Display + Copy, tensor: &weft_tensor) -> Result<Self> {
-        let rank = tensor.rank as usize;
+        let mut layout = Self::unchecked(tensor);
+        layout.check(what)?;
+        Ok(layout)
+    }
+
+    /// What `tensor` says. [`check`](Self::check) it before anything else.
+    #[inline(always)]
+    pub(crate) fn unchecked(tensor: &weft_tensor) -> Self {
+        Self { rank: tensor.rank as usize, dims: tensor.dims, strides: tensor.strides }
+    }
+
+    /// Checks rank, dims and strides, makes strides explicit and forgets what is beyond the rank; `what` names the argument
+    /// in errors. In place: a copy of what was just written takes longer than this.
+    pub(crate) fn check(&mut self, what: impl Display + Copy) -> Result<()> {
+        let rank = self.rank;
         ensure!(rank <= WEFT_MAX_RANK, "{what}.rank is {rank}; expected 0 to {WEFT_MAX_RANK}");
-        let dims = &tensor.dims[..rank];
-        for (axis, &dim) in dims.iter().enumerate() {
+        for (axis, &dim) in self.dims().iter().enumerate() {
             ensure!(dim >= 0, "{what}.dims[{axis}] is {dim}; expected 0 or more");
         }
-        let strides = &tensor.strides[..rank];
-        if strides.iter().all(|&stride| stride == 0) {
-            return Self::packed_checked(what, dims);
+        self.dims[rank..].fill(1);
+        self.strides[rank..].fill(0);
+        if self.strides().iter().all(|&stride| stride == 0) {
+            *self = Self::packed(self.dims());
         }
-        // Whole arrays: a call to copy a few numbers costs more than they do.
-        let layout = Self {
-            rank,
-            dims: std::array::from_fn(|axis| if axis < rank { tensor.dims[axis] } else { 1 }),
-            strides: std::array::from_fn(|axis| if axis < rank { tensor.strides[axis] } else { 0 }),
-        };
-        layout.check_extent(what)?;
-        Ok(layout)
+        self.check_extent(what)
     }
 
     /// A packed row-major layout. The caller knows that the element count fits 63 bits.
@@ -98,14 +105,11 @@ impl Layout {
         layout
     }
 
-    fn packed_checked(what: impl Display, dims: &[i64]) -> Result<Self> {
-        let layout = Self::packed(dims);
-        layout.check_extent(what)?;
-        Ok(layout)
-    }
-
     /// Neither the element count nor the farthest element may overflow 63 bits (of bytes: 16 an element).
     fn check_extent(&self, what: impl Display) -> Result<()> {
+        if self.is_small() {
+            return Ok(());
+        }
         const LIMIT: i128 = (i64::MAX / 16) as i128;
         let count = self.dims().iter().fold(1i128, |n, &dim| n.saturating_mul(i128::from(dim)));
         // A zero anywhere makes the tensor empty, but its other dims must still be sane on their own.
@@ -124,6 +128,16 @@ impl Layout {
             self.dims()
         );
         Ok(())
+    }
+
+    /// Whether the bits of its numbers tell that no product of them, nor a sum of eight, has 59: true for nearly all.
+    fn is_small(&self) -> bool {
+        let bits = |number: i64| u64::BITS - number.unsigned_abs().leading_zeros();
+        let more = |(count, reach): (u32, u32), (dim, stride)| {
+            (count + bits(dim), reach.max(bits(dim) + bits(stride)))
+        };
+        let (count, reach) = self.axes().fold((0, 0), more);
+        count <= 58 && reach <= 55
     }
 
     /// How many dimensions.
@@ -171,10 +185,12 @@ impl Layout {
         if self.is_empty() {
             return None;
         }
-        let reach = |sign: i64| {
-            self.axes().map(|(dim, stride)| (dim - 1) * stride).filter(move |x| x * sign > 0).sum()
-        };
-        Some(Span { low: reach(-1), high: reach(1) })
+        let (mut low, mut high) = (0, 0);
+        for (dim, stride) in self.axes() {
+            let reach = (dim - 1) * stride;
+            (low, high) = (low + reach.min(0), high + reach.max(0));
+        }
+        Some(Span { low, high })
     }
 
     /// Whether the elements lie one after another in row-major order (axes of one element do not count).

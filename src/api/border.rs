@@ -140,6 +140,27 @@ pub unsafe fn read_struct<T: Sized32>(at: *const T) -> Result<T> {
     Ok(value)
 }
 
+/// Shows `body` a struct of the caller's: as it lies there, if it is of this library's version, for a copy of a large one
+/// takes its time, else as [`require_struct`] reads it.
+///
+/// # Safety
+///
+/// As for [`read_struct`], and nobody writes to the struct until this returns.
+pub unsafe fn with_struct<T: Sized32, R>(
+    what: &str,
+    at: *const T,
+    body: impl FnOnce(&T) -> Result<R>,
+) -> Result<R> {
+    // SAFETY: where it is not null the first four bytes are readable.
+    let same = || unsafe { at.cast::<u32>().read_unaligned() } as usize == size_of::<T>();
+    if !at.is_null() && at.is_aligned() && same() {
+        // SAFETY: not null, aligned, of its full size, and by the contract not written to; any bytes make a valid `T`.
+        return body(unsafe { &*at });
+    }
+    // SAFETY: this function's contract.
+    body(&unsafe { require_struct(what, at)? })
+}
+
 /// As [`read_struct`], but null is an error that names the argument.
 ///
 /// # Safety

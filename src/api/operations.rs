@@ -5,7 +5,7 @@ use super::submit::{Target, buffer_of, operation, submit, weft_submit};
 use super::{weft_queue, weft_request};
 use crate::device::Context;
 use crate::op::code::*;
-use crate::op::{Bind, Name};
+use crate::op::{Bind, What};
 use crate::ops::*;
 use crate::status::weft_status;
 use std::mem::offset_of;
@@ -110,7 +110,7 @@ pub unsafe extern "C" fn weft_matmul_grouped(
     // SAFETY: this function's contract.
     let desc = |number| unsafe { element("descs", descs, number) };
     let build = |context: &Arc<Context>, _| {
-        let lookup = |what: Name, handle| buffer_of(context, what, handle);
+        let lookup = |what: What, handle| buffer_of(context, what, handle);
         matmul::Grouped::checked(count, desc, &Bind::new("matmul", &lookup))
     };
     // SAFETY: this function's contract.

@@ -47,8 +47,9 @@ unsafe impl Sized32 for weft_error_info {
 /// Waits until all (WEFT_WAIT_ALL) or at least one (WEFT_WAIT_ANY) of `count` requests are complete, `timeout_ns` from
 /// now at the most (WEFT_FOREVER never ends, 0 only looks). A request that is complete has its record at its port too. A
 /// signal handler that runs in the waiting thread ends the wait, as EINTR ends a system call; one installed with
-/// SA_RESTART does not end a wait without a time-out. `*index`, unless NULL, becomes the place in the array of the
-/// request that the status speaks of: the first failed one, else (ANY) the first complete one, else 0.
+/// SA_RESTART does not end a wait without a time-out. At first the thread may work at short requests of a CPU device itself
+/// instead of only looking on. `*index`, unless NULL, becomes the place in the array of the request that the status speaks
+/// of: the first failed one, else (ANY) the first complete one, else 0.
 ///
 /// Thread safety: any thread, several at once.
 /// Blocks: yes.
@@ -75,6 +76,15 @@ pub unsafe extern "C" fn weft_request_wait(
         check_no_callback("weft_request_wait")?;
         ensure!(mode <= WEFT_WAIT_ANY, "mode is {mode}; expected WEFT_WAIT_ALL (0) or WEFT_WAIT_ANY (1)");
         // SAFETY: this function's contract.
+        if let Some(status) = unsafe { status_of_one(requests, count) } {
+            trace::settle();
+            if !index.is_null() {
+                // SAFETY: not null, so valid for one write by this function's contract.
+                unsafe { index.write_unaligned(0) };
+            }
+            return Ok(status);
+        }
+        // SAFETY: this function's contract.
         let requests = unsafe { resolve("requests", requests, count)? };
         let any = mode == WEFT_WAIT_ANY && count > 0;
         requests.iter().for_each(|request| request.note_wait());
@@ -90,6 +100,24 @@ pub unsafe extern "C" fn weft_request_wait(
         }
         Ok(requests.get(verdict).map_or(WEFT_OK, |request| tell(request)))
     })
+}
+
+/// The status of the only request, if it is complete: what a wait for a brief one finds.
+///
+/// # Safety
+///
+/// `requests` is null or valid for `count` reads.
+unsafe fn status_of_one(requests: *const weft_request, count: u32) -> Option<weft_status> {
+    if count != 1 || requests.is_null() {
+        return None;
+    }
+    // SAFETY: one handle is readable by this function's contract.
+    let handle = unsafe { requests.read_unaligned() };
+    let look = |request: &Request| {
+        request.note_wait();
+        request.outcome().is_some().then(|| tell(request))
+    };
+    REQUESTS.look(handle, look).flatten()
 }
 
 /// The request to speak of: the first failed one, else (with `any`) the first complete one, else the first.

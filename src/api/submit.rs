@@ -1,12 +1,12 @@
 //! Submission: from a descriptor to an accepted request, the same steps for every operation.
 
-use super::border::{Sized32, call, read_struct, require_struct};
+use super::border::{Sized32, call, read_struct, with_struct};
 use super::request::resolve;
 use super::{BUFFERS, PORTS, QUEUES, REQUESTS, library, weft_port, weft_queue, weft_request};
 use crate::device::gate::{deadline, left};
 use crate::device::{Buffer, Context};
 use crate::handle::context_slot;
-use crate::op::{Bind, Name, Op};
+use crate::op::{Bind, Op, What};
 use crate::queue::callback::inside;
 use crate::queue::{
     Admission, Finalizer, Place, Port, Queue, Rare, Request, Tag, is_shut_down, schedule, weft_complete_fn,
@@ -131,8 +131,8 @@ pub unsafe fn submit(
         let finalizer = Finalizer::new(options.finalizer, options.user_data)?;
         let tag = Tag { op: target.op, user_data: options.user_data, callback: options.callback };
         let rare = Rare::new(after, finalizer);
-        let request = Request::new(op, tag, rare, port.clone(), queue.ledger()).flying(queue.flights());
-        let request = Arc::new(request);
+        let ledger = queue.ledger();
+        let request = Arc::new(Request::new(op, tag, rare, port.clone(), ledger).flying(queue.flights()));
         let accepted = admit(&queue, port.as_deref(), request, &target, &options)?;
         if accepted != WEFT_OK {
             target.tell(0);
@@ -273,10 +273,9 @@ pub unsafe fn operation<D: Sized32>(
     new: impl FnOnce(&D, &Bind) -> Result<Box<dyn Op>>,
 ) -> weft_status {
     let build = |context: &Arc<Context>, _| {
+        let lookup = |what: What, handle| buffer_of(context, what, handle);
         // SAFETY: this function's contract.
-        let desc = unsafe { require_struct("desc", desc)? };
-        let lookup = |what: Name, handle| buffer_of(context, what, handle);
-        new(&desc, &Bind::new(name, &lookup))
+        unsafe { with_struct("desc", desc, |desc| new(desc, &Bind::new(name, &lookup))) }
     };
     // SAFETY: this function's contract.
     unsafe { submit(target, build) }

@@ -44,6 +44,11 @@ impl Gate {
         }
     }
 
+    /// Whether somebody sleeps here, or is about to.
+    pub fn is_asleep(&self) -> bool {
+        self.futex.word.load(SeqCst) & ASLEEP != 0
+    }
+
     /// Wakes everyone, to look at the condition again. Call it after the change.
     pub fn open(&self) {
         fence(SeqCst);

@@ -4,27 +4,42 @@ use super::Operand;
 use crate::device::Buffer;
 use crate::dtype::Dtype;
 use crate::ensure;
-use crate::layout::{Layout, Place, weft_tensor};
+use crate::layout::{Layout, weft_tensor};
 use crate::status::Result;
 use std::fmt;
 use std::sync::Arc;
 
 /// Finds the buffer behind a handle; the name is the argument's.
-pub type Lookup<'a> = &'a dyn Fn(Name, u64) -> Result<Arc<Buffer>>;
+pub type Lookup<'a> = &'a dyn Fn(What, u64) -> Result<Arc<Buffer>>;
 
 /// An argument's name in errors, such as "matmul: a"; put into words only when there is an error.
 #[derive(Clone, Copy, Debug)]
 pub struct Name {
     op: &'static str,
     argument: &'static str,
-    part: &'static str,
 }
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}{}", self.op, self.argument, self.part)
+        write!(f, "{}: {}", self.op, self.argument)
     }
 }
+
+/// An argument, or a field of it, in errors.
+#[derive(Clone, Copy, Debug)]
+pub struct What {
+    name: Name,
+    part: &'static str,
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.name, self.part)
+    }
+}
+
+/// The memory of a tensor, and its element type.
+pub struct Memory(Arc<Buffer>, Dtype);
 
 /// Turns the tensors of one operation's descriptor into operands.
 pub struct Bind<'a> {
@@ -43,65 +58,84 @@ impl<'a> Bind<'a> {
         self.op
     }
 
+    /// Whether a tensor that may be absent is there: absent is buffer 0 and dtype 0.
+    pub fn is_given(&self, tensor: &weft_tensor) -> bool {
+        !absent(tensor)
+    }
+
     /// The buffer behind a handle.
     pub fn buffer(&self, argument: &'static str, handle: u64) -> Result<Arc<Buffer>> {
-        (self.buffers)(self.name(argument), handle)
+        (self.buffers)(What { name: self.name(argument), part: "" }, handle)
     }
 
     fn name(&self, argument: &'static str) -> Name {
-        Name { op: self.op, argument, part: "" }
+        Name { op: self.op, argument }
     }
 
-    /// A tensor that is read.
-    pub fn input(&self, argument: &'static str, tensor: &weft_tensor) -> Result<Operand> {
+    /// The buffer and the element type of a tensor that must be there.
+    pub fn memory(&self, argument: &'static str, tensor: &weft_tensor) -> Result<Memory> {
         let name = self.name(argument);
-        self.operand(name, tensor, |layout, dtype| {
+        ensure!(tensor.buffer != 0, "{name}.buffer is 0; expected a buffer: this operand is required");
+        let dtype = Dtype::from_code(name, tensor.dtype)?;
+        Ok(Memory((self.buffers)(What { name, part: ".buffer" }, tensor.buffer)?, dtype))
+    }
+
+    /// An operand, to be checked by one of the functions below before anything else: first written where it stays, then
+    /// checked there, for each copy of one takes as long as its checks.
+    #[inline(always)]
+    pub fn unchecked(&self, argument: &'static str, memory: Memory, tensor: &weft_tensor) -> Operand {
+        Operand::unchecked(self.name(argument), memory.0, memory.1, tensor)
+    }
+
+    /// Checks an operand that is read.
+    pub fn check_input(&self, operand: &mut Operand) -> Result<()> {
+        let name = operand.name;
+        operand.check(|_, dtype| {
             ensure!(
                 !dtype.is_quantised(),
                 "{name}.dtype is {}; expected one of WEFT_F32 (1) to WEFT_C64 (17): only weights of weft_matmul lie in blocks",
                 dtype.name()
             );
-            Ok(layout)
+            Ok(())
         })
     }
 
-    /// Weights [..., K, N] that are read; those of a quantised type become a matrix of blocks, which lie along K.
-    pub fn weights(&self, argument: &'static str, tensor: &weft_tensor) -> Result<Operand> {
-        let name = self.name(argument);
-        self.operand(name, tensor, |layout, dtype| {
-            if !dtype.is_quantised() {
-                return Ok(layout);
+    /// Checks weights [..., K, N] that are read; those of a quantised type become a matrix of blocks, which lie along K.
+    pub fn check_weights(&self, operand: &mut Operand) -> Result<()> {
+        let name = operand.name;
+        operand.check(|layout, dtype| {
+            if dtype.is_quantised() {
+                let rank = layout.rank();
+                ensure!(rank >= 2, "{name}.rank is {rank}; expected 2 or more");
+                *layout = in_blocks(name, layout, dtype, rank - 2)?;
             }
-            let rank = layout.rank();
-            ensure!(rank >= 2, "{name}.rank is {rank}; expected 2 or more");
-            in_blocks(name, &layout, dtype, rank - 2)
+            Ok(())
         })
     }
 
-    /// A tensor whose layout `see` has seen, and may have changed to one that counts what the dtype's size is the size of.
-    fn operand(
-        &self,
-        name: Name,
-        tensor: &weft_tensor,
-        see: impl FnOnce(Layout, Dtype) -> Result<Layout>,
-    ) -> Result<Operand> {
-        ensure!(tensor.buffer != 0, "{name}.buffer is 0; expected a buffer: this operand is required");
-        let layout = Layout::new(name, tensor)?;
-        let dtype = Dtype::from_code(name, tensor.dtype)?;
-        let layout = see(layout, dtype)?;
-        let buffer = (self.buffers)(Name { part: ".buffer", ..name }, tensor.buffer)?;
-        Operand::new(name, buffer, Place { offset: tensor.offset, dtype, layout })
-    }
-
-    /// A tensor that is written: no two of its indices may name the same element.
-    pub fn output(&self, argument: &'static str, tensor: &weft_tensor) -> Result<Operand> {
-        let operand = self.input(argument, tensor)?;
+    /// Checks an operand that is written: no two of its indices may name the same element.
+    pub fn check_output(&self, operand: &mut Operand) -> Result<()> {
+        self.check_input(operand)?;
         ensure!(
             operand.layout().is_injective(),
             "{}: {:?} make several indices name one element; an output needs one each",
             operand.name,
             operand.layout()
         );
+        Ok(())
+    }
+
+    /// A tensor that is read.
+    pub fn input(&self, argument: &'static str, tensor: &weft_tensor) -> Result<Operand> {
+        let mut operand = self.unchecked(argument, self.memory(argument, tensor)?, tensor);
+        self.check_input(&mut operand)?;
+        Ok(operand)
+    }
+
+    /// A tensor that is written.
+    pub fn output(&self, argument: &'static str, tensor: &weft_tensor) -> Result<Operand> {
+        let mut operand = self.unchecked(argument, self.memory(argument, tensor)?, tensor);
+        self.check_output(&mut operand)?;
         Ok(operand)
     }
 

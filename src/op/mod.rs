@@ -5,7 +5,7 @@ mod choice;
 mod husk;
 mod operand;
 
-pub use bind::{Bind, Name};
+pub use bind::{Bind, Name, What};
 pub use choice::{Choice, first, force};
 pub use husk::Husk;
 pub use operand::Operand;

@@ -4,7 +4,7 @@ use super::Name;
 use crate::device::Buffer;
 use crate::dtype::Dtype;
 use crate::ensure;
-use crate::layout::{Layout, Place, WEFT_MAX_RANK};
+use crate::layout::{Layout, Place, WEFT_MAX_RANK, weft_tensor};
 use crate::status::Result;
 use std::fmt::{self, Write};
 use std::sync::Arc;
@@ -34,8 +34,19 @@ pub struct Operand {
 }
 
 impl Operand {
-    /// Checks that `place` lies inside `buffer`.
-    pub fn new(name: Name, buffer: Arc<Buffer>, place: Place) -> Result<Self> {
+    /// What `tensor` says. [`check`](Self::check) it before anything else.
+    #[inline(always)]
+    pub(super) fn unchecked(name: Name, buffer: Arc<Buffer>, dtype: Dtype, tensor: &weft_tensor) -> Self {
+        let layout = Layout::unchecked(tensor);
+        Self { name, buffer, place: Place { offset: tensor.offset, dtype, layout } }
+    }
+
+    /// Checks the layout, has `see` look at it and change it to one that counts what the dtype's size is the size of, and
+    /// checks that all lies inside the buffer.
+    pub(super) fn check(&mut self, see: impl FnOnce(&mut Layout, Dtype) -> Result<()>) -> Result<()> {
+        let (name, Self { buffer, place, .. }) = (self.name, self);
+        place.layout.check(name)?;
+        see(&mut place.layout, place.dtype)?;
         let align = place.dtype.align();
         ensure!(
             place.offset.is_multiple_of(align as u64),
@@ -52,7 +63,7 @@ impl Operand {
             place.offset,
             buffer.size()
         );
-        Ok(Self { name, buffer, place })
+        Ok(())
     }
 
     /// Shape and strides.

@@ -340,8 +340,9 @@ impl Core {
         }
         let steered = self.may_steer(&ring, submitted, request);
         if steered {
-            self.taken.0.steered.store(true, SeqCst);
-            self.taken.0.count.store(submitted + 1, SeqCst);
+            // Whoever sees it in the count of submissions sees these too.
+            self.taken.0.steered.store(true, Release);
+            self.taken.0.count.store(submitted + 1, Release);
         } else {
             ring.requests.extend(request.take());
         }

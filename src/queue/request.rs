@@ -118,7 +118,7 @@ pub struct Request {
 
 impl Request {
     /// Work that nobody has begun, for the queue of `ledger`; its completion goes to `port`, which has kept a place.
-    #[inline]
+    #[inline(always)]
     pub fn new(
         op: Box<dyn Op>,
         tag: Tag,
@@ -148,6 +148,7 @@ impl Request {
     }
 
     /// The same, launched on a device by the queue behind `flights`.
+    #[inline(always)]
     pub fn flying(self, flights: Option<Weak<dyn Watched>>) -> Self {
         Self { flights, ..self }
     }

@@ -1,7 +1,8 @@
 //! Steering: the submitter does what the worker would have done, where the queue is idle: it launches on a GPU what is
 //! ready to be launched, and runs on the CPU what takes less time than another thread takes to learn of it. That is for
-//! programs that wait for each request; those that submit one after another have the worker run one while they submit the
-//! next.
+//! programs that wait for each request, and for all while the worker sleeps: to wake it takes as long as the work, and it
+//! may wake on this very processor. Those that submit one after another to a worker that is awake have it run one while
+//! they submit the next.
 
 use super::{Core, Request, Ring};
 use crate::device::thread::computes_by_default;
@@ -30,7 +31,8 @@ impl Core {
     }
 
     fn runs_here(&self, request: &Request) -> bool {
-        request.brief && self.ledger.was_waited_for() && computes_by_default()
+        let pays = || self.ledger.was_waited_for() || self.filled.is_asleep();
+        request.brief && pays() && computes_by_default()
     }
 
     /// Does the work of a submitter's request, which keeps the worker away meanwhile; or leaves it to the worker after all.
@@ -42,9 +44,9 @@ impl Core {
         let (mut ring, taken) = (self.ring.0.lock(), &self.taken.0);
         if !done {
             ring.requests.push_front(request);
-            taken.count.store(taken.count.load(Relaxed) - 1, SeqCst);
+            taken.count.store(taken.count.load(Relaxed) - 1, Release);
         }
-        taken.steered.store(false, SeqCst);
+        taken.steered.store(false, Release);
         if ring.requests.is_empty() {
             ring.busy = false;
             self.context.lanes.0.leave(self.priority);
@@ -55,7 +57,7 @@ impl Core {
     }
 
     fn run_now(&self, request: &Arc<Request>) -> bool {
-        let ended = request.begin().map(|(op, _held)| self.run(request, op));
+        let ended = request.begin().map(|(op, _held)| self.run(request, op, false));
         self.settle(request, ended);
         true
     }

@@ -1,14 +1,19 @@
 //! Waits for requests: a thread spins a little, then sleeps until the requests tell it.
 
 use super::request::{Request, Watch};
+use crate::device::cpu::Assistant;
 use crate::device::cuda::Watched;
 use crate::device::gate::{Gate, Wake, spin_until};
+use crate::sync::SPINS;
 use crate::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a waiting thread spins before it sleeps.
 const SPIN: Duration = Duration::from_micros(200);
+
+/// A wait that must end before this does not work at what is lent meanwhile.
+const UNHURRIED: Duration = Duration::from_millis(20);
 
 /// Looks at a device in a row: its word stays in this processor's cache until the device writes it, and a spin loop's
 /// pause in between, up to 50 ns, is longer than a look.
@@ -46,12 +51,17 @@ pub fn wait(requests: &[Arc<Request>], any: bool, deadline: Option<Instant>) -> 
         over()
     };
     let looks = if flights.is_empty() { 1 } else { LOOKS };
+    let left = deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
+    let helps = SPINS && flights.is_empty() && left > UNHURRIED;
+    let assistant = if helps { Assistant::new() } else { None };
     let done = || {
         flights.iter().for_each(|flights| flights.attend());
+        assistant.iter().for_each(Assistant::look);
         (0..looks).any(|_| look())
     };
-    let spin = deadline.map_or(SPIN, |at| at.saturating_duration_since(Instant::now()).min(SPIN));
-    if spin_until(spin, done) { Wake::Ready } else { sleep(requests, any, deadline) }
+    let ready = spin_until(left.min(SPIN), done);
+    drop(assistant);
+    if ready { Wake::Ready } else { sleep(requests, any, deadline) }
 }
 
 /// Waits until one of the two is complete, for a thread of the library's: signals are blocked there. `false` if `deadline`

@@ -120,7 +120,7 @@ impl Core {
         self.context.lanes.0.give_way(self.priority);
         let ended = request.begin().map(|(op, _held)| match blocked {
             Some(failure) => turn_away(op, failure),
-            None => self.run(request, op),
+            None => self.run(request, op, true),
         });
         self.settle(request, ended);
     }
@@ -150,8 +150,9 @@ impl Core {
         }
     }
 
-    /// Runs the work and counts what it took. What it owned is released before anyone learns that it is done.
-    pub(super) fn run(&self, request: &Request, op: Box<dyn Op>) -> (Outcome, Untold) {
+    /// Runs the work and counts what it took. What it owned is released before anyone learns that it is done; its memory
+    /// with `keeps` goes to whoever frees the request.
+    pub(super) fn run(&self, request: &Request, op: Box<dyn Op>, keeps: bool) -> (Outcome, Untold) {
         let (begin, traffic) = (clock::now(), op.traffic());
         let traced = trace::on() && request.traced(&|out| op.shape(out)).began(begin);
         let handle = request.handle.load(Relaxed);
@@ -159,7 +160,9 @@ impl Core {
         let mut husk = None;
         let done = run(op, &self.context, &mut husk);
         let failure = done.err().map(|error| Box::new(Failure { error, root: None }));
-        request.keep(husk);
+        if keeps {
+            request.keep(husk);
+        }
         let end = clock::now();
         let (wait_ns, device_ns) = (clock::between(request.stamp, begin), clock::between(begin, end));
         let moved = if failure.is_none() { traffic } else { Traffic::default() };

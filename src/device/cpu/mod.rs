@@ -5,23 +5,33 @@ mod pool;
 mod scratch;
 
 pub use isa::{Isa, isa};
-pub use pool::{PoolUse, pool_use};
+pub use pool::{Assistant, PoolUse, pool_use};
 pub use scratch::Scratch;
 
 /// Work below this many nanoseconds is not worth waking a helper.
 const SERIAL_NS: u64 = 50_000;
 /// Work below this many nanoseconds is not worth sharing with a helper that is awake.
 const WARM_SERIAL_NS: u64 = 20_000;
+/// The longest work that is lent to threads that wait: one that joined stays until no tile is left.
+const LENT_NS: u64 = 2_000_000;
 
 /// A CPU device as one context sees it.
 pub struct Cpu {
     threads: usize,
+    /// Whether threads that wait may work too.
+    lends: bool,
 }
 
 impl Cpu {
     /// With at most this many threads a kernel; 0 means one for each physical core.
     pub fn new(threads: usize) -> Self {
-        Self { threads: if threads == 0 { physical_cores() } else { threads } }
+        Self { threads: if threads == 0 { physical_cores() } else { threads }, lends: false }
+    }
+
+    /// The same for work that needs little of a stack and ends soon: threads that wait for requests, the caller's, may do
+    /// some of it.
+    pub fn lending(&self) -> Self {
+        Self { lends: true, ..*self }
     }
 
     /// Threads that a kernel may spread over, the queue's worker among them.
@@ -32,8 +42,9 @@ impl Cpu {
     /// Runs `work` once for each of `0..tiles`, in parallel when all tiles together are worth it. `total_ns` is a
     /// rough estimate of the work of all tiles on one thread; it decides only who works, never what is computed.
     pub fn parallel(&self, tiles: usize, total_ns: u64, work: impl Fn(usize) + Sync) {
-        let shared = total_ns >= SERIAL_NS || (total_ns >= WARM_SERIAL_NS && pool::POOL.is_warm());
-        pool::POOL.run(if shared { self.threads } else { 1 }, tiles, &work);
+        let lent = self.lends && total_ns <= LENT_NS;
+        let shared = total_ns >= SERIAL_NS || (total_ns >= WARM_SERIAL_NS && pool::POOL.is_warm(lent));
+        pool::POOL.run(if shared { self.threads } else { 1 }, tiles, lent, &work);
     }
 
     /// Runs `work(start, end)` over pieces of `0..count`, each worth about `grain_ns` when an item takes `item_ns`.

@@ -4,11 +4,15 @@
 //! A slot's word says whether the slot is taken, whether helpers may join, how many may and how many did. A helper
 //! joins by raising the count while the slot is open, and only then reads the job; the owner closes the slot and waits
 //! for the count to fall to zero before the job, which lives on its stack, goes away.
+//!
+//! A thread that waits for a request spins a while, and takes a processor from those that work for it. So it may work at a
+//! short job itself, if the job's owner lends it: an [`Assistant`] takes the place of a helper.
 
 use crate::device::gate::{Gate, spin_until};
 use crate::device::thread;
+use crate::device::thread::computes_by_default;
 use crate::sync::shared;
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use std::time::Duration;
@@ -19,6 +23,8 @@ const SPIN: Duration = Duration::from_micros(50);
 
 const TAKEN: u32 = 1 << 31;
 const OPEN: u32 = 1 << 30;
+/// Threads that wait may join too.
+const LENT: u32 = 1 << 29;
 const LIMIT_SHIFT: u32 = 8;
 const JOINED: u32 = 0xff;
 
@@ -70,12 +76,12 @@ impl Slot {
         self.state.load(Relaxed) == 0 && self.state.compare_exchange(0, TAKEN, Acquire, Relaxed).is_ok()
     }
 
-    /// Joins the job if the slot is open and below its limit; works; leaves.
-    fn help(&self) {
+    /// Joins the job if the slot has these bits and is below its limit; works; leaves.
+    fn help(&self, bits: u32) {
         let mut state = self.state.load(Relaxed);
         loop {
             let limit = state >> LIMIT_SHIFT & JOINED;
-            if state & OPEN == 0 || state & JOINED >= limit {
+            if state & bits != bits || state & JOINED >= limit {
                 return;
             }
             match self.state.compare_exchange_weak(state, state + 1, Acquire, Relaxed) {
@@ -110,6 +116,10 @@ pub struct Pool {
     posted: AtomicU64,
     /// How many helpers are awake and looking for a job.
     looking: AtomicUsize,
+    /// How many threads that wait look for a job that is lent.
+    waiting: AtomicUsize,
+    /// Whether the last job was lent: then as many helpers sleep as threads wait.
+    lent: AtomicBool,
     gate: Gate,
 }
 
@@ -120,6 +130,8 @@ shared! {
         helpers: AtomicUsize::new(0),
         posted: AtomicU64::new(0),
         looking: AtomicUsize::new(0),
+        waiting: AtomicUsize::new(0),
+        lent: AtomicBool::new(false),
         gate: Gate::new(),
     };
 }
@@ -152,31 +164,39 @@ pub fn pool_use() -> PoolUse {
 }
 
 impl Pool {
-    /// Whether a helper would join at once, without being woken.
-    pub fn is_warm(&self) -> bool {
-        self.looking.load(Relaxed) > 0
+    /// Whether somebody would join at once, without being woken.
+    pub fn is_warm(&self, lent: bool) -> bool {
+        self.awake(lent) > 0
     }
 
-    /// Runs `work` once for each tile on the calling thread and up to `threads - 1` helpers. Returns when all is done;
-    /// what the tiles wrote is then visible to the caller.
-    pub fn run(&'static self, threads: usize, tiles: usize, work: &(dyn Fn(usize) + Sync)) {
+    fn awake(&self, lent: bool) -> usize {
+        self.looking.load(SeqCst) + if lent { self.waiting.load(SeqCst) } else { 0 }
+    }
+
+    /// Runs `work` once for each tile on the calling thread and up to `threads - 1` helpers, or, if it is `lent`, threads
+    /// that wait. Returns when all is done; what the tiles wrote is then visible to the caller.
+    pub fn run(&'static self, threads: usize, tiles: usize, lent: bool, work: &(dyn Fn(usize) + Sync)) {
         let helpers = self.staff(threads.min(tiles).saturating_sub(1));
         let slot = if helpers == 0 { None } else { self.slots.iter().find(|slot| slot.claim()) };
         match slot {
-            Some(slot) => self.share(slot, helpers, tiles, work),
+            Some(slot) => self.share(slot, helpers, tiles, lent, work),
             None => (0..tiles).for_each(work),
         }
     }
 
-    fn share(&self, slot: &Slot, helpers: usize, tiles: usize, work: &(dyn Fn(usize) + Sync)) {
+    fn share(&self, slot: &Slot, helpers: usize, tiles: usize, lent: bool, work: &(dyn Fn(usize) + Sync)) {
         let job = Job { work, tiles, next: AtomicUsize::new(0), panicked: AtomicBool::new(false) };
         let close = Close(slot);
         // SAFETY: this thread claimed the slot, and no helper reads the job before OPEN is set below. The lifetime is
         // erased; `close` ends every use of the job before it goes out of scope.
         unsafe { *slot.job.get() = (&raw const job).cast() };
-        slot.state.store(TAKEN | OPEN | (helpers as u32) << LIMIT_SHIFT, Release);
+        let bits = TAKEN | OPEN | if lent { LENT } else { 0 };
+        slot.state.store(bits | (helpers as u32) << LIMIT_SHIFT, Release);
+        self.lent.store(lent, Relaxed);
         self.posted.fetch_add(1, SeqCst);
-        self.gate.open();
+        if self.awake(lent) < helpers {
+            self.gate.open();
+        }
         job.work();
         drop(close);
         assert!(!job.panicked.load(Relaxed), "a tile panicked on a helper");
@@ -191,7 +211,7 @@ impl Pool {
         let mut have = self.helpers.load(Relaxed);
         while have < wanted {
             match self.helpers.compare_exchange(have, have + 1, Relaxed, Relaxed) {
-                Ok(_) if thread::spawn(c"weft-cpu", || self.serve()).is_ok() => have += 1,
+                Ok(_) if thread::spawn(c"weft-cpu", move || self.serve(have)).is_ok() => have += 1,
                 Ok(_) => {
                     self.helpers.fetch_sub(1, Relaxed);
                     break;
@@ -202,19 +222,51 @@ impl Pool {
         have.min(wanted)
     }
 
-    /// A helper's life.
-    fn serve(&self) {
+    /// The life of the helper with this number.
+    fn serve(&self, number: usize) {
+        let relieved = || self.lent.load(Relaxed) && self.waiting.load(Relaxed) > number;
         loop {
             let seen = self.posted.load(SeqCst);
-            self.slots.iter().for_each(Slot::help);
+            self.slots.iter().for_each(|slot| slot.help(OPEN));
             let moved = || self.posted.load(SeqCst) != seen;
-            self.looking.fetch_add(1, Relaxed);
-            let awake = spin_until(SPIN, moved);
-            self.looking.fetch_sub(1, Relaxed);
-            if !awake {
+            self.looking.fetch_add(1, SeqCst);
+            spin_until(SPIN, || moved() || relieved());
+            self.looking.fetch_sub(1, SeqCst);
+            if !moved() {
                 self.gate.wait(Duration::ZERO, None, moved);
             }
         }
+    }
+}
+
+/// A thread that waits, and works at jobs that are lent meanwhile.
+pub struct Assistant {
+    /// How many jobs there had been when it last looked.
+    seen: Cell<u64>,
+}
+
+impl Assistant {
+    /// The calling thread, if it computes as the library's own do.
+    pub fn new() -> Option<Self> {
+        if !computes_by_default() {
+            return None;
+        }
+        POOL.waiting.fetch_add(1, SeqCst);
+        Some(Self { seen: Cell::new(0) })
+    }
+
+    /// Works at what is lent.
+    pub fn look(&self) {
+        let posted = POOL.posted.load(SeqCst);
+        if self.seen.replace(posted) != posted {
+            POOL.slots.iter().for_each(|slot| slot.help(OPEN | LENT));
+        }
+    }
+}
+
+impl Drop for Assistant {
+    fn drop(&mut self) {
+        POOL.waiting.fetch_sub(1, SeqCst);
     }
 }
 
@@ -230,7 +282,7 @@ mod tests {
                     for round in 0..200 {
                         let tiles = (owner * 7 + round) as usize % 65;
                         let done: Vec<AtomicU64> = (0..tiles).map(|_| AtomicU64::new(0)).collect();
-                        POOL.run(1 + round as usize % 5, tiles, &|tile| {
+                        POOL.run(1 + round as usize % 5, tiles, round % 2 == 0, &|tile| {
                             done[tile].fetch_add(1, Relaxed);
                         });
                         assert!(done.iter().all(|count| count.load(Relaxed) == 1));
@@ -243,13 +295,44 @@ mod tests {
     #[test]
     fn a_panic_in_a_tile_reaches_the_owner_and_the_pool_lives() {
         for _ in 0..50 {
-            let run = || POOL.run(4, 64, &|tile| assert!(tile != 17, "deliberate"));
+            let run = || POOL.run(4, 64, false, &|tile| assert!(tile != 17, "deliberate"));
             assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
         }
         let sum = AtomicU64::new(0);
-        POOL.run(4, 100, &|tile| {
+        POOL.run(4, 100, false, &|tile| {
             sum.fetch_add(tile as u64, Relaxed);
         });
         assert_eq!(sum.into_inner(), 4950);
+    }
+
+    #[test]
+    fn threads_that_wait_work_at_what_is_lent_and_at_nothing_else() {
+        let over = AtomicBool::new(false);
+        let (mine, lent) = (AtomicU64::new(0), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                let assistant = Assistant::new().unwrap();
+                while !over.load(SeqCst) {
+                    assistant.look();
+                }
+            });
+            let waits = || std::thread::current().id() == waiter.thread().id();
+            let (start, mut round) = (std::time::Instant::now(), 0);
+            let missed = || lent.load(Relaxed) == 0 && start.elapsed() < Duration::from_secs(60);
+            while round < 1_000 || missed() {
+                round += 1;
+                let done = [const { AtomicU64::new(0) }; 8];
+                let lends = round % 2 == 0;
+                POOL.run(3, 8, lends, &|tile| {
+                    done[tile].fetch_add(1, Relaxed);
+                    if waits() {
+                        if lends { &lent } else { &mine }.fetch_add(1, Relaxed);
+                    }
+                });
+                assert!(done.iter().all(|count| count.load(Relaxed) == 1));
+            }
+            over.store(true, SeqCst);
+        });
+        assert!(mine.into_inner() == 0 && lent.into_inner() > 0);
     }
 }

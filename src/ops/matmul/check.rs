@@ -6,38 +6,63 @@ use crate::{ensure, fail};
 
 const FLAGS: u32 = 2 * WEFT_MATMUL_FAST_ACCUMULATION - 1;
 
-/// Checks a descriptor.
-pub fn checked(desc: &weft_matmul_desc, bind: &Bind) -> Result<Matmul> {
+/// Checks a descriptor. What becomes of it is written where it stays: of a small product each copy of it takes percents.
+pub fn checked(desc: &weft_matmul_desc, bind: &Bind) -> Result<Box<Matmul>> {
     check_numbers(desc, bind)?;
-    let (a, b, d) = (bind.input("a", &desc.a)?, bind.weights("b", &desc.b)?, bind.output("d", &desc.d)?);
-    check_types(&a, &b, &d)?;
-    check_epilogue(desc.epilogue, d.dtype())?;
-    let compute = compute(desc.compute, [&a, &b])?;
-    check_scalars(desc, &d)?;
-    let (a, b) = shape(a, b, &d)?;
-    let beta = [desc.beta, desc.beta_imag];
-    let c = added(beta, bind.optional("c", &desc.c)?, &d)?;
-    let bias = bias(bind.optional("bias", &desc.bias)?, &d)?;
-    d.expect_apart(&a)?;
-    d.expect_apart(&b)?;
-    let mut op = Matmul {
-        a,
-        b,
-        c,
-        d,
-        bias,
+    let (a, b, d) = (bind.memory("a", &desc.a)?, bind.memory("b", &desc.b)?, bind.memory("d", &desc.d)?);
+    let op = Matmul {
+        a: bind.unchecked("a", a, &desc.a),
+        b: bind.unchecked("b", b, &desc.b),
+        c: None,
+        d: bind.unchecked("d", d, &desc.d),
+        bias: None,
         alpha: alpha(desc),
         beta: desc.beta,
         imaginary: [desc.alpha_imag, desc.beta_imag],
         epilogue: desc.epilogue,
-        compute,
-        tf32: desc.flags & WEFT_MATMUL_ALLOW_TF32 != 0 || compute == WEFT_COMPUTE_TF32,
+        compute: desc.compute,
+        tf32: false,
         flags: desc.flags,
         workspace: if desc.workspace == 0 { u64::MAX } else { desc.workspace },
         extra: None,
     };
-    op.extra = Extra::new(desc, bind, &op)?;
+    let mut op = Box::write(Box::new_uninit(), op);
+    check_factors(&mut op, desc, bind)?;
+    add_rest(&mut op, desc, bind)?;
     Ok(op)
+}
+
+/// Whether the factors, the result and what is to be computed fit each other.
+fn check_factors(op: &mut Matmul, desc: &weft_matmul_desc, bind: &Bind) -> Result<()> {
+    bind.check_input(&mut op.a)?;
+    bind.check_weights(&mut op.b)?;
+    bind.check_output(&mut op.d)?;
+    let (a, b, d) = (&op.a, &op.b, &op.d);
+    check_types(a, b, d)?;
+    check_epilogue(desc.epilogue, d.dtype())?;
+    op.compute = compute(desc.compute, [a, b])?;
+    op.tf32 = desc.flags & WEFT_MATMUL_ALLOW_TF32 != 0 || op.compute == WEFT_COMPUTE_TF32;
+    check_scalars(desc, d)?;
+    check_shape(a, b, d)?;
+    d.expect_apart(a)?;
+    d.expect_apart(b)
+}
+
+/// What few have, and batch axes.
+fn add_rest(op: &mut Matmul, desc: &weft_matmul_desc, bind: &Bind) -> Result<()> {
+    spread(&mut op.a, &op.d)?;
+    spread(&mut op.b, &op.d)?;
+    let beta = [desc.beta, desc.beta_imag];
+    if bind.is_given(&desc.c) {
+        op.c = added(beta, bind.input("c", &desc.c)?, &op.d)?;
+    } else {
+        ensure!(beta == [0.0; 2], "matmul: beta is {} but c is absent; expected a tensor to scale", beta[0]);
+    }
+    if bind.is_given(&desc.bias) {
+        op.bias = Some(bias(bind.input("bias", &desc.bias)?, &op.d)?);
+    }
+    op.extra = Extra::new(desc, bind, op)?;
+    Ok(())
 }
 
 fn alpha(desc: &weft_matmul_desc) -> f64 {
@@ -144,26 +169,29 @@ fn check_scalars(desc: &weft_matmul_desc, d: &Operand) -> Result<()> {
     Ok(())
 }
 
-/// a and b with the batch axes of d.
-fn shape(a: Operand, b: Operand, d: &Operand) -> Result<(Operand, Operand)> {
-    for operand in [&a, &b, d] {
+/// Whether the matrices fit each other.
+fn check_shape(a: &Operand, b: &Operand, d: &Operand) -> Result<()> {
+    for operand in [a, b, d] {
         let rank = operand.dims().len();
         ensure!(rank >= 2, "{}.rank is {rank}; expected 2 or more", operand.name);
     }
     let (_, [m, n]) = split(d);
-    let (_, [a_rows, k]) = split(&a);
-    let (_, [b_rows, b_cols]) = split(&b);
+    let (_, [a_rows, k]) = split(a);
+    let (_, [b_rows, b_cols]) = split(b);
     let b_rows = b_rows * b.dtype().block() as i64;
     ensure!(a_rows == m, "matmul: a.dims {:?} have {a_rows} rows; expected the {m} of d", a.dims());
     ensure!(b_cols == n, "matmul: b.dims {:?} have {b_cols} columns; expected the {n} of d", b.dims());
     ensure!(b_rows == k, "matmul: b.dims of {b} have {b_rows} rows; expected the {k} columns of a");
-    Ok((batched(a, d)?, batched(b, d)?))
+    Ok(())
 }
 
-/// With the batch axes of d.
-pub fn batched(operand: Operand, d: &Operand) -> Result<Operand> {
-    let ((batch, _), (own, matrix)) = (split(d), split(&operand));
-    if own == batch { Ok(operand) } else { operand.broadcast_to(&[batch, &matrix].concat()) }
+/// Gives it the batch axes of d.
+pub fn spread(operand: &mut Operand, d: &Operand) -> Result<()> {
+    let ((batch, _), (own, matrix)) = (split(d), split(operand));
+    if own != batch {
+        *operand = operand.broadcast_to(&[batch, &matrix].concat())?;
+    }
+    Ok(())
 }
 
 /// The batch axes and the matrix.
@@ -190,21 +218,16 @@ pub fn beside(d: Dtype, wide: bool) -> &'static [Dtype] {
 }
 
 /// C, broadcast to d, if it counts.
-fn added(beta: [f64; 2], c: Option<Operand>, d: &Operand) -> Result<Option<Operand>> {
+fn added(beta: [f64; 2], c: Operand, d: &Operand) -> Result<Option<Operand>> {
     let counts = beta != [0.0; 2];
-    let Some(c) = c else {
-        ensure!(!counts, "matmul: beta is {} but c is absent; expected a tensor to scale", beta[0]);
-        return Ok(None);
-    };
     c.expect_dtype(beside(d.dtype(), false))?;
     d.expect_apart_or_same(&c)?;
     let c = c.broadcast_to(d.dims())?;
     Ok(counts.then_some(c))
 }
 
-fn bias(bias: Option<Operand>, d: &Operand) -> Result<Option<Operand>> {
-    let Some(bias) = bias else { return Ok(None) };
+fn bias(bias: Operand, d: &Operand) -> Result<Operand> {
     bias.expect_dtype(beside(d.dtype(), true))?;
     d.expect_apart(&bias)?;
-    bias.broadcast_to(d.dims()).map(Some)
+    bias.broadcast_to(d.dims())
 }

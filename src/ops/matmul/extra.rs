@@ -1,7 +1,7 @@
 //! What few multiplications ask for: scales, a second output or input of the epilogue, gradients of a bias, the largest
 //! value. Checked here.
 
-use super::check::{batched, beside, split};
+use super::check::{beside, split, spread};
 use super::*;
 use crate::dtype::Dtype::{self, C32, C64, F8E4m3, F8E5m2, F32, F64, I8, I32, U8};
 use crate::layout::{Layout, weft_tensor};
@@ -67,6 +67,13 @@ pub fn aux_of(epilogue: u32) -> Option<(bool, bool)> {
 impl Extra {
     /// Checks it; `None` where nothing of it is asked for. `op` is checked but for this.
     pub fn new(desc: &weft_matmul_desc, bind: &Bind, op: &Matmul) -> Result<Option<Box<Self>>> {
+        let tensors = [&desc.a_scale, &desc.b_scale, &desc.d_scale, &desc.aux, &desc.bias_grad, &desc.amax];
+        let given = tensors.into_iter().any(|tensor| bind.is_given(tensor));
+        let needed = aux_of(op.epilogue).is_some() || side(op.epilogue, op.flags)?.is_some();
+        if given || needed { Self::checked(desc, bind, op) } else { Ok(None) }
+    }
+
+    fn checked(desc: &weft_matmul_desc, bind: &Bind, op: &Matmul) -> Result<Option<Box<Self>>> {
         let extra = Self {
             scales: [
                 scale(bind, "a_scale", &desc.a_scale, op, 0)?,
@@ -178,7 +185,9 @@ fn in_matrices(scale: Operand, d: &Operand) -> Result<Operand> {
         let strides = vec![0; batch.len() + 2];
         return Ok(scale.with_layout(Layout::strided(&[batch, &[1, 1]].concat(), &strides)));
     }
-    batched(scale, d)
+    let mut scale = scale;
+    spread(&mut scale, d)?;
+    Ok(scale)
 }
 
 fn d_scale(bind: &Bind, tensor: &weft_tensor, d: &Operand) -> Result<Option<Operand>> {
@@ -218,7 +227,7 @@ fn single(operand: Operand) -> Result<Operand> {
 
 fn aux(bind: &Bind, tensor: &weft_tensor, op: &Matmul) -> Result<Option<Operand>> {
     let Some((mask, read)) = aux_of(op.epilogue) else {
-        let why = format!("epilogue {} has none", op.epilogue);
+        let why = format_args!("epilogue {} has none", op.epilogue);
         return bind.expect_absent("aux", tensor, why).map(|()| None);
     };
     if read && op.bias.is_some() {

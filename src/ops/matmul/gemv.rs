@@ -1,7 +1,8 @@
 //! Few rows (up to 8): bound by reading B once, so B is read in order, widened on the fly and never packed.
 //!
-//! Where B's columns are contiguous in k (weights stored [N, K]) sums are dot products; where its rows are contiguous
-//! in n, rows of B are added up, eight at a time, into a strip of D's row that stays in the first cache.
+//! Where B's columns are contiguous in k (weights stored [N, K]) sums are dot products, also of some more rows, a few of
+//! them at a time with columns that stay in the first cache: to turn B for panels would take longer. Where its rows are
+//! contiguous in n, rows of B are added up, eight at a time, into a strip of D's row that stays in the first cache.
 
 use super::cpu::try_parallel;
 use super::element::{Element, Real, with_element};
@@ -16,6 +17,12 @@ use crate::status::Result;
 
 /// The most rows.
 const ROWS: usize = 8;
+/// The most rows of dot products, with so many elements at least, and those that are taken at a time where there are more
+/// than ROWS, each time with so many columns.
+const DOT_ROWS: usize = 16;
+const DOT_LENGTH: usize = 128;
+const ROWS_AT_ONCE: usize = 4;
+const COLS_AT_ONCE: usize = 8;
 /// Columns of dot products in a strip.
 const DOT_STRIP: usize = 64;
 /// Columns of fewer elements are read four side by side: the ends of their sums weigh more than a single stream gains.
@@ -29,8 +36,15 @@ const BYTES: f64 = 15.0;
 
 /// Whether there are few rows, and B is contiguous in a direction.
 pub fn accepts(p: &Problem, _: &Cpu) -> bool {
-    let near = p.k > 0 && p.m <= ROWS && (p.b.row == 1 || p.b.col == 1);
+    let few = p.m <= ROWS || (p.m <= DOT_ROWS && has_cheap_dots(p));
+    let near = p.k > 0 && few && (p.b.row == 1 || p.b.col == 1);
     near && !p.has_blocks() && (p.m * p.k) as u64 * p.b.dtype.size().max(4) as u64 <= p.workspace
+}
+
+/// Whether dot products of some more rows take less time than panels: not where the panels' tiles multiply twice as fast.
+fn has_cheap_dots(p: &Problem) -> bool {
+    let wide = matches!(p.a.dtype, Dtype::F32 | Dtype::F64 | Dtype::F16);
+    wide && p.b.row == 1 && p.k >= DOT_LENGTH && isa() >= Isa::Avx512
 }
 
 /// Multiplies one matrix.
@@ -56,6 +70,39 @@ struct Strip<R, W> {
     /// From one column (dot products) or row (added rows) of B to the next.
     step: isize,
     sums: *mut R,
+    /// From one row of sums to the next.
+    stride: usize,
+}
+
+impl<R, W> Strip<R, W> {
+    /// Has `kernel` compute it, some rows and columns at a time if there are many rows.
+    ///
+    /// # Safety
+    ///
+    /// Rows and columns exist, and so do the sums; the kernel is one of this machine.
+    unsafe fn compute(self, kernel: Kernel<R, W>)
+    where
+        Self: Copy,
+    {
+        if self.rows <= ROWS {
+            // SAFETY: this function's contract.
+            return unsafe { kernel(self) };
+        }
+        for col in (0..self.cols).step_by(COLS_AT_ONCE) {
+            for row in (0..self.rows).step_by(ROWS_AT_ONCE) {
+                let part = Self {
+                    x: self.x.wrapping_add(row * self.k),
+                    w: self.w.wrapping_offset((col as isize).wrapping_mul(self.step)),
+                    rows: ROWS_AT_ONCE.min(self.rows - row),
+                    cols: COLS_AT_ONCE.min(self.cols - col),
+                    sums: self.sums.wrapping_add(row * self.stride + col),
+                    ..self
+                };
+                // SAFETY: a part of it.
+                unsafe { kernel(part) };
+            }
+        }
+    }
 }
 
 type Kernel<R, W> = unsafe fn(Strip<R, W>);
@@ -78,7 +125,7 @@ fn strips<R: Real + Wide, W: Element>(p: &Problem, cpu: &Cpu) -> Result<()> {
     let strips = p.n.div_ceil(cols);
     let tiles = strips.min(cpu.threads() * 8);
     let cut = |tile: usize| tile * strips / tiles;
-    try_parallel(cpu, tiles, (bytes / BYTES) as u64, |tile| {
+    try_parallel(&cpu.lending(), tiles, (bytes / BYTES) as u64, |tile| {
         let mut sums = [R::ZERO; ADD_SUMS];
         let sums = sums.as_mut_ptr();
         for strip in cut(tile)..cut(tile + 1) {
@@ -87,7 +134,8 @@ fn strips<R: Real + Wide, W: Element>(p: &Problem, cpu: &Cpu) -> Result<()> {
             // SAFETY: columns col to col + width of B exist and lie as `step` says; `sums` holds m rows of `width`;
             // these columns of D are this tile's alone.
             unsafe {
-                kernel(Strip { x: x.get(), w: p.b.ptr(0, col), rows: p.m, k: p.k, cols: width, step, sums });
+                let (w, stride) = (p.b.ptr(0, col), width);
+                Strip { x: x.get(), w, rows: p.m, k: p.k, cols: width, step, sums, stride }.compute(kernel);
                 finish(p, Part { row: 0, col, rows: p.m, cols: width, sums, stride: width });
             }
         }
@@ -125,6 +173,13 @@ pub fn widen<R: Real>(p: &Problem) -> Result<Scratch<R>> {
 }
 
 fn gather<R: Real, T: Element>(p: &Problem, i: usize, row: &mut [R]) {
+    let from = p.a.ptr::<T>(i, 0);
+    if p.a.col == 1 {
+        // A loop that becomes vectors.
+        // SAFETY: row i of A has as many elements.
+        row.iter_mut().enumerate().for_each(|(k, x)| *x = R::of(unsafe { from.wrapping_add(k).read() }));
+        return;
+    }
     for (k, x) in row.iter_mut().enumerate() {
         // SAFETY: element (i, k) of A exists.
         *x = unsafe { R::of(p.a.ptr::<T>(i, k).read()) };
@@ -281,7 +336,7 @@ unsafe fn dot<V: Vector, W: Element, const M: usize, const C: usize, const U: us
                 total += x * V::Real::of(w);
             }
             // SAFETY: sum (m, col + c) of the strip.
-            unsafe { s.sums.wrapping_add(m * s.cols + col + c).write(total) };
+            unsafe { s.sums.wrapping_add(m * s.stride + col + c).write(total) };
         }
     }
 }

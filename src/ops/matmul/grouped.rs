@@ -27,7 +27,7 @@ impl Grouped {
         for number in 0..count {
             let named =
                 |error: Error| Error::new(error.status, format!("descs[{number}]: {}", error.message));
-            all.push(desc(number).and_then(|desc| checked(&desc, bind)).map_err(named)?);
+            all.push(*desc(number).and_then(|desc| checked(&desc, bind)).map_err(named)?);
         }
         check_apart(&all)?;
         Ok(Box::new(Self { all }))

@@ -102,5 +102,5 @@ pub use cuda::texts;
 
 /// Checks a descriptor.
 pub fn new(desc: &weft_matmul_desc, bind: &Bind) -> Result<Box<dyn Op>> {
-    Ok(Box::new(check::checked(desc, bind)?))
+    Ok(check::checked(desc, bind)?)
 }

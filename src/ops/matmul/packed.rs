@@ -1,7 +1,9 @@
 //! The blocked product of packed panels, in f32 or i32: B is packed once for a block of columns, then tiles of rows pack their
 //! part of A and run the register tiles. k is cut into blocks of fixed size, so that panels of A fit the second cache;
 //! sums wait between blocks in scratch memory and leave for D through the epilogue after the last. Where scales differ between
-//! blocks of k, those are the blocks, and each one's sums are scaled on their way to those that wait.
+//! blocks of k, those are the blocks, and each one's sums are scaled on their way to those that wait. Where rows are few and
+//! B's columns are contiguous, each tile packs its panels of B when it comes to them: they are still in cache when the rows
+//! meet them.
 
 use super::cpu::try_parallel;
 use super::extra::BLOCK;
@@ -30,6 +32,9 @@ const A_PANELS: usize = 6;
 /// Panels of B that are packed together, and units at a time: rows are read in long pieces.
 const GROUP: usize = 8;
 const FEW_UNITS: usize = 16;
+/// Units of A at the most, and columns for each row at the least, where panels of B are packed one by one.
+const FEW_A: usize = 1 << 17;
+const WIDE: usize = 4;
 /// Rough units a nanosecond: multiplied, and packed.
 const RATE: f64 = 100.0;
 const PACK_RATE: f64 = 8.0;
@@ -59,6 +64,8 @@ struct Plan {
     cols: usize,
     /// Whether each block's sums are scaled (and made f32 of) before they are added up.
     scales: bool,
+    /// Whether tiles pack their own panels of B.
+    alone: bool,
 }
 
 impl Plan {
@@ -73,7 +80,11 @@ impl Plan {
         let most = (B_UNITS / units / kernel.cols).max(least) * kernel.cols;
         let most = if units > depth { most.min(WAITING_COLS) } else { most };
         let cols = most.min(p.n.next_multiple_of(kernel.cols));
-        Self { kernel, units, depth, cols, scales: p.has_blocks() || long }
+        let scales = p.has_blocks() || long;
+        let few = p.m <= FEW_A / units && p.m <= p.n / WIDE;
+        let few = few && p.b.row == 1 && !p.b.dtype.is_quantised();
+        let alone = few && units <= depth && !scales && kernel.units != Units::Quads;
+        Self { kernel, units, depth, cols, scales, alone }
     }
 
     /// How many sets of sums of B's columns there are: those that A's bytes have too much.
@@ -116,14 +127,17 @@ pub fn run(p: &Problem, cpu: &Cpu) -> Result<()> {
     // What blocks have been scaled by is not for the end.
     let scaled = plan.scales.then(|| p.scaled_before(true));
     let p = scaled.as_ref().unwrap_or(p);
-    let size = cols.checked_mul(units).and_then(|size| size.checked_add(SLACK));
+    let shared = if plan.alone { 0 } else { cols };
+    let size = shared.checked_mul(units).and_then(|size| size.checked_add(SLACK));
     let b = Scratch::<u32>::new(size.ok_or_else(|| Error::out_of_memory(usize::MAX))?)?;
     let offsets = if plan.offsets() > 0 { Some(Scratch::<i32>::new(plan.offsets() * cols)?) } else { None };
     let offsets = offsets.as_ref().map_or(std::ptr::null_mut(), Scratch::ptr);
     for col in (0..p.n).step_by(cols) {
         let (plan, cols) = (&plan, cols.min(p.n - col));
         let block = Block { p, plan, kernel, units, col, cols, b: b.ptr(), offsets };
-        block.pack(cpu);
+        if !plan.alone {
+            block.pack(cpu);
+        }
         block.multiply(cpu)?;
     }
     Ok(())
@@ -231,15 +245,22 @@ impl Block<'_> {
     }
 
     fn multiply(&self, cpu: &Cpu) -> Result<()> {
-        let cut = self.cut(cpu.threads());
+        let cut = if self.plan.alone { self.cut_across(cpu.threads()) } else { self.cut(cpu.threads()) };
         let ns = self.p.m as f64 * self.cols as f64 * self.units as f64 / RATE;
-        try_parallel(cpu, cut.down * cut.across, ns as u64, |tile| {
+        try_parallel(&cpu.lending(), cut.down * cut.across, ns as u64, |tile| {
             let rows = piece(self.p.m.div_ceil(cut.height), cut.down, tile / cut.across);
             let rows = rows.start * cut.height..self.p.m.min(rows.end * cut.height);
             let panels = piece(self.panels(), cut.across, tile % cut.across);
             Rows::new(self, cut.height, rows, panels)?.run();
             Ok(())
         })
+    }
+
+    /// All rows in one, a thread's columns in two.
+    fn cut_across(&self, threads: usize) -> Cut {
+        let height = self.p.m.div_ceil(self.p.m.div_ceil(self.kernel.rows()));
+        let across = if threads > 1 { (2 * threads).min(self.panels()) } else { 1 };
+        Cut { height, down: 1, across }
     }
 
     /// Tiles alike for all threads, four each if they are not too small for it.
@@ -280,6 +301,8 @@ struct Rows<'a> {
     rows: Range<usize>,
     panels: Range<usize>,
     a: Scratch<u32>,
+    /// A panel of B of its own.
+    b: Option<Scratch<u32>>,
     sums: Option<Scratch<f32>>,
 }
 
@@ -290,7 +313,9 @@ impl<'a> Rows<'a> {
         let count = rows.len().div_ceil(height) * panels.len() * TILE;
         let waits = block.units > depth || block.plan.scales;
         let sums = if waits { Some(Scratch::new(count)?) } else { None };
-        Ok(Self { block, height, rows, panels, a, sums })
+        let panel = block.kernel.cols * block.units + SLACK;
+        let b = if block.plan.alone { Some(Scratch::new(panel)?) } else { None };
+        Ok(Self { block, height, rows, panels, a, b, sums })
     }
 
     fn run(&self) {
@@ -299,7 +324,7 @@ impl<'a> Rows<'a> {
             self.pack(unit, depth);
             let mut number = 0;
             for panel in self.panels.clone() {
-                let b = self.block.panel(panel, unit, depth);
+                let b = self.panel(panel, unit, depth);
                 for row in (0..self.rows.len()).step_by(self.height) {
                     let a = self.a.ptr().wrapping_add(row * depth);
                     self.tile(Spot { unit, depth, row, panel, number }, a, b);
@@ -307,6 +332,13 @@ impl<'a> Rows<'a> {
                 }
             }
         }
+    }
+
+    /// A panel of B, packed now if it is to be this tile's own.
+    fn panel(&self, panel: usize, unit: usize, depth: usize) -> *const u32 {
+        let Some(own) = &self.b else { return self.block.panel(panel, unit, depth) };
+        self.block.pack_panel(panel, unit, depth, own.ptr());
+        own.ptr()
     }
 
     /// Packs these rows of A; their panels follow one another, row r at `r depth` or in the panel that begins there.
@@ -427,7 +459,11 @@ impl<'a> Rows<'a> {
     fn ahead(&self, spot: &Spot, b: *const u32) -> *const u32 {
         let (cols, lines) = (self.block.kernel.cols, spot.depth * LINE);
         let asked = spot.row / self.height * lines;
-        if asked < spot.depth * cols { b.wrapping_add(spot.depth * cols + asked) } else { b }
+        if self.b.is_none() && asked < spot.depth * cols {
+            b.wrapping_add(spot.depth * cols + asked)
+        } else {
+            b
+        }
     }
 
     /// The part of D that a tile is.

@@ -100,7 +100,8 @@ struct Batch {
 }
 
 impl Problem {
-    /// In host memory. `values`: where the values go before they are rounded, [batches, m, n] packed; or null.
+    /// In host memory. Inline: a copy of one takes longer than a small product's panel. `values`: where the values go before they are rounded, [batches, m, n] packed; or null.
+    #[inline(always)]
     pub fn new(op: &Matmul, values: *mut u8) -> Self {
         Self::placed(op, Operand::address, values)
     }
@@ -115,6 +116,7 @@ impl Problem {
         Self::straight(op, |operand| operand.at() as *mut u8, std::ptr::null_mut())
     }
 
+    #[inline(always)]
     fn placed(op: &Matmul, at: fn(&Operand) -> *mut u8, values: *mut u8) -> Self {
         let mut problem = Self::straight(op, at, values);
         problem.fold();
@@ -122,6 +124,7 @@ impl Problem {
         problem
     }
 
+    #[inline(always)]
     fn straight(op: &Matmul, at: fn(&Operand) -> *mut u8, values: *mut u8) -> Self {
         let rank = op.d.dims().len();
         let (m, n) = (op.d.layout().dim(rank - 2), op.d.layout().dim(rank - 1));
