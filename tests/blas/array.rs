@@ -2,18 +2,15 @@
 //! broadcast.
 
 use crate::complex::C;
-use crate::support::{Rng, Session, Style, decode, encode};
+use crate::support::{Rng, Session, Style, Tensor, decode, encode};
 use weft::dtype::Dtype::{self, *};
-use weft::layout::{Layout, weft_tensor};
+use weft::layout::weft_tensor;
 
-const POISON: u8 = 0xDB;
-
-/// A tensor on the device with what its buffer held when it was written.
+/// A tensor on the device, real or complex.
 pub struct Array {
     pub desc: weft_tensor,
     pub dtype: Dtype,
-    layout: Layout,
-    image: Vec<u8>,
+    tensor: Tensor,
     /// The elements in row-major order, exact.
     pub values: Vec<C>,
 }
@@ -52,22 +49,13 @@ pub fn rounded(dtype: Dtype, value: C) -> C {
     get(dtype, &bytes)
 }
 
-fn strides(rng: &mut Rng, dims: &[i64], style: Style) -> Vec<i64> {
-    let mut strides = vec![0; dims.len()];
-    if style == Style::Packed {
-        return strides;
-    }
-    let mut order: Vec<usize> = (0..dims.len()).collect();
-    (0..dims.len()).for_each(|i| order.swap(i, rng.range(0, i as i64) as usize));
-    let mut step = rng.pick(&[1, 1, 2, 3]);
-    for axis in order {
-        strides[axis] = if rng.chance(5) { -step } else { step };
-        step = step * dims[axis].max(1) + rng.pick(&[0, 0, 1, 5]);
-        if style == Style::Repeated && rng.chance(3) {
-            strides[axis] = 0;
-        }
-    }
-    strides
+fn decoded(tensor: &Tensor, bytes: &[u8]) -> Vec<C> {
+    let dtype = tensor.dtype;
+    let of = |bytes: &[u8]| match dtype {
+        I32 | I64 => C::new(decode(dtype, bytes), 0.0),
+        _ => get(dtype, bytes),
+    };
+    tensor.places().into_iter().map(|place| of(&bytes[place])).collect()
 }
 
 impl Array {
@@ -80,26 +68,14 @@ impl Array {
         style: Style,
         mut value: impl FnMut(&mut Rng) -> C,
     ) -> Self {
-        let strides = strides(rng, dims, style);
-        let packed = strides.iter().all(|&stride| stride == 0);
-        let layout = if packed { Layout::packed(dims) } else { Layout::strided(dims, &strides) };
-        let (span, size) = (layout.span(), dtype.size());
-        let gap = if style == Style::Packed { 0 } else { rng.range(0, 5) };
-        let before = span.map_or(0, |span| -span.low) + gap;
-        let bytes = (before + span.map_or(0, |span| span.high + 1) + rng.range(0, 3)) as usize * size;
-        let mut desc = weft_tensor { dtype: dtype.code(), rank: dims.len() as u32, ..Default::default() };
-        (desc.buffer, desc.offset) = (session.buffer(bytes), before as u64 * size as u64);
-        desc.dims[..dims.len()].copy_from_slice(dims);
-        desc.strides[..dims.len()].copy_from_slice(&strides);
-        let mut array = Self { desc, dtype, layout, image: vec![POISON; bytes], values: Vec::new() };
-        for i in 0..layout.count() {
-            let at = array.at(i);
-            put(dtype, value(rng), &mut array.image[at..at + size]);
+        let mut tensor = session.blank(rng, dtype, dims, style);
+        for place in tensor.places() {
+            put(dtype, value(rng), &mut tensor.image[place]);
         }
+        session.write_bytes(tensor.desc.buffer, &tensor.image);
         // Repeated elements were written several times: what is there counts.
-        array.values = array.decoded(&array.image);
-        session.write_bytes(desc.buffer, &array.image);
-        array
+        let values = decoded(&tensor, &tensor.image);
+        Self { desc: tensor.desc, dtype, tensor, values }
     }
 
     /// Standard normal parts.
@@ -112,39 +88,19 @@ impl Array {
         Self::new(session, rng, dtype, dims, style, |_| C::new(f64::NAN, f64::NAN))
     }
 
-    fn at(&self, number: usize) -> usize {
-        (self.desc.offset as isize + self.layout.offset_of(number) * self.dtype.size() as isize) as usize
-    }
-
-    fn decoded(&self, bytes: &[u8]) -> Vec<C> {
-        if self.dtype == I32 || self.dtype == I64 {
-            let whole = |at: usize| decode(self.dtype, &bytes[at..at + self.dtype.size()]);
-            return (0..self.layout.count()).map(|i| C::new(whole(self.at(i)), 0.0)).collect();
-        }
-        let number = |at: usize| get(self.dtype, &bytes[at..at + self.dtype.size()]);
-        (0..self.layout.count()).map(|i| number(self.at(i))).collect()
-    }
-
     pub fn dims(&self) -> &[i64] {
-        self.layout.dims()
+        self.tensor.dims()
     }
 
     /// The elements after a request, having checked that nothing around them changed.
     #[track_caller]
     pub fn read(&self, session: &Session) -> Vec<C> {
-        let now = session.read_bytes(self.desc.buffer, self.image.len());
-        let mut inside = vec![false; now.len()];
-        for i in 0..self.layout.count() {
-            inside[self.at(i)..self.at(i) + self.dtype.size()].fill(true);
-        }
-        let changed = (0..now.len()).find(|&i| !inside[i] && now[i] != self.image[i]);
-        assert_eq!(changed, None, "a byte outside the tensor changed: {:?}", self.desc);
-        self.decoded(&now)
+        decoded(&self.tensor, &session.read_image(&self.tensor))
     }
 
     /// Whether the whole buffer still holds what it held at first.
     pub fn untouched(&self, session: &Session) -> bool {
-        session.read_bytes(self.desc.buffer, self.image.len()) == self.image
+        session.untouched(&self.tensor)
     }
 
     /// The elements of the block of the last `axes` axes that belongs to matrix or vector `number` of the batch.

@@ -97,12 +97,19 @@ pub struct Tensor {
     pub dtype: Dtype,
     pub layout: Layout,
     /// What the buffer held when it was written.
-    image: Vec<u8>,
+    pub image: Vec<u8>,
     /// The elements in row-major order, exact.
     pub values: Vec<f64>,
 }
 
 impl Tensor {
+    /// The bytes of each element in its buffer, in row-major order.
+    pub fn places(&self) -> Vec<std::ops::Range<usize>> {
+        let size = self.dtype.size();
+        let at = |i| (self.desc.offset as isize + self.layout.offset_of(i) * size as isize) as usize;
+        (0..self.layout.count()).map(|i| at(i)..at(i) + size).collect()
+    }
+
     pub fn dims(&self) -> &[i64] {
         self.layout.dims()
     }
@@ -222,12 +229,8 @@ impl Session {
         mut value: impl FnMut(&mut Rng) -> f64,
     ) -> Tensor {
         let mut tensor = self.blank(rng, dtype, dims, style);
-        let at = |tensor: &Tensor, i| {
-            (tensor.desc.offset as isize + tensor.layout.offset_of(i) * dtype.size() as isize) as usize
-        };
-        for i in 0..tensor.layout.count() {
-            let (v, place) = (value(rng), at(&tensor, i));
-            encode(dtype, v, &mut tensor.image[place..place + dtype.size()]);
+        for place in tensor.places() {
+            encode(dtype, value(rng), &mut tensor.image[place]);
         }
         // Repeated elements were written several times: read back what is there.
         tensor.values = decode_all(&tensor, &tensor.image);
@@ -254,7 +257,8 @@ impl Session {
         tensor
     }
 
-    fn blank(&self, rng: &mut Rng, dtype: Dtype, dims: &[i64], style: Style) -> Tensor {
+    /// Poison everywhere, not written yet.
+    pub fn blank(&self, rng: &mut Rng, dtype: Dtype, dims: &[i64], style: Style) -> Tensor {
         let strides = strides(rng, dims, style);
         // All strides 0 would mean packed.
         let packed = strides.iter().all(|&stride| stride == 0);
@@ -274,12 +278,15 @@ impl Session {
     /// The elements of a tensor after a request, having checked that nothing around them changed.
     #[track_caller]
     pub fn read(&self, tensor: &Tensor) -> Vec<f64> {
+        decode_all(tensor, &self.read_image(tensor))
+    }
+
+    /// The bytes of its buffer, likewise.
+    #[track_caller]
+    pub fn read_image(&self, tensor: &Tensor) -> Vec<u8> {
         let now = self.read_bytes(tensor.desc.buffer, tensor.image.len());
         let mut inside = vec![false; now.len()];
-        for i in 0..tensor.layout.count() {
-            let at = tensor.desc.offset as isize + tensor.layout.offset_of(i) * tensor.dtype.size() as isize;
-            inside[at as usize..at as usize + tensor.dtype.size()].fill(true);
-        }
+        tensor.places().into_iter().for_each(|place| inside[place].fill(true));
         for (i, inside) in inside.iter().enumerate() {
             assert!(
                 *inside || now[i] == tensor.image[i],
@@ -287,7 +294,7 @@ impl Session {
                 tensor.desc
             );
         }
-        decode_all(tensor, &now)
+        now
     }
 
     /// Whether the whole buffer still holds what it held at first.
@@ -326,9 +333,7 @@ fn strides(rng: &mut Rng, dims: &[i64], style: Style) -> Vec<i64> {
 }
 
 fn decode_all(tensor: &Tensor, bytes: &[u8]) -> Vec<f64> {
-    let size = tensor.dtype.size();
-    let at = |i| (tensor.desc.offset as isize + tensor.layout.offset_of(i) * size as isize) as usize;
-    (0..tensor.layout.count()).map(|i| decode(tensor.dtype, &bytes[at(i)..at(i) + size])).collect()
+    tensor.places().into_iter().map(|place| decode(tensor.dtype, &bytes[place])).collect()
 }
 
 macro_rules! codec {

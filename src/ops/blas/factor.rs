@@ -16,6 +16,11 @@ pub struct Factor {
 }
 
 impl Factor {
+    /// A real one.
+    pub fn real(re: f64) -> Self {
+        Self { re, im: 0.0 }
+    }
+
     /// Of the argument `name`; an imaginary part needs a complex dtype.
     pub fn new(bind: &Bind, name: &str, (re, im): (f64, f64), dtype: Dtype) -> Result<Self> {
         ensure!(

@@ -14,7 +14,7 @@ use crate::status::Result;
 /// f32, f64, c32, c64. Products are summed in f64, so that those of f32 are exact, and rounded to the dtype once: with T the
 /// sum of |x| |y|, the result is within 2 n 2^-53 T before that (complex: 4 n 2^-53 T), by the bound of any order of summation
 /// (N. J. Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1); the result is 0 where N is 0. The order is
-/// fixed by the shape: the result is the same each time, and for any number of threads.
+/// fixed by shape, strides and alignment: the result is the same each time, and for any number of threads.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct weft_dot_desc {
@@ -44,7 +44,8 @@ pub struct weft_dot_desc {
 /// iamax: the first element whose |re| + |im|, rounded to the dtype, is the largest, counted from 0 (BLAS counts from 1); -1 of
 /// no elements. As in BLAS, a NaN is no larger than anything, and where the first element is one, the answer is 0.
 ///
-/// The order of summation is fixed by the shape: results are the same each time, and for any number of threads.
+/// The order of summation is fixed by shape, strides and alignment: results are the same each time, and for any number of
+/// threads.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct weft_vector_desc {

@@ -14,7 +14,7 @@ use crate::status::Result;
 /// WEFT_BLAS_CONJUGATE. alpha 0 and N = 0 leave A and x unread: y = beta y. beta 0 leaves y unread, whatever lies there. Sums
 /// are in the parts' dtype: with u half an ulp of it, an element is within (N + 4) u (|alpha| |A| |x| + |beta y|) of the value
 /// (complex: twice that), by the bound of any order of summation (Higham, "Accuracy and Stability of Numerical Algorithms",
-/// section 3.1). The order is fixed by shape and strides: results are the same each time, and for any number of threads.
+/// section 3.1). The order is fixed by shape, strides and alignment: results are the same each time, and for any number of threads.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct weft_gemv_desc {

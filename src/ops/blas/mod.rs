@@ -75,3 +75,9 @@ fn spread(operand: Operand, like: &Operand, batch: &[i64], dims: &[i64], why: &s
 fn split(operand: &Operand, axes: usize) -> (&[i64], &[i64]) {
     operand.dims().split_at(operand.dims().len() - axes)
 }
+
+/// How many blocks a step takes at once after `number` of them are done: each step's product is as deep as it is long, and all of
+/// them together are those of a triangle without its diagonal.
+fn reach(number: usize) -> usize {
+    number & number.wrapping_neg()
+}

@@ -39,8 +39,6 @@ pub trait Number:
     fn real(self) -> Self;
     /// The sum of the parts' magnitudes.
     fn size(self) -> Self::Real;
-    /// Exactly.
-    fn widened(self) -> Self::Wide;
     /// Rounded.
     fn narrowed(wide: Self::Wide) -> Self;
     /// As `gemm` takes it.
@@ -92,10 +90,6 @@ macro_rules! real {
                 self.abs()
             }
             #[inline(always)]
-            fn widened(self) -> f64 {
-                f64::from(self)
-            }
-            #[inline(always)]
             fn narrowed(wide: f64) -> Self {
                 wide as $type
             }
@@ -131,10 +125,6 @@ macro_rules! complex {
             #[inline(always)]
             fn size(self) -> $real {
                 self.re.abs() + self.im.abs()
-            }
-            #[inline(always)]
-            fn widened(self) -> Complex<f64> {
-                Complex { re: f64::from(self.re), im: f64::from(self.im) }
             }
             #[inline(always)]
             fn narrowed(wide: Complex<f64>) -> Self {

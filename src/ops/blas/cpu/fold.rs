@@ -50,6 +50,11 @@ trait Measured {
     unsafe fn write(acc: Self::Acc, dtype: Dtype, to: *mut u8);
 }
 
+/// Starts and lengths of blocks of so many elements, which stay in the nearest cache.
+fn blocks(count: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..count).step_by(CHUNK).map(move |start| (start, CHUNK.min(count - start)))
+}
+
 struct Dot<N>(PhantomData<N>);
 struct Asum<N>(PhantomData<N>);
 struct Single<N>(PhantomData<N>);
@@ -119,7 +124,11 @@ impl<N: Number<Real = f64>> Measured for Double<N> {
     type Acc = lanes::Squares;
     const START: lanes::Squares = [0.0; 3];
     fn of(x: *const N, _: *const N, _: usize, count: usize) -> lanes::Squares {
-        lanes::three_squares(x.cast(), N::PARTS * count)
+        blocks(count).fold(Self::START, |all, (start, count)| {
+            // SAFETY: below `count`.
+            let x = unsafe { x.add(start) };
+            Self::merge(all, lanes::three_squares(x.cast(), N::PARTS * count))
+        })
     }
     fn merge(a: lanes::Squares, b: lanes::Squares) -> lanes::Squares {
         std::array::from_fn(|n| a[n] + b[n])
@@ -157,8 +166,13 @@ impl<N: Number> Measured for Iamax<N> {
         if count > 0 && first == 0 && nan(size(0)) {
             return (N::Real::of(f64::INFINITY, 0.0), 0);
         }
-        let most = lanes::largest(x, count);
-        let found = (0..count).find(|&i| size(i) == most);
+        let (mut most, mut at) = (N::Real::of(-1.0, 0.0), (0, 0));
+        for (start, count) in blocks(count) {
+            // SAFETY: below `count`.
+            let here = lanes::largest(unsafe { x.add(start) }, count);
+            (most, at) = if here > most { (here, (start, count)) } else { (most, at) };
+        }
+        let found = (at.0..at.0 + at.1).find(|&i| size(i) == most);
         found.map_or(Self::START, |i| (most, first + i))
     }
     fn merge(a: Self::Acc, b: Self::Acc) -> Self::Acc {

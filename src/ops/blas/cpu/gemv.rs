@@ -9,6 +9,7 @@ use crate::op::Choice;
 use crate::ops::blas::gemv::Gemv;
 use crate::ops::blas::number::{Number, with_number};
 use crate::status::Result;
+use std::mem::MaybeUninit;
 
 /// Best first.
 pub(in crate::ops::blas) const CHOICES: &[Choice<Gemv, Cpu>] =
@@ -16,8 +17,10 @@ pub(in crate::ops::blas) const CHOICES: &[Choice<Gemv, Cpu>] =
 
 /// Rows of a block whose rows lie nearer.
 const ROWS: usize = 32;
+/// Rows of a block whose columns lie nearer.
+const DOWN: usize = 4 * CHUNK;
 /// Blocks that a product is cut for, if it has the columns, and least columns of a piece.
-const BLOCKS: usize = 64;
+const BLOCKS: usize = 16;
 const WIDE: usize = 4 * CHUNK;
 const NARROW: usize = 64;
 
@@ -41,7 +44,7 @@ impl Cut {
     fn new<N: Number>(op: &Gemv, a: Matrix<N>, batches: usize) -> Self {
         let (rows, columns) = op.sizes();
         let along = rows == 1 || (columns != 1 && a.col.unsigned_abs() <= a.row.unsigned_abs());
-        let (block, least) = if along { (ROWS, WIDE) } else { (CHUNK, NARROW) };
+        let (block, least) = if along { (ROWS, WIDE) } else { (DOWN, NARROW) };
         let units = batches * rows.div_ceil(block);
         let pieces = BLOCKS.div_ceil(units).min(columns / least).max(1);
         Self { rows, columns, block, piece: columns.div_ceil(pieces).max(1), along }
@@ -81,9 +84,9 @@ fn blocks<N: Number>(op: &Gemv, cpu: &Cpu) -> Result<()> {
             // SAFETY: room for all sums of all pieces; this item's own place.
             let place = || unsafe { sums.0.add(piece * all + matrix * cut.rows + row) };
             if cut.pieces() == 1 {
-                task.finish(op, &rooms.sums[..task.rows])
+                task.finish(op, rooms.sums.all())
             } else {
-                task.leave(place(), &rooms)
+                task.leave(place(), &mut rooms)
             }
         }
     });
@@ -96,10 +99,14 @@ fn blocks<N: Number>(op: &Gemv, cpu: &Cpu) -> Result<()> {
 /// The pieces of each row in their order.
 fn join<N: Number>(op: &Gemv, walk: &Walk<3>, cut: &Cut, sums: &Sums<N>) {
     let all = walk.count() * cut.rows;
+    for piece in 1..cut.pieces() {
+        // SAFETY: room for all sums of all pieces, which all threads wrote before.
+        let from = unsafe { sums.0.add(piece * all) };
+        lanes::axpy(N::of(1.0, 0.0), from, sums.0, all);
+    }
     for number in 0..all {
-        // SAFETY: written by all threads before.
-        let each = (0..cut.pieces()).map(|piece| unsafe { *sums.0.add(piece * all + number) });
-        let sum = each.reduce(|a, b| a + b).unwrap_or(N::ZERO);
+        // SAFETY: as above.
+        let sum = unsafe { *sums.0.add(number) };
         Task::<N>::new(op, walk.at(number / cut.rows), cut, number % cut.rows).finish(op, &[sum]);
     }
 }
@@ -108,12 +115,30 @@ fn join<N: Number>(op: &Gemv, walk: &Walk<3>, cut: &Cut, sums: &Sums<N>) {
 struct Rooms<N> {
     x: Room<N>,
     line: Room<N>,
-    sums: [N; CHUNK],
+    sums: Totals<N>,
 }
 
 impl<N: Number> Rooms<N> {
     const fn new() -> Self {
-        Self { x: Room::new(), line: Room::new(), sums: [N::ZERO; CHUNK] }
+        Self { x: Room::new(), line: Room::new(), sums: Totals(MaybeUninit::uninit(), 0) }
+    }
+}
+
+/// Room for the sums of a block's rows, and how many of them there are.
+struct Totals<N>(MaybeUninit<[N; DOWN]>, usize);
+
+impl<N: Number> Totals<N> {
+    /// So many zeros, at most [`DOWN`].
+    fn start(&mut self, rows: usize) {
+        debug_assert!(rows <= DOWN);
+        // SAFETY: there is room for as many.
+        (0..rows).for_each(|row| unsafe { self.0.as_mut_ptr().cast::<N>().add(row).write(N::ZERO) });
+        self.1 = rows;
+    }
+
+    fn all(&mut self) -> &mut [N] {
+        // SAFETY: as many as `start` has written.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), self.1) }
     }
 }
 
@@ -137,46 +162,49 @@ impl<N: Number> Task<N> {
 
     /// The sums over the columns `start..end`.
     fn sum(&self, start: usize, end: usize, rooms: &mut Rooms<N>) {
-        rooms.sums[..self.rows].fill(N::ZERO);
-        for from in (start..end).step_by(CHUNK) {
-            let count = CHUNK.min(end - from);
-            // SAFETY: elements of x's checked layout, a chunk at the most.
-            let x = unsafe { self.x.skip(from).packed(count, false, &mut rooms.x) };
-            let part = self.a.skip(0, from);
-            if self.along {
-                self.rows_of(part, x, count, &mut rooms.line, &mut rooms.sums);
-            } else {
-                self.columns_of(part, x, count, &mut rooms.line, &mut rooms.sums);
-            }
+        rooms.sums.start(self.rows);
+        // What lies side by side needs no room.
+        let packed = self.x.step == 1 && (!self.along || self.a.col == 1 && !self.conjugate);
+        let most = if packed { (end - start).max(1) } else { CHUNK };
+        for from in (start..end).step_by(most) {
+            let count = most.min(end - from);
+            let Rooms { x, line, sums } = rooms;
+            // SAFETY: elements of x's checked layout, at most a chunk unless they lie side by side.
+            let x = unsafe { self.x.skip(from).packed(count, false, x) };
+            let add = if self.along { Self::rows_of } else { Self::columns_of };
+            add(self, self.a.skip(0, from), (x, count), line, sums.all());
         }
     }
 
-    fn rows_of(&self, a: Matrix<N>, x: *const N, count: usize, room: &mut Room<N>, sums: &mut [N; CHUNK]) {
-        for (i, sum) in sums[..self.rows].iter_mut().enumerate() {
-            // SAFETY: elements of a's checked layout, a chunk at the most.
+    fn rows_of(&self, a: Matrix<N>, (x, count): (*const N, usize), room: &mut Room<N>, sums: &mut [N]) {
+        for (i, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: elements of a's checked layout, at most a chunk unless they lie side by side.
             let line = unsafe { a.row(i).packed(count, self.conjugate, room) };
             *sum = *sum + lanes::product(line, x, count);
         }
     }
 
-    fn columns_of(&self, a: Matrix<N>, x: *const N, count: usize, room: &mut Room<N>, sums: &mut [N; CHUNK]) {
-        let (turned, sums) = (a.turned(), sums.as_mut_ptr());
+    fn columns_of(&self, a: Matrix<N>, (x, count): (*const N, usize), room: &mut Room<N>, sums: &mut [N]) {
+        let turned = a.turned();
         let fours = if a.row == 1 && !self.conjugate { count / 4 } else { 0 };
         for four in 0..fours {
             // SAFETY: x has `count` elements.
             let x = std::array::from_fn(|n| unsafe { *x.add(4 * four + n) });
-            lanes::axpy_four(x, turned.row(4 * four).at, a.col, sums, self.rows);
+            lanes::axpy_four(x, turned.row(4 * four).at, a.col, sums.as_mut_ptr(), self.rows);
         }
-        for j in 4 * fours..count {
+        for (j, first) in (4 * fours..count).flat_map(|j| (0..self.rows).step_by(CHUNK).map(move |i| (j, i)))
+        {
+            let rows = CHUNK.min(self.rows - first);
             // SAFETY: elements of the checked layouts, at most a chunk.
-            let (line, x) = unsafe { (turned.row(j).packed(self.rows, self.conjugate, room), *x.add(j)) };
-            lanes::axpy(x, line, sums, self.rows);
+            let (line, x) =
+                unsafe { (turned.row(j).skip(first).packed(rows, self.conjugate, room), *x.add(j)) };
+            lanes::axpy(x, line, sums[first..].as_mut_ptr(), rows);
         }
     }
 
-    fn leave(&self, to: *mut N, rooms: &Rooms<N>) {
+    fn leave(&self, to: *mut N, rooms: &mut Rooms<N>) {
         // SAFETY: the caller's place for as many sums.
-        unsafe { std::ptr::copy_nonoverlapping(rooms.sums.as_ptr(), to, self.rows) };
+        unsafe { std::ptr::copy_nonoverlapping(rooms.sums.all().as_ptr(), to, self.rows) };
     }
 
     /// y = alpha sum + beta y.

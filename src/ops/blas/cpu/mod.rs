@@ -5,6 +5,7 @@ pub mod gemv;
 pub mod ger;
 mod lanes;
 mod product;
+mod rows;
 pub mod syrk;
 pub mod trsm;
 pub mod update;

@@ -1,6 +1,7 @@
 //! Products of blocks through the crate `gemm`, run serially.
 
 use super::view::Matrix;
+use crate::ops::blas::factor::Factor;
 use crate::ops::blas::number::Number;
 
 /// Rows, columns and depth of a product.
@@ -14,7 +15,7 @@ pub struct Sizes {
     pub depth: usize,
 }
 
-/// to = a b, or to = to - a b; each factor conjugated where said.
+/// to = keep to + factor a b, with `to` unread where `keep` is 0; a and b conjugated where said.
 ///
 /// # Safety
 ///
@@ -24,9 +25,9 @@ pub unsafe fn product<N: Number>(
     (a, conjugate_a): (Matrix<N>, bool),
     (b, conjugate_b): (Matrix<N>, bool),
     sizes: Sizes,
-    subtract: bool,
+    [keep, factor]: [Factor; 2],
 ) {
-    let (keep, factor) = if subtract { (1.0, -1.0) } else { (0.0, 1.0) };
+    let [of_to, of_product] = [keep, factor].map(|factor| N::of(factor.re, factor.im).gemm());
     // SAFETY: this function's contract; the crate's type of a number lies in memory as this library's.
     unsafe {
         ::gemm::gemm::<N::Gemm>(
@@ -36,15 +37,15 @@ pub unsafe fn product<N: Number>(
             to.at.cast(),
             to.col,
             to.row,
-            subtract,
+            !keep.is_zero(),
             a.at.cast_const().cast(),
             a.col,
             a.row,
             b.at.cast_const().cast(),
             b.col,
             b.row,
-            N::of(keep, 0.0).gemm(),
-            N::of(factor, 0.0).gemm(),
+            of_to,
+            of_product,
             false,
             conjugate_a,
             conjugate_b,

@@ -3,10 +3,11 @@
 
 use super::product::{Sizes, product};
 use super::view::{Matrix, batch};
-use super::{lanes, try_parallel};
+use super::{lanes, rows, try_parallel};
 use crate::device::{Cpu, cpu::Scratch};
 use crate::kernels::walk::Walk;
 use crate::op::Choice;
+use crate::ops::blas::factor::Factor;
 use crate::ops::blas::number::{Number, with_number};
 use crate::ops::blas::trsm::Trsm;
 use crate::status::Result;
@@ -53,26 +54,34 @@ impl<N: Number> Panel<'_, N> {
         let scratch = Scratch::<N>::new(self.order * self.columns)?;
         let x = Matrix { at: scratch.ptr(), row: self.columns as isize, col: 1 };
         let alpha = N::of(self.op.alpha.re, self.op.alpha.im);
-        // SAFETY: the panel of b's checked layout, which is this call's alone, and scratch memory of its size.
-        self.each(|i, j| unsafe { x.element(i, j).write(alpha * *b.element(i, j)) });
+        self.copy(b, x);
+        for i in 0..self.order {
+            lanes::scale(alpha, x.element(i, 0), self.columns);
+        }
         for first in (0..self.order).step_by(BLOCK) {
             let rows = BLOCK.min(self.order - first);
             if first > 0 {
                 let (to, sizes) = (x.skip(first, 0), Sizes { rows, columns: self.columns, depth: first });
                 let left = (self.a.skip(first, 0), self.op.conjugate);
                 // SAFETY: a block of a's triangle, and two blocks of rows of the scratch memory that are apart.
-                unsafe { product(to, left, (x, false), sizes, true) };
+                unsafe { product(to, left, (x, false), sizes, [1.0, -1.0].map(Factor::real)) };
             }
             self.substitute(self.a.skip(first, first), x.skip(first, 0), rows);
         }
-        // SAFETY: as above.
-        self.each(|i, j| unsafe { b.element(i, j).write(*x.element(i, j)) });
+        self.copy(x, b);
         Ok(())
     }
 
-    fn each(&self, work: impl Fn(usize, usize)) {
+    /// A panel to another: the one of b's checked layout, which is this call's alone, and the one in scratch memory of its size.
+    fn copy(&self, from: Matrix<N>, to: Matrix<N>) {
         for i in 0..self.order {
-            (0..self.columns).for_each(|j| work(i, j));
+            if from.col == 1 && to.col == 1 {
+                // SAFETY: rows of both panels, which are apart.
+                unsafe { to.element(i, 0).copy_from_nonoverlapping(from.element(i, 0), self.columns) };
+                continue;
+            }
+            // SAFETY: elements of both panels.
+            (0..self.columns).for_each(|j| unsafe { to.element(i, j).write(*from.element(i, j)) });
         }
     }
 
@@ -83,15 +92,13 @@ impl<N: Number> Panel<'_, N> {
             let element = unsafe { *a.element(i, j) };
             if self.op.conjugate { element.conjugate() } else { element }
         };
+        let mut factors = [N::ZERO; BLOCK];
         for i in 0..rows {
             let row = x.element(i, 0);
-            for j in 0..i {
-                lanes::axpy(N::ZERO - element(i, j), x.element(j, 0), row, self.columns);
-            }
+            (0..i).for_each(|j| factors[j] = N::ZERO - element(i, j));
+            rows::axpy_rows(factors.as_ptr(), i, x.at, self.columns, row, self.columns);
             if !self.op.unit {
-                let diagonal = element(i, i);
-                // SAFETY: the row of the scratch memory.
-                (0..self.columns).for_each(|j| unsafe { row.add(j).write(*row.add(j) / diagonal) });
+                rows::divide(element(i, i), row, self.columns);
             }
         }
     }

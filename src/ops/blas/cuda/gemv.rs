@@ -1,13 +1,14 @@
 //! gemv on CUDA: along rows or down columns, whichever lie nearer; in pieces where there are few rows.
 
-use super::{grid, is_packed, parts, step};
+use super::{grid, is_packed, parts, singles, step};
 use crate::device::cuda::{Key, Stream};
+use crate::dtype::Dtype;
 use crate::kernels::gpu::Space;
 use crate::op::{Choice, Operand};
+use crate::ops::blas::DTYPES;
 use crate::ops::blas::gemv::Gemv;
 use crate::ops::blas::ptx::gemv::{Args, Spec, columns, merge, rows};
 use crate::ops::blas::ptx::{THREADS, lanes, with_part};
-use crate::ops::blas::{DTYPES, is_complex};
 use crate::ptx::{Kernel, Target, Text};
 use crate::status::Result;
 
@@ -110,19 +111,18 @@ fn arguments(op: &Gemv, each: u64, least: u64) -> Args {
 
 /// Kernels of every kind, for the tests.
 pub fn texts(target: Target) -> Vec<Result<Text>> {
-    let kinds = |&dtype| {
-        let spec = Spec { dtype, width: 1, conjugate: false, partial: false, packed: false };
-        let conjugates = [false, true].into_iter().filter(move |&conjugate| is_complex(dtype) || !conjugate);
-        let specs = conjugates
-            .flat_map(move |conjugate| [false, true].map(|partial| Spec { conjugate, partial, ..spec }));
-        let products = specs.flat_map(|spec| {
+    let kinds = |(dtype, conjugate): (Dtype, bool)| {
+        let spec = Spec { dtype, width: 1, conjugate, partial: false, packed: false };
+        [false, true].into_iter().flat_map(move |partial| {
+            let spec = Spec { partial, ..spec };
             let [narrow, wide] = [32, THREADS].map(|width| Spec { width, ..spec });
-            let groups =
-                [(COLUMNS, spec), (ROWS, narrow)].map(|(write, spec)| (write, Spec { packed: true, ..spec }));
-            [(COLUMNS, spec), (ROWS, narrow), (ROWS, wide)].into_iter().chain(groups)
-        });
-        products.chain([(MERGE, spec)])
+            let groups = |spec| Spec { packed: true, ..spec };
+            [(COLUMNS, spec), (ROWS, narrow), (ROWS, wide), (COLUMNS, groups(spec)), (ROWS, groups(narrow))]
+        })
     };
-    let all = DTYPES.iter().flat_map(kinds);
+    let merges = DTYPES
+        .iter()
+        .map(|&dtype| (MERGE, Spec { dtype, width: 1, conjugate: false, partial: false, packed: false }));
+    let all = singles().flat_map(kinds).chain(merges);
     all.map(|(write, spec)| write(target, spec).map(Text::from)).collect()
 }

@@ -1,6 +1,6 @@
 //! ger on CUDA: one launch of tiles; A is turned so that its rows' elements lie nearer.
 
-use super::{grid, is_packed, parts, step};
+use super::{grid, is_packed, pairs, parts, step};
 use crate::device::cuda::{Key, Stream};
 use crate::fail;
 use crate::kernels::gpu::Space;
@@ -8,13 +8,15 @@ use crate::op::{Choice, Operand};
 use crate::ops::blas::ger::Ger;
 use crate::ops::blas::ptx::ger::{Args, Spec, write};
 use crate::ops::blas::ptx::{lanes, with_part};
-use crate::ops::blas::{DTYPES, is_complex};
-use crate::ptx::{Target, Text};
+use crate::ptx::{Kernel, Target, Text};
 use crate::status::Result;
 
 /// Best first.
 pub(in crate::ops::blas) const CHOICES: &[Choice<Ger, Stream>] =
     &[Choice { name: "tiles", accepts: |_, _| true, run }];
+
+const WRITE: fn(Target, Spec) -> Result<Kernel<Args>> =
+    |target, spec| with_part!(spec.dtype, R => write::<R>(target, spec));
 
 fn run(op: &Ger, stream: &Stream) -> Result<()> {
     let rank = op.a.dims().len();
@@ -42,10 +44,7 @@ fn run(op: &Ger, stream: &Stream) -> Result<()> {
         alpha: parts(op.alpha),
         batch: batch.words(),
     };
-    let kernel = stream.kernel(
-        Key("blas_ger", spec.words()),
-        |target| with_part!(spec.dtype, R => write::<R>(target, spec)),
-    )?;
+    let kernel = stream.kernel(Key("blas_ger", spec.words()), |target| WRITE(target, spec))?;
     // SAFETY: the operands were checked; tiles end where the matrices do.
     unsafe { kernel.launch(stream, grid(u64::from(args.tiles[1]), args.matrices), &args) }
 }
@@ -60,13 +59,7 @@ fn count(op: &Ger, tiles: u64) -> Result<u64> {
 
 /// Kernels of every kind, for the tests.
 pub fn texts(target: Target) -> Vec<Result<Text>> {
-    let kinds = |&dtype| {
-        let complex = is_complex(dtype);
-        let conjugates = [[false; 2], [true, false], [false, true]].into_iter();
-        conjugates
-            .filter(move |&which| complex || which == [false; 2])
-            .flat_map(move |conjugate| [false, true].map(|packed| Spec { dtype, conjugate, packed }))
-    };
-    let specs = DTYPES.iter().flat_map(kinds);
-    specs.map(|spec| with_part!(spec.dtype, R => write::<R>(target, spec)).map(Text::from)).collect()
+    let specs =
+        pairs().flat_map(|(dtype, conjugate)| [false, true].map(|packed| Spec { dtype, conjugate, packed }));
+    specs.map(|spec| WRITE(target, spec).map(Text::from)).collect()
 }

@@ -9,6 +9,8 @@ pub mod trsm;
 pub mod update;
 
 use super::factor::Factor;
+use super::{DTYPES, is_complex};
+use crate::dtype::Dtype;
 use crate::kernels::gpu::Space;
 use crate::op::Operand;
 use crate::ptx::{Target, Text};
@@ -61,15 +63,24 @@ fn one_batch(space: &Space<2>) -> Option<(usize, [isize; 2])> {
     }
 }
 
-/// How many blocks a step takes at once after `number` of them are done: each step's product is as deep as it is long, and all of
-/// them together are those of a triangle without its diagonal.
-fn reach(number: usize) -> usize {
-    number & number.wrapping_neg()
-}
-
 /// As arguments.
 fn parts(factor: Factor) -> [f64; 2] {
     [factor.re, factor.im]
+}
+
+/// Each dtype with each choice of one of two factors to be conjugated, or none; for the tests.
+fn pairs() -> impl Iterator<Item = (Dtype, [bool; 2])> {
+    let all = [[false; 2], [true, false], [false, true]];
+    let of = move |&dtype| {
+        let some = all.into_iter().filter(move |&which| is_complex(dtype) || which == [false; 2]);
+        some.map(move |which| (dtype, which))
+    };
+    DTYPES.iter().flat_map(of)
+}
+
+/// The same of a single factor.
+fn singles() -> impl Iterator<Item = (Dtype, bool)> {
+    pairs().filter(|(_, which)| !which[1]).map(|(dtype, which)| (dtype, which[0]))
 }
 
 /// Kernels of every kind, for the tests.

@@ -7,8 +7,8 @@ use crate::dtype::Dtype;
 use crate::status::Result;
 use std::sync::Arc;
 
-/// Bytes of scratch memory that the library may use.
-const WORKSPACE: u64 = 32 << 20;
+/// Bytes of scratch memory that the library may use for each product.
+const WORKSPACE: u64 = 4 << 20;
 /// Rows, columns and products of an element at most.
 const LONGEST: usize = 1 << 30;
 /// Products of a call at most.
@@ -101,13 +101,16 @@ impl Product {
             *(if row { &mut view.row } else { &mut view.col }) = -stride;
         };
         if m > 1 && p.a.row < 0 && p.d.row < 0 {
-            (turn(&mut p.a, true, m), turn(&mut p.d, true, m));
+            turn(&mut p.a, true, m);
+            turn(&mut p.d, true, m);
         }
         if n > 1 && p.b.col < 0 && p.d.col < 0 {
-            (turn(&mut p.b, false, n), turn(&mut p.d, false, n));
+            turn(&mut p.b, false, n);
+            turn(&mut p.d, false, n);
         }
         if k > 1 && p.a.col < 0 && p.b.row < 0 {
-            (turn(&mut p.a, false, k), turn(&mut p.b, true, k));
+            turn(&mut p.a, false, k);
+            turn(&mut p.b, true, k);
         }
         let fits =
             [m, n, k].iter().all(|side| (1..=LONGEST).contains(side)) && (1..=MANY).contains(&self.count);

@@ -2,17 +2,16 @@
 //! and what lies below them by products of the vendor's library.
 
 use super::product::{Product, View};
-use super::{block, grid, one_batch, parts};
+use super::{block, grid, one_batch, pairs, parts};
 use crate::device::cuda::{Key, Stream};
 use crate::fail;
 use crate::kernels::gpu::Space;
 use crate::layout::Layout;
 use crate::op::{Choice, Operand};
-use crate::ops::blas::ptx::syrk::{Args, Spec, numbering, write};
-use crate::ops::blas::ptx::{edge, with_part};
+use crate::ops::blas::ptx::syrk::{Args, KeepArgs, Spec, keep, numbering, write};
+use crate::ops::blas::ptx::{THREADS, edge, with_part};
 use crate::ops::blas::syrk::Syrk;
-use crate::ops::blas::{DTYPES, is_complex};
-use crate::ptx::{Target, Text};
+use crate::ptx::{Kernel, Target, Text};
 use crate::status::Result;
 
 /// Best first.
@@ -25,6 +24,13 @@ pub(in crate::ops::blas) const CHOICES: &[Choice<Syrk, Stream>] = &[
 const MOST: u64 = 1 << 15;
 /// Rows and columns of a block on the diagonal, where there are several.
 const BLOCK: usize = 256;
+/// Bytes of squares at the most.
+const SUMS: usize = 64 << 20;
+
+const WRITE: fn(Target, Spec) -> Result<Kernel<Args>> =
+    |target, spec| with_part!(spec.dtype, R => write::<R>(target, spec));
+const KEEP: fn(Target, Spec) -> Result<Kernel<KeepArgs>> =
+    |target, spec| with_part!(spec.dtype, R => keep::<R>(target, spec));
 
 /// Blocks on the diagonal: the number of the first row, the rows of each, and how many.
 struct Diagonal {
@@ -64,19 +70,77 @@ fn blocks(op: &Syrk, stream: &Stream) -> Result<()> {
         // SAFETY: blocks of the checked operands, which are apart.
         unsafe { ready.run(stream)? };
     }
-    let (side, count) = (op.sizes().0, op.sizes().0 / BLOCK);
-    tiles(op, stream, &Diagonal { first: 0, side: BLOCK, count })?;
-    match side % BLOCK {
-        0 => Ok(()),
-        rest => tiles(op, stream, &Diagonal { first: side - rest, side: rest, count: 1 }),
+    diagonals(op).iter().try_for_each(|diagonal| {
+        let ready = square(op, diagonal, 0).and_then(|product| product.plan(stream));
+        ready.map_or_else(|| tiles(op, stream, diagonal), |_| squares(op, stream, diagonal))
+    })
+}
+
+/// The blocks on the diagonal: those of full size at once where there is but one matrix, else one by one.
+fn diagonals(op: &Syrk) -> Vec<Diagonal> {
+    let side = op.sizes().0;
+    let (full, rest) = (side / BLOCK, side % BLOCK);
+    let single = one_batch(&batch_axes(op)).is_some_and(|(count, _)| count == 1);
+    let mut all = match single {
+        true => vec![Diagonal { first: 0, side: BLOCK, count: full }],
+        false => (0..full).map(|n| Diagonal { first: n * BLOCK, side: BLOCK, count: 1 }).collect(),
+    };
+    if rest > 0 {
+        all.push(Diagonal { first: side - rest, side: rest, count: 1 });
     }
+    all
+}
+
+/// Whole squares of blocks on the diagonal, in scratch memory at `sums`, if there are not too many.
+fn square(op: &Syrk, diagonal: &Diagonal, sums: u64) -> Option<Product> {
+    let (matrices, batch) = one_batch(&batch_axes(op))?;
+    let (dtype, size, side) = (op.c.dtype(), op.c.dtype().size(), diagonal.side);
+    let (count, step) = if matrices == 1 { (diagonal.count, apart(op, 1)[0]) } else { (matrices, batch[0]) };
+    let a = View { batch: step, ..block(&op.a, 0) }.skip(diagonal.first, 0, size);
+    let product = Product {
+        dtype,
+        sizes: [side, side, op.sizes().1],
+        count,
+        a,
+        b: a.turned(),
+        d: View { at: sums, row: side as isize, col: 1, batch: (side * side) as isize },
+        conjugate: conjugates(op),
+        factors: [parts(op.alpha), [0.0; 2]],
+    };
+    (count * side * side * size <= SUMS).then_some(product)
+}
+
+/// Multiplies whole squares, and keeps a triangle of each.
+fn squares(op: &Syrk, stream: &Stream, diagonal: &Diagonal) -> Result<()> {
+    let outer = diagonal.outer(&op.c, apart(op, 1)[1]);
+    let (batch, side, c) = (Space::new([&outer]), diagonal.side as u64, lower(op));
+    let size = op.c.dtype().size();
+    let sums = stream.scratch((batch.count() * side * side) as usize * size)?;
+    let Some(ready) = square(op, diagonal, sums).and_then(|product| product.plan(stream)) else {
+        return tiles(op, stream, diagonal);
+    };
+    // SAFETY: blocks of the checked operands, and scratch memory of as many squares.
+    unsafe { ready.run(stream)? };
+    let bytes = |step: isize| step.wrapping_mul(size as isize) as u64;
+    let args = KeepArgs {
+        at: [sums, c.skip(diagonal.first, diagonal.first, size).at],
+        strides: [bytes(c.row), bytes(c.col)],
+        side,
+        matrices: batch.count(),
+        beta: parts(op.beta),
+        reads: u32::from(!op.beta.is_zero()),
+        batch: batch.words(),
+    };
+    let spec = Spec { dtype: op.c.dtype(), conjugate: conjugates(op) };
+    let kernel = stream.kernel(Key("blas_syrk_keep", spec.words()), |target| KEEP(target, spec))?;
+    // SAFETY: the operands were checked; the scratch memory holds as many squares.
+    unsafe { kernel.launch(stream, grid((side * side).div_ceil(u64::from(THREADS)), args.matrices), &args) }
 }
 
 /// What lies below the blocks on the diagonal, as products: squares of 1, 2, 4, ... blocks, those of a size at once where there is
 /// but one matrix. None if there are several batch axes.
 fn products(op: &Syrk) -> Option<Vec<Product>> {
-    let outer = |operand: &Operand| operand.layout().split(2).0;
-    let (count, batch) = one_batch(&Space::new([&outer(&op.a), &outer(&op.c)]))?;
+    let (count, batch) = one_batch(&batch_axes(op))?;
     let (side, mut all) = (op.sizes().0, Vec::new());
     let blocks = side.div_ceil(BLOCK);
     for reach in (0..).map(|n| 1 << n).take_while(|&reach| reach < blocks) {
@@ -88,6 +152,11 @@ fn products(op: &Syrk) -> Option<Vec<Product>> {
         all.extend(others.map(|number| below(op, [number, reach], (count, batch))));
     }
     Some(all)
+}
+
+fn batch_axes(op: &Syrk) -> Space<2> {
+    let outer = |operand: &Operand| operand.layout().split(2).0;
+    Space::new([&outer(&op.a), &outer(&op.c)])
 }
 
 /// C as a block whose triangle is on and below the diagonal.
@@ -151,23 +220,13 @@ fn tiles(op: &Syrk, stream: &Stream, diagonal: &Diagonal) -> Result<()> {
         batch: batch.words(),
     };
     let spec = Spec { dtype: op.c.dtype(), conjugate: conjugates(op) };
-    let kernel = stream.kernel(
-        Key("blas_syrk", spec.words()),
-        |target| with_part!(spec.dtype, R => write::<R>(target, spec)),
-    )?;
+    let kernel = stream.kernel(Key("blas_syrk", spec.words()), |target| WRITE(target, spec))?;
     // SAFETY: the operands were checked; tiles end where the matrices do.
     unsafe { kernel.launch(stream, grid(u64::from(args.tiles[0]), args.matrices), &args) }
 }
 
 /// Kernels of every kind, for the tests.
 pub fn texts(target: Target) -> Vec<Result<Text>> {
-    let kinds = |&dtype| {
-        let complex = is_complex(dtype);
-        let conjugates = [[false; 2], [true, false], [false, true]].into_iter();
-        conjugates
-            .filter(move |&which| complex || which == [false; 2])
-            .map(move |conjugate| Spec { dtype, conjugate })
-    };
-    let specs = DTYPES.iter().flat_map(kinds);
-    specs.map(|spec| with_part!(spec.dtype, R => write::<R>(target, spec)).map(Text::from)).collect()
+    let specs = pairs().map(|(dtype, conjugate)| Spec { dtype, conjugate });
+    specs.flat_map(|spec| [WRITE(target, spec).map(Text::from), KEEP(target, spec).map(Text::from)]).collect()
 }

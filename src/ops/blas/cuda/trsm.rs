@@ -1,15 +1,15 @@
 //! trsm on CUDA: rows are solved some at a time, and subtracted from those below by products, the vendor's library's or our own.
 
 use super::product::{Product, View};
-use super::{address, block, grid, one_batch, parts, reach, step};
+use super::{address, block, grid, one_batch, parts, singles, step};
 use crate::device::cuda::{Key, Stream};
 use crate::fail;
 use crate::kernels::gpu::Space;
 use crate::op::{Choice, Operand};
 use crate::ops::blas::ptx::trsm::{Args, SIDE, Spec, solve, update};
 use crate::ops::blas::ptx::{edge, with_part};
+use crate::ops::blas::reach;
 use crate::ops::blas::trsm::Trsm;
-use crate::ops::blas::{DTYPES, is_complex};
 use crate::ptx::{Kernel, Target, Text};
 use crate::status::Result;
 
@@ -129,10 +129,7 @@ fn arguments(op: &Trsm) -> Args {
 
 /// Kernels of every kind, for the tests.
 pub fn texts(target: Target) -> Vec<Result<Text>> {
-    let kinds = |&dtype| {
-        let conjugates = [false, true].into_iter().filter(move |&conjugate| is_complex(dtype) || !conjugate);
-        conjugates.flat_map(move |conjugate| [false, true].map(|unit| Spec { dtype, conjugate, unit }))
-    };
-    let specs = DTYPES.iter().flat_map(kinds);
+    let specs =
+        singles().flat_map(|(dtype, conjugate)| [false, true].map(|unit| Spec { dtype, conjugate, unit }));
     specs.flat_map(|spec| [SOLVE, UPDATE].map(|write| write(target, spec).map(Text::from))).collect()
 }

@@ -50,7 +50,9 @@ fn run(op: &Update, stream: &Stream) -> Result<()> {
         |target| with_part!(spec.dtype, R => write::<R>(target, spec)),
     )?;
     // SAFETY: the operands were checked, and the space names their elements alone.
-    unsafe { kernel.launch(stream, grid(space.count().div_ceil(u64::from(THREADS)), 1), &args) }
+    unsafe {
+        kernel.launch(stream, grid(space.count().div_ceil(u64::from(THREADS * spec.ahead())), 1), &args)
+    }
 }
 
 /// Kernels of every kind, for the tests.

@@ -101,8 +101,11 @@ struct State<'k> {
 impl<'k> State<'k> {
     /// Of no elements.
     fn new(k: &'k Builder, spec: Spec) -> Self {
-        let start = if spec.measure == Measure::Iamax { -1.0f64 } else { 0.0 };
-        Self { k, spec, values: (0..spec.states()).map(|_| k.var(start)).collect() }
+        let values = match spec.measure {
+            Measure::Iamax => vec![k.var(-1.0f64), k.var(-1i64).bits()],
+            _ => (0..spec.states()).map(|_| k.var(0.0f64)).collect(),
+        };
+        Self { k, spec, values }
     }
 
     /// Takes an element of x and one of y; `index` is its number.
@@ -137,13 +140,19 @@ impl<'k> State<'k> {
         }
     }
 
-    /// A size: the first element's NaN is larger than anything, any other's than nothing.
+    /// A size; a NaN is larger than nothing. Numbers are kept as the bits of a float, which are in the same order.
     fn take_size(&self, size: Reg<'k, f64>, index: Reg<'k, u64>) {
-        let k = self.k;
-        let size = k.select(size.unordered(size) & index.eq(0u64), f64::INFINITY, size);
-        k.when(size.gt(self.values[0]), || {
-            self.values[0].set(size);
-            self.values[1].set(index.to::<f64>());
+        let (k, larger) = (self.k, size.gt(self.values[0]));
+        self.values[0].set(k.select(larger, size, self.values[0]));
+        self.values[1].set(k.select(larger, index.bits::<f64>(), self.values[1]));
+    }
+
+    /// The first element of a vector, whose NaN is larger than anything.
+    fn take_first<R: Part>(&self, x: Value<'k, R>) {
+        let size = R::wide(x.size(self.k));
+        self.k.when(size.unordered(size), || {
+            self.values[0].set(f64::INFINITY);
+            self.values[1].set(self.k.var(0u64).bits::<f64>());
         });
     }
 
@@ -195,9 +204,9 @@ impl<'k> State<'k> {
             Measure::Nrm2 => Ptr::<Global<R>>::new(to).store(R::of(self.root())),
             Measure::Asum => Ptr::<Global<R>>::new(to).store(R::of(values[0])),
             Measure::Iamax if self.spec.result == Dtype::I32 => {
-                Ptr::<Global<i32>>::new(to).store(values[1].to::<i32>());
+                Ptr::<Global<i32>>::new(to).store(values[1].bits::<i64>().to::<i32>());
             }
-            Measure::Iamax => Ptr::<Global<i64>>::new(to).store(values[1].to::<i64>()),
+            Measure::Iamax => Ptr::<Global<i64>>::new(to).store(values[1].bits::<i64>()),
         }
     }
 
@@ -231,6 +240,10 @@ pub fn write<R: Part>(target: Target, spec: Spec) -> Result<Kernel<Args>> {
                 let vector = unit / v.pieces;
                 let piece = unit - vector * v.pieces;
                 let at = place(k, &v, spec, vector);
+                if spec.measure == Measure::Iamax {
+                    let there = lane.eq(0u32) & piece.eq(0u64) & v.count.gt(0u64);
+                    k.when(there, || state.take_first(Value::<R>::load(at[0], spec.dtype)));
+                }
                 elements::<R>(k, &v, &state, at, (piece * v.length, lane));
                 state.join_lanes();
                 if spec.width == THREADS {

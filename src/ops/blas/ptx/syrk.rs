@@ -115,33 +115,97 @@ fn product<'k, R: Part>(
         count: v.side - corner[n],
         conjugate: spec.conjugate[n],
     };
+    let (alpha, beta) = (Value::of(spec.dtype, v.alpha), Value::of(spec.dtype, v.beta));
+    let finish = Finish { k, spec, alpha, beta, reads: v.reads };
     tile.sum_up([panel(0), panel(1)], v.depth);
     tile.each_sum(|[row, column], sum| {
         let (row, column) = (row + corner[0], column + corner[1]);
         k.when(row.lt(v.side) & column.le(row), || {
             let to = k.mad(column, v.columns[1], k.mad(row, v.rows[1], at[1]));
-            finish(k, v, spec, (to, sum, row.eq(column)));
+            finish.put(to, sum, row.eq(column));
         });
     });
 }
 
-/// c = alpha sum + beta c.
-fn finish<'k, R: Part>(
+/// What becomes of sums.
+struct Finish<'k, R: Part> {
     k: &'k Builder,
-    v: &Vals<'k>,
     spec: Spec,
-    (to, sum, diagonal): (Reg<'k, u64>, Value<'k, R>, Reg<'k, bool>),
-) {
-    let real = |value: Value<'k, R>| match spec.hermitian() {
-        true => Value::select(k, diagonal, value.real(k), value),
-        false => value,
-    };
-    let (alpha, beta) = (Value::of(spec.dtype, v.alpha), Value::of(spec.dtype, v.beta));
-    let result = alpha.times(k, sum).var(k);
-    k.when(v.reads.ne(0u32), || {
-        result.set(result.plus_product(k, beta, real(Value::load(to, spec.dtype))));
-    });
-    real(result).store(to);
+    alpha: Value<'k, R>,
+    beta: Value<'k, R>,
+    reads: Reg<'k, u32>,
+}
+
+impl<'k, R: Part> Finish<'k, R> {
+    /// c = alpha sum + beta c, at an address; whether it is on the diagonal.
+    fn put(&self, to: Reg<'k, u64>, sum: Value<'k, R>, diagonal: Reg<'k, bool>) {
+        let (k, spec) = (self.k, self.spec);
+        let real = |value: Value<'k, R>| match spec.hermitian() {
+            true => Value::select(k, diagonal, value.real(k), value),
+            false => value,
+        };
+        let result = self.alpha.times(k, sum).var(k);
+        k.when(self.reads.ne(0u32), || {
+            result.set(result.plus_product(k, self.beta, real(Value::load(to, spec.dtype))));
+        });
+        real(result).store(to);
+    }
+}
+
+params! {
+    /// Squares of `side` rows and columns, of which a triangle is kept.
+    pub struct KeepArgs / KeepVals {
+        /// Addresses of the squares, [matrix][row][column], and of c.
+        at: [u64; 2],
+        /// From a row, and from a column, of c to the next, in bytes.
+        strides: [u64; 2],
+        /// Rows and columns.
+        side: u64,
+        /// Squares.
+        matrices: u64,
+        /// beta's parts.
+        beta: [f64; 2],
+        /// Whether C is read.
+        reads: u32,
+        /// The batch axes of c, in elements.
+        batch: Words<KEPT>,
+    }
+}
+
+/// Words of the batch axes of one operand.
+const KEPT: usize = Space::<1>::word_count(8);
+
+/// The kernel that adds what is on and below the diagonal of squares to C.
+pub fn keep<R: Part>(target: Target, spec: Spec) -> Result<Kernel<KeepArgs>> {
+    let words = spec.words()[..3].iter().map(u32::to_string).collect::<Vec<_>>().join("_");
+    let shape = Shape::new(format!("blas_syrk_keep_{words}"), target, [THREADS, 1, 1]).min_blocks(1);
+    Kernel::build(&shape, |k, v: KeepVals<'_>| {
+        let (matrix, size) = (k.var(k.block_y().to::<u64>()), spec.dtype.size() as u64);
+        let one = Value::of(spec.dtype, [k.var(1.0f64), k.var(0.0f64)]);
+        let finish = Finish::<R> { k, spec, alpha: one, beta: Value::of(spec.dtype, v.beta), reads: v.reads };
+        k.repeat_while(
+            || matrix.lt(v.matrices),
+            || {
+                let [at] = Space::<1>::locate_all(k, &v.batch, true, &[matrix])[0];
+                let (from, to) = (matrix * v.side * v.side, k.mad(at, size, v.at[1]));
+                let number = k.var(k.mad_wide(k.block_x(), THREADS, k.thread_x().to::<u64>()));
+                k.repeat_while(
+                    || number.lt(v.side * v.side),
+                    || {
+                        let row = number / v.side;
+                        let column = number - row * v.side;
+                        k.when(column.le(row), || {
+                            let sum = Value::load(k.mad(from + number, size, v.at[0]), spec.dtype);
+                            let to = k.mad(column, v.strides[1], k.mad(row, v.strides[0], to));
+                            finish.put(to, sum, row.eq(column));
+                        });
+                        number.set(number + k.mul_wide(k.grid_blocks_x(), THREADS));
+                    },
+                );
+                matrix.set(matrix + k.grid_blocks_y().to::<u64>());
+            },
+        );
+    })
 }
 
 #[cfg(test)]

@@ -194,22 +194,54 @@ impl<'k, R: Part> Group<'_, 'k, R> {
         }
     }
 
-    /// Substitutes row by row: a lane that is behind takes what the one before found.
+    /// Substitutes row by row, where this warp has columns.
     fn substitute(&self, x: &[Value<'k, R>], row: Reg<'k, u64>) {
-        let (k, lane) = (self.k, self.k.lane());
+        let (k, v, lane) = (self.k, self.v, self.k.lane());
         let line = self.triangle.at(lane * LINES[0]);
-        let own = Diagonal::new(k, self.spec, line.at(lane), (row + lane.to::<u64>()).lt(self.v.order));
-        for i in 0..SIDE {
-            let minus = line.plus(i).load().negative();
-            if !self.spec.unit {
-                k.when(lane.eq(i), || own.divide(x));
+        let rows = k.min(v.order - row, u64::from(SIDE)).to::<u32>();
+        k.when((self.column + (k.warp() * EACH).to::<u64>()).lt(v.sides), || {
+            if self.spec.unit {
+                return self.steps(x, line, rows, |x| *x);
             }
-            let behind = lane.gt(i);
-            for x in x {
-                let share = |part: Reg<'k, R>| k.broadcast(part, i);
-                let found = Value { re: share(x.re), im: x.im.map(share) };
-                x.set(Value::select(k, behind, x.plus_product(k, minus, found), *x));
-            }
+            let own = Diagonal::new(k, self.spec, line.at(lane), lane.lt(rows));
+            let quick = || self.steps(x, line, rows, |x| x.times(k, own.inverse));
+            let exact = || {
+                k.steps(0u32, rows, 1u32, |i| self.step(x, (line, i), &|x| x.over(k, own.value)));
+                x.iter().for_each(|x| x.set(x.over(k, own.value)));
+            };
+            k.if_else(k.ballot(own.fine, u32::MAX).eq(u32::MAX), quick, exact);
+        });
+    }
+
+    /// All steps, written one by one; those of the second half where there are as many rows. What is found is what `found` makes of
+    /// a lane's value.
+    fn steps(
+        &self,
+        x: &[Value<'k, R>],
+        line: Plane<'k, R>,
+        rows: Reg<'k, u32>,
+        found: impl Fn(&Value<'k, R>) -> Value<'k, R>,
+    ) {
+        let (k, half) = (self.k, SIDE / 2);
+        let some = |from: u32| (from..from + half).for_each(|i| self.step(x, (line, k.var(i)), &found));
+        some(0);
+        k.when(rows.gt(half), || some(half));
+        x.iter().for_each(|x| x.set(found(x)));
+    }
+
+    /// Step `i`: lanes that are behind take what lane `i` found.
+    fn step(
+        &self,
+        x: &[Value<'k, R>],
+        (line, i): (Plane<'k, R>, Reg<'k, u32>),
+        found: &dyn Fn(&Value<'k, R>) -> Value<'k, R>,
+    ) {
+        let (k, minus, behind) = (self.k, line.at(i).load().negative(), self.k.lane().gt(i));
+        for x in x {
+            let found = found(x);
+            let share = |part: Reg<'k, R>| k.broadcast(part, i);
+            let found = Value { re: share(found.re), im: found.im.map(share) };
+            x.set(Value::select(k, behind, x.plus_product(k, minus, found), *x));
         }
     }
 
@@ -256,7 +288,6 @@ impl<'k, R: Part> Group<'_, 'k, R> {
 
 /// An element of the diagonal, its inverse, and whether that is as good: far from where it would overflow or lose digits.
 struct Diagonal<'k, R: Part> {
-    k: &'k Builder,
     value: Value<'k, R>,
     inverse: Value<'k, R>,
     fine: Reg<'k, bool>,
@@ -271,14 +302,7 @@ impl<'k, R: Part> Diagonal<'k, R> {
         let one = Value::of(spec.dtype, [k.var(1.0f64), k.var(0.0f64)]);
         let value = if spec.unit { one } else { Value::select(k, there, place.load(), one) };
         let (size, inverse) = (R::wide(value.size(k)), one.over(k, value));
-        Self { k, value, inverse, fine: size.ge(1.0 / Self::MOST) & size.le(Self::MOST) }
-    }
-
-    /// Each x becomes x over it.
-    fn divide(&self, all: &[Value<'k, R>]) {
-        let each = |body: &dyn Fn(&Value<'k, R>) -> Value<'k, R>| all.iter().for_each(|x| x.set(body(x)));
-        let k = self.k;
-        k.if_else(self.fine, || each(&|x| x.times(k, self.inverse)), || each(&|x| x.over(k, self.value)));
+        Self { value, inverse, fine: size.ge(1.0 / Self::MOST) & size.le(Self::MOST) }
     }
 }
 

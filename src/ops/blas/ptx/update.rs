@@ -43,6 +43,11 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// Groups that a thread has under way, if they are easy to find.
+    pub fn ahead(&self) -> u32 {
+        if self.rank == 1 { 4 } else { 1 }
+    }
+
     /// All of it, for a kernel's key.
     pub fn words(&self) -> [u32; 8] {
         let Self { change, dtype, rank, lanes, wide } = *self;
@@ -56,15 +61,25 @@ pub fn write<R: Part>(target: Target, spec: Spec) -> Result<Kernel<Args>> {
     let shape = Shape::new(format!("blas_update_{words}"), target, [THREADS, 1, 1]);
     Kernel::build(&shape, |k, v: Vals<'_>| {
         let rule = Rule::<R>::new(k, &v, spec);
-        let number = k.var(k.mad_wide(k.block_x(), THREADS, k.thread_x().to::<u64>()));
-        let step = k.mul_wide(k.grid_blocks_x(), THREADS);
+        let (chunk, size) = (THREADS * spec.ahead(), spec.dtype.size() as u64);
+        let number = k.var(k.mad_wide(k.block_x(), chunk, k.thread_x().to::<u64>()));
+        let place = |n: u32| {
+            let number = number + u64::from(n * THREADS);
+            let at = Space::<2>::locate(k, &v.space, spec.rank as usize, spec.wide, number);
+            std::array::from_fn(|n| k.mad(at[n], size, v.at[n]))
+        };
+        k.repeat_while(
+            || (number + u64::from(chunk - THREADS)).lt(v.count),
+            || {
+                rule.apply((0..spec.ahead()).map(place).collect());
+                number.set(number + k.mul_wide(k.grid_blocks_x(), chunk));
+            },
+        );
         k.repeat_while(
             || number.lt(v.count),
             || {
-                let at = Space::<2>::locate(k, &v.space, spec.rank as usize, spec.wide, number);
-                let size = spec.dtype.size() as u64;
-                rule.apply(std::array::from_fn(|n| k.mad(at[n], size, v.at[n])));
-                number.set(number + step);
+                rule.apply(vec![place(0)]);
+                number.set(number + u64::from(THREADS));
             },
         );
     })
@@ -83,14 +98,21 @@ impl<'k, R: Part> Rule<'k, R> {
         Self { k, spec, factor: Value::of(spec.dtype, v.factor), cosine: R::of(v.cosine) }
     }
 
-    /// The group at these addresses.
-    fn apply(&self, [x_at, y_at]: [Reg<'k, u64>; 2]) {
+    /// The groups at these addresses: all are read before the first is written.
+    fn apply(&self, places: Vec<[Reg<'k, u64>; 2]>) {
+        let read: Vec<_> = places.iter().map(|&place| self.read(place)).collect();
+        places.into_iter().zip(read).for_each(|(place, read)| self.write(place, read));
+    }
+
+    fn read(&self, [x, y]: [Reg<'k, u64>; 2]) -> [Vec<Value<'k, R>>; 2] {
         let change = self.spec.change;
         let reads = |wanted: bool, at| if wanted { self.load(at) } else { Vec::new() };
-        let x = reads(change != Change::Zero, x_at);
-        let y = reads(!matches!(change, Change::Zero | Change::Scal), y_at);
+        [reads(change != Change::Zero, x), reads(!matches!(change, Change::Zero | Change::Scal), y)]
+    }
+
+    fn write(&self, [x_at, y_at]: [Reg<'k, u64>; 2], [x, y]: [Vec<Value<'k, R>>; 2]) {
         let pairs = || x.iter().copied().zip(y.iter().copied());
-        match change {
+        match self.spec.change {
             Change::Axpy => {
                 let sums = pairs().map(|(x, y)| y.plus_product(self.k, self.factor, x));
                 self.store(y_at, sums.collect());
