@@ -6,8 +6,6 @@ use crate::ptx::{Builder, Global, Ptr, Reg};
 
 /// Columns that share a block's scale at least: those of a tile begin at a multiple of it.
 const SHARED: u32 = 64;
-/// Steps that scales are asked for before they are needed.
-const AHEAD: usize = 2;
 
 /// Where the scales of a tile lie.
 pub struct Walk<'k> {
@@ -73,11 +71,13 @@ impl<'k> Block<'_, 'k> {
         let [row, col] = self.corner(group, work);
         let [_, a, b] = self.v.rest.locate_more(k, work.matrix.to::<u64>());
         let line = row + ((group.thread & 0x60u32) >> 1u32) + (lane >> 2u32);
+        let first = col + (lane & 3u32) * 2u32;
         let shared = if self.form.own { 0 } else { self.form.tile.own_columns() / SHARED };
         Walk {
             rows: [0, 8].map(|below| self.scale_at(0, a, line + below)),
-            columns: (0..shared).map(|n| self.scale_at(1, b, col + n * SHARED)).collect(),
-            first: col + (lane & 3u32) * 2u32,
+            // Each thread by a column of its own: what the compiler takes for the same in all threads it waits for at once.
+            columns: (0..shared).map(|n| self.scale_at(1, b, first + n * SHARED)).collect(),
+            first,
             base: b,
         }
     }
@@ -108,11 +108,11 @@ impl<'k> Walk<'k> {
     }
 }
 
-/// Scales of blocks of k, which are asked for some steps before they are needed.
+/// Scales of blocks of k, which are asked for a step before they are needed.
 pub struct Ahead<'k> {
     walk: Walk<'k>,
-    /// Those of the next steps, the nearest first.
-    coming: Vec<Scales<'k>>,
+    /// Those of the next step.
+    coming: Scales<'k>,
     /// The step that is asked for next, and the last one.
     step: Reg<'k, u32>,
     last: Reg<'k, u32>,
@@ -122,22 +122,15 @@ impl<'k> Ahead<'k> {
     pub fn new(block: &Block<'_, 'k>, group: &Group<'k>, work: &Work<'k>) -> Self {
         let (k, walk) = (block.k, block.walk_scales(group, work));
         let (step, last) = (k.var(work.from), work.from + work.count - 1u32);
-        let mut ahead = Self { walk, coming: Vec::new(), step, last };
-        let steps = if block.form.own { 1 } else { AHEAD };
-        ahead.coming = (0..steps).map(|_| ahead.ask(block).kept(k)).collect();
-        ahead
+        let coming = walk.load(block, step).kept(k);
+        step.set(k.min(step + 1u32, last));
+        Self { walk, coming, step, last }
     }
 
     /// Those of the next step.
     pub fn next(&self, block: &Block<'_, 'k>) -> Scales<'k> {
-        let scales = self.coming[0].kept(block.k).ready();
-        self.coming.windows(2).for_each(|pair| pair[0].set(&pair[1]));
-        self.coming[self.coming.len() - 1].set(&self.ask(block));
-        scales
-    }
-
-    fn ask(&self, block: &Block<'_, 'k>) -> Scales<'k> {
-        let scales = self.walk.load(block, self.step);
+        let scales = self.coming.kept(block.k).ready();
+        self.coming.set(&self.walk.load(block, self.step));
         self.step.set(block.k.min(self.step + 1u32, self.last));
         scales
     }
