@@ -77,6 +77,10 @@ class Run:
         found = [[] for _ in cases]
         if refusal:
             found[0].append(refusal)
+        elif len(cases) > 1 and refusal is not None:
+            # Others of a list may have been written before one ran out of scratch memory.
+            for case in cases:
+                self.accept(before, case)
         elif refusal is None:
             for case, want, wrong in zip(cases, wants, found):
                 wrong += matmul_oracle.compare(case, want)
