@@ -1754,7 +1754,8 @@ typedef struct weft_trsm_desc {
  * epilogue by a few u of its argument besides, and the result is rounded to d's dtype once. An 8-bit float takes the largest
  * finite number where the value lies beyond it. Sums are ordered alike for any number of threads. Where the machine multiplies
  * bfloat16 in hardware, subnormal inputs and products count as 0. A GPU's units for 8-bit floats add up with fewer bits: on those
- * devices the value may be off by 2^-10 |alpha| |A| |B| besides. WEFT_I32 is exact modulo 2^32.
+ * devices the value may be off by 2^-10 |alpha| |A| |B| besides; and cuBLASLt may round A B to a d of 16 bits once more before
+ * it adds c or the bias. WEFT_I32 is exact modulo 2^32.
  *
  * alpha 0 (with its flag) and K = 0 leave A and B unread: D = act(beta C + bias).
  *

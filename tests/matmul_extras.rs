@@ -581,10 +581,26 @@ impl Case {
         matches!(self.a.dtype, F8E4m3 | F8E5m2)
     }
 
-    /// What it should be; and, of 8-bit floats, where tensor cores add up products with few bits.
+    /// Whether cuBLASLt may round the product to d's dtype before it adds c or the bias.
+    fn is_rounded_twice(&self) -> bool {
+        self.d.dtype.size() == 2 && (self.c.is_some() || self.bias.is_some())
+    }
+
+    /// What it should be; and what a GPU may make of it, where tensor cores add up products of 8-bit floats with few bits, or
+    /// cuBLASLt rounds twice.
     fn wants(&self) -> [Vec<Want>; 2] {
         let wants = |loose| self.indices().iter().map(|index| self.want(index, loose)).collect();
-        [wants(0.0), if self.is_small() { wants(1e-3) } else { Vec::new() }]
+        let loose = match (self.is_small(), self.is_rounded_twice()) {
+            (true, _) => wants(1e-3),
+            (_, true) => wants(rounding(self.d.dtype).0),
+            _ => Vec::new(),
+        };
+        [wants(0.0), loose]
+    }
+
+    /// Whether a choice may be off by more.
+    fn is_loose(&self, choice: &str) -> bool {
+        self.is_small() && choice != "simt" || self.is_rounded_twice() && choice == "cublaslt"
     }
 
     /// Runs it by the choices of its number that take it. How many did.
@@ -602,7 +618,7 @@ impl Case {
             }
             let what = format!("{what} {choice} {:?}", self.desc);
             assert_eq!(status, WEFT_OK, "{what}: {message}");
-            self.check_one(session, &what, if self.is_small() && choice != "simt" { loose } else { wants });
+            self.check_one(session, &what, if self.is_loose(choice) { loose } else { wants });
             ran += 1;
         }
         weft::op::force("");

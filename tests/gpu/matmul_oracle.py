@@ -118,6 +118,8 @@ class Want:
         loose = 2 * cut + (case.k * 2**-11 if case.compute == "F16" else 0)
         if case.a_dtype in EIGHT and case.arena.device.type == "cuda":
             loose = FEW_BITS
+        elif case.d_dtype in (F16, BF16) and (case.c or case.bias) and case.arena.device.type == "cuda":
+            loose += ROUNDING[case.d_dtype][0]  # cuBLASLt rounds the product before it adds to it
         return error + loose * size(torch.tensor(alpha(case))).item() * self.products
 
 
