@@ -1,5 +1,5 @@
-//! Gather and scatter on a GPU. Both take as many threads a place as its row keeps busy. A scatter of many places first
-//! learns the first and the last place that name each row, one of few is a single kernel.
+//! Gather and scatter on a GPU. Both take as many threads a place as its row keeps busy, or a block for each piece of a long
+//! row. A scatter of many places first learns the first and the last place that name each row, one of few is a single kernel.
 
 use super::ptx::{self, Args, Kind, Spec, THREADS, THREADS_LONG};
 use super::*;
