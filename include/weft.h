@@ -3672,7 +3672,8 @@ weft_status weft_port_dispatch(weft_port port,
 
 /**
  * Gives an eventfd that is readable while completions wait, for poll, epoll, libuv, asyncio and the like. Do not read
- * or close it: taking the last completion clears it. weft_port_release closes it.
+ * or close it: taking the last completion clears it. weft_port_release closes it. It may become readable a moment before
+ * the first completion can be taken: weft_port_poll and weft_port_dispatch wait for that one, some microseconds at most.
  *
  * Thread safety: any thread.
  * Blocks: no.
@@ -3684,7 +3685,8 @@ weft_status weft_port_dispatch(weft_port port,
  *
  * Memory: `fd` is NULL or valid for one write.
  */
-weft_status weft_port_event_handle(weft_port port, int64_t *fd);
+weft_status weft_port_event_handle(weft_port port,
+                                   int64_t *fd);
 
 /**
  * For loops that are told of edges alone (EPOLLET): makes the event handle readable anew if completions wait.

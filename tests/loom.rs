@@ -422,6 +422,28 @@ fn taking_the_last_record_leaves_the_event_handle_clear() {
     });
 }
 
+#[test]
+fn a_record_that_is_announced_is_taken_once_and_the_event_handle_clear_then() {
+    explore("announced record", || {
+        let port = port(1);
+        let fd = port.event_handle().unwrap();
+        reserve(&port);
+        let poster = {
+            let (port, request) = (port.clone(), request(&counter(), Some(&port)));
+            thread::spawn(move || {
+                request.announce();
+                port.announce();
+                assert!(request.post(Outcome::default(), By::Other, |_| ()));
+            })
+        };
+        let early = take_all(&port).len();
+        poster.join().unwrap();
+        assert_eq!(readable(fd), early == 0, "{early} taken before");
+        assert_eq!(take_all(&port).len() + early, 1);
+        assert!(!readable(fd), "nothing waits");
+    });
+}
+
 /// What the caller's functions saw.
 #[derive(Default)]
 struct Tally {

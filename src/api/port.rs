@@ -254,7 +254,8 @@ pub unsafe extern "C" fn weft_port_dispatch(port: weft_port, most: u32, count: *
 }
 
 /// Gives an eventfd that is readable while completions wait, for poll, epoll, libuv, asyncio and the like. Do not read
-/// or close it: taking the last completion clears it. weft_port_release closes it.
+/// or close it: taking the last completion clears it. weft_port_release closes it. It may become readable a moment before
+/// the first completion can be taken: weft_port_poll and weft_port_dispatch wait for that one, some microseconds at most.
 ///
 /// Thread safety: any thread.
 /// Blocks: no.

@@ -2,14 +2,15 @@
 //! stream's timeline; whoever sees the timeline reach a number, one thread at a time, lands the flight: asks the operation
 //! what became of it, frees what it owned and posts the completion.
 
-use super::worker::{Untold, guarded, turn_away};
+use super::worker::{Untold, ask_ahead, guarded, turn_away};
 use super::{Core, Failure, Outcome, Request, finalizer::Due};
+use crate::device::ahead::ask_for;
 use crate::device::cuda::{IN_FLIGHT, Sight, Stream, Watched};
 use crate::device::{Context, Device, lost};
 use crate::ensure;
-use crate::op::Op;
+use crate::op::{Husk, Op};
 use crate::status::{Error, Result};
-use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use crate::sync::{Line, Mutex};
 use crate::telemetry::trace;
 use crate::telemetry::{Running, Traffic, clock};
@@ -18,8 +19,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A mark on the timeline costs about as much as an empty launch: of requests that are launched in one go, every so many
-/// get one.
-const MARK_EVERY: usize = 8;
+/// get one. One that somebody may ask for counts as several.
+const MARK_EVERY: usize = 32;
+const ASKED_FOR: usize = 4;
 
 /// For how many nanoseconds after a look the next one is expected.
 const ATTENTION: u64 = 2_000;
@@ -30,12 +32,20 @@ pub(super) struct Flights {
     list: Line<Mutex<VecDeque<Flight>>>,
     /// Held by whoever lands flights; when the last one landed, in ticks.
     landing: Mutex<u64>,
-    /// The number of the latest flight; whoever launches, one thread at a time, writes it.
-    latest: Line<AtomicU32>,
+    /// The latest flight; whoever launches, one thread at a time, writes it.
+    latest: Line<Latest>,
     /// The number of the latest that landed; they land in order, and whoever lands them alone writes it.
     landed: Line<AtomicU32>,
     /// The tick at which a thread that looks again and again was last seen.
     attended: Line<AtomicU64>,
+}
+
+/// The latest flight.
+#[derive(Default)]
+struct Latest {
+    number: AtomicU32,
+    /// Whether its completion goes to a port.
+    posts: AtomicBool,
 }
 
 /// A request on its way.
@@ -80,14 +90,14 @@ impl Flights {
 
     /// The number of the next flight.
     fn next(&self) -> u32 {
-        self.latest.0.load(Relaxed).wrapping_add(1)
+        self.latest.0.number.load(Relaxed).wrapping_add(1)
     }
 
     /// How many are on their way.
     fn count(&self) -> u32 {
         // The one that grows last: what it is taken from cannot have overtaken it.
         let landed = self.landed.0.load(Acquire);
-        self.latest.0.load(Acquire).wrapping_sub(landed)
+        self.latest.0.number.load(Acquire).wrapping_sub(landed)
     }
 
     /// Whether a thread looked a moment ago and is about to look again.
@@ -97,9 +107,25 @@ impl Flights {
 
     /// Whether the device is past the first; with the device lost all are done for.
     fn is_first_done(&self) -> bool {
+        self.count() > 0 && (self.is_first_reached() || self.stream.gpu().lost().is_some())
+    }
+
+    /// Whether the timeline says so. This alone touches no cache line that a launching thread writes.
+    fn is_first_reached(&self) -> bool {
         let first = self.landed.0.load(Acquire).wrapping_add(1);
-        let reached = self.stream.reached().wrapping_sub(first).cast_signed() >= 0;
-        self.count() > 0 && (reached || self.stream.gpu().lost().is_some())
+        self.stream.reached().wrapping_sub(first).cast_signed() >= 0
+    }
+
+    /// Asks for the memory that landing the first touches.
+    fn ask_for_first(&self) {
+        let Some(list) = self.list.0.try_lock() else { return };
+        let Some(flight) = list.front() else { return };
+        ask_for((&raw const *flight).cast(), size_of::<Flight>());
+        flight.request.ask();
+        if let Some(work) = &flight.work {
+            ask_for((&raw const *work.op).cast(), size_of_val(&*work.op));
+        }
+        flight.request.ask_for_port();
     }
 }
 
@@ -115,14 +141,15 @@ impl Core {
     /// Launches a batch.
     pub(super) fn launch_all(&self, flights: &Flights, batch: &VecDeque<Arc<Request>>) {
         let mut unmarked = 0;
-        for request in batch {
+        for (index, request) in batch.iter().enumerate() {
+            ask_ahead(batch, index);
             if unmarked > 0 && (request.after(0).is_some() || !self.context.lanes.0.is_free(self.priority)) {
                 self.mark(flights); // before it waits for others
                 unmarked = 0;
             }
             self.launch(flights, request);
-            unmarked += 1;
-            if unmarked == MARK_EVERY {
+            unmarked += if request.is_asked_for() || trace::on() { ASKED_FOR } else { 1 };
+            if unmarked >= MARK_EVERY {
                 self.mark(flights);
                 unmarked = 0;
             }
@@ -156,9 +183,10 @@ impl Core {
         if let Some(Work { op, begun: Some(at), traced, .. }) = &mut work {
             *traced = trace::on() && request.traced(&|out| op.shape(out)).began(*at);
         }
-        let number = flights.next();
+        let (number, latest) = (flights.next(), &flights.latest.0);
+        latest.posts.store(request.posts(), Relaxed);
         flights.list.0.lock().push_back(Flight { number, request, work });
-        flights.latest.0.store(number, Release);
+        latest.number.store(number, Release);
     }
 
     /// Launches the request of a submitter, but not what would take a while. Whether it did.
@@ -180,7 +208,7 @@ impl Core {
 
     /// Puts the timeline behind what was launched, and has it watched.
     fn mark(&self, flights: &Flights) {
-        flights.stream.mark_or_wait(flights.latest.0.load(Relaxed));
+        flights.stream.mark_or_wait(flights.latest.0.number.load(Relaxed));
         if let Device::Cuda(cuda) = self.context.device() {
             cuda.watcher().tell();
         }
@@ -238,9 +266,23 @@ impl Core {
     /// Ends a flight. When, in ticks.
     fn land(&self, flights: &Flights, flight: Flight, last: u64) -> u64 {
         let (now, Flight { number, request, work }) = (clock::now(), flight);
+        request.announce();
         let ended = work.map(|work| self.conclude(flights, &request, number, work, (last, now)));
         self.settle(&request, ended);
+        self.give_back(request);
         now
+    }
+
+    /// Lets the submitter of the next request free what that of this one allocated, unless somebody holds it.
+    fn give_back(&self, request: Arc<Request>) {
+        if Arc::strong_count(&request) > 1 {
+            return;
+        }
+        if let Some(mut ring) = self.ring.0.try_lock()
+            && ring.spent.len() < ring.spent.capacity()
+        {
+            ring.spent.push_back(request);
+        }
     }
 
     /// What became of work that the device is past. What it owned is released before anyone learns of it.
@@ -262,7 +304,7 @@ impl Core {
             (_, Some(reason)) => Some(Failure { error: lost(reason), root: None }),
             (None, None) => concluded(&*work.op, stream.verdict_of(number)),
         };
-        drop(work.op);
+        request.keep(Some(Husk::of(work.op)));
         stream.give_staging(number);
         let from = begun.max(last);
         let (wait_ns, device_ns) = (clock::between(request.stamp, from), clock::between(from, now));
@@ -299,6 +341,21 @@ impl Watched for Core {
     fn attend(&self) {
         if let Some(flights) = &self.flights {
             flights.attended.0.store(clock::now(), Relaxed);
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        self.flights.as_ref().is_some_and(|flights| flights.is_first_reached() && !flights.is_attended())
+    }
+
+    fn ask_ahead(&self) {
+        match &self.flights {
+            // Of others some thread may wait for the first, and land it itself.
+            Some(flights) if flights.latest.0.posts.load(Relaxed) => {
+                flights.ask_for_first();
+                ask_for((&raw const self.done).cast(), size_of_val(&self.done));
+            }
+            _ => {}
         }
     }
 

@@ -3,6 +3,7 @@
 //! A bounded ring feeds one worker thread a queue. Requests of one queue run one after another; requests of different
 //! queues run side by side. A queue whose last owner is gone finishes what it accepted, then its worker ends.
 
+mod ahead;
 pub mod callback;
 mod finalizer;
 mod flight;

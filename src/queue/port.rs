@@ -72,7 +72,7 @@ pub struct Port {
     /// Whether a thread of the library dispatches it, which nobody else may do then.
     threaded: bool,
     kept: AtomicU64,
-    ring: Mutex<Ring>,
+    pub(super) ring: Mutex<Ring>,
     /// Raised by every wake: a waiting thread returns when it moves.
     wakes: AtomicU64,
     gate: Gate,
@@ -81,9 +81,12 @@ pub struct Port {
     finalizer: Mutex<Option<Finalizer>>,
 }
 
-struct Ring {
-    entries: VecDeque<Entry>,
-    event: Option<OwnedFd>,
+/// What lies behind a port's lock.
+pub(super) struct Ring {
+    pub(super) entries: VecDeque<Entry>,
+    pub(super) event: Option<OwnedFd>,
+    /// Whether the event tells of a record that is still to come.
+    pub(super) announced: bool,
     /// Whether it takes records.
     open: bool,
 }
@@ -99,7 +102,7 @@ impl Port {
             capacity: u64::from(capacity),
             threaded,
             kept: AtomicU64::new(0),
-            ring: Mutex::new(Ring { entries, event: None, open: true }),
+            ring: Mutex::new(Ring { entries, event: None, announced: false, open: true }),
             wakes: AtomicU64::new(0),
             gate: Gate::new(),
             room: Gate::new(),
@@ -207,7 +210,7 @@ impl Port {
 
     /// Takes up to `most` completions, oldest first, and frees their places.
     pub fn poll(&self, most: usize, take: impl FnMut(Entry)) -> usize {
-        let mut ring = self.ring.lock();
+        let mut ring = self.settled();
         let count = most.min(ring.entries.len());
         ring.entries.drain(..count).for_each(take);
         ring.clear_if_empty();
@@ -235,7 +238,7 @@ impl Port {
 
     /// Takes one completion and frees its place, but keeps the port.
     fn begin(&self) -> Option<Entry> {
-        let mut ring = self.ring.lock();
+        let mut ring = self.settled();
         let entry = ring.entries.pop_front();
         // A look that finds nothing clears the mark that a wake left.
         ring.clear_if_empty();
@@ -326,13 +329,14 @@ impl Ring {
             owe();
         }
         self.entries.push_back(entry);
-        if self.entries.len() == 1 {
+        let announced = std::mem::take(&mut self.announced);
+        if self.entries.len() == 1 && !announced {
             self.signal();
         }
         None
     }
 
-    fn signal(&self) {
+    pub(super) fn signal(&self) {
         if let Some(event) = &self.event {
             let one = 1u64;
             // SAFETY: writes eight bytes of a local to our own descriptor. A full counter is readable already.
@@ -340,7 +344,8 @@ impl Ring {
         }
     }
 
-    fn clear_if_empty(&self) {
+    fn clear_if_empty(&mut self) {
+        self.announced &= !self.entries.is_empty();
         if let (true, Some(event)) = (self.entries.is_empty(), &self.event) {
             let mut count = 0u64;
             // SAFETY: reads eight bytes into a local; the descriptor does not block.

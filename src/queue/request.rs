@@ -8,7 +8,6 @@
 use super::finalizer::{Due, Finalizer};
 pub use super::outcome::{Outcome, weft_complete_fn, weft_completion};
 use super::port::Port;
-use crate::device::ahead::ask_for;
 use crate::device::cuda::Watched;
 use crate::op::{Husk, Op, code::name};
 use crate::status::{
@@ -96,7 +95,7 @@ pub struct Request {
     /// Whether a queue took it: only then may its deadline end it.
     accepted: AtomicBool,
     /// Whether somebody took it upon himself to set the record.
-    claimed: AtomicBool,
+    pub(super) claimed: AtomicBool,
     /// Whether the work was dropped before it began, set with `work` locked.
     withdrawn: AtomicBool,
     /// `PENDING`, `POSTED` (at a port) or `SETTLED`.
@@ -105,12 +104,12 @@ pub struct Request {
     /// Who can see that a device is done with it: a thread that waits for it may look by itself.
     flights: Option<Weak<dyn Watched>>,
     /// Where its completion goes; it holds a place there.
-    port: Option<Arc<Port>>,
+    pub(super) port: Option<Arc<Port>>,
     work: Mutex<Work>,
     /// Whether the CPU is done with it in a few microseconds.
     pub brief: bool,
     /// The address and the size of the operation, only to ask for its memory.
-    place: (usize, usize),
+    pub(super) place: (usize, usize),
     outcome: OnceCell<Outcome>,
     /// Few requests are watched: boxed, so that the others stay small.
     watches: Mutex<Option<Box<Watches>>>,
@@ -193,16 +192,6 @@ impl Request {
     /// Keeps the memory of work that is over, for whoever frees the request.
     pub fn keep(&self, husk: Option<Husk>) {
         self.work.lock().husk = husk;
-    }
-
-    /// Asks for the request's own memory, by the thread that will run it.
-    pub fn ask(&self) {
-        ask_for((&raw const *self).cast(), size_of::<Self>());
-    }
-
-    /// Asks for its work's.
-    pub fn ask_for_work(&self) {
-        ask_for(std::ptr::without_provenance(self.place.0), self.place.1);
     }
 
     fn hold_finalizer(&self) -> Option<Due> {

@@ -100,16 +100,10 @@ impl Core {
         self.submitted().load(SeqCst) == self.done.0.completed.load(SeqCst)
     }
 
-    /// Brings a batch to its end. While one request runs the memory of the next two comes over from their submitter's
-    /// processor.
+    /// Brings a batch to its end.
     fn finish_all(&self, batch: &VecDeque<Arc<Request>>) {
         for (index, request) in batch.iter().enumerate() {
-            if let Some(later) = batch.get(index + 2) {
-                later.ask();
-            }
-            if let Some(next) = batch.get(index + 1) {
-                next.ask_for_work();
-            }
+            ask_ahead(batch, index);
             self.finish(request);
         }
     }
@@ -209,6 +203,16 @@ impl Core {
         {
             self.unseen.lock().get_or_insert_with(|| error.clone());
         }
+    }
+}
+
+/// While the request of this place runs the memory of the next two comes over from their submitter's processor.
+pub(super) fn ask_ahead(batch: &VecDeque<Arc<Request>>, index: usize) {
+    if let Some(later) = batch.get(index + 2) {
+        later.ask();
+    }
+    if let Some(next) = batch.get(index + 1) {
+        next.ask_for_work();
     }
 }
 

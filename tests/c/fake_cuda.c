@@ -11,8 +11,8 @@
  *   FAKE_CUDA_VERSION, FAKE_CUDA_DEVICES, FAKE_CUDA_CAPABILITY        13000, 1 and 90 if not set
  *   FAKE_CUDA_CALLS=FILE                                              at the process's end, a line for each function: calls
  *
- * A test asks fake_cuda_live(kind) how many streams (0), events (1), blocks of device (2) and host (3) memory, pools (4) and
- * modules (5) there are, and fake_cuda_fired() how often a rule of FAKE_CUDA_FAIL was followed. */
+ * A test asks fake_cuda_live(kind) how many streams (0), events (1), blocks of device (2) and host (3) memory, pools (4),
+ * modules (5) and graphs (6) there are, and fake_cuda_fired() how often a rule of FAKE_CUDA_FAIL was followed. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdint.h>
@@ -21,7 +21,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { STREAM, EVENT, DEVICE, HOST, POOL, MODULE, KINDS };
+enum { STREAM, EVENT, DEVICE, HOST, POOL, MODULE, GRAPH, KINDS };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int sticky, fired, silent, broken, queries;
@@ -203,6 +203,12 @@ FAKE(cuFuncGetParamInfo, (P function, size_t index, size_t *offset, size_t *size
 #endif
 FAKE(cuFuncGetAttribute, (int *value, int attribute, P function), *value = attribute == 0 ? 1024 : attribute == 1 ? 16 : 0; (void)function)
 FAKE(cuFuncSetAttribute, (P function, int attribute, int value), (void)function; (void)attribute; (void)value)
+FAKE(cuStreamBeginCapture_v2, (P stream, int mode), (void)stream; if (mode != 2) return 1)
+FAKE(cuStreamEndCapture, (P stream, P *graph), *graph = made(GRAPH, 1); (void)stream)
+FAKE(cuGraphInstantiateWithFlags, (P *ready, P graph, unsigned long long flags), if (flags) return 1; *ready = made(GRAPH, 1); (void)graph)
+FAKE(cuGraphLaunch, (P ready, P stream), (void)ready; (void)stream)
+FAKE(cuGraphDestroy, (P graph), ended(GRAPH, graph))
+FAKE(cuGraphExecDestroy, (P ready), ended(GRAPH, ready))
 #ifndef WITHOUT_LAUNCH
 FAKE(cuLaunchKernel, (P function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, P stream, void **parameters, void **extra),
      (void)function; (void)gx; (void)gy; (void)gz; (void)bx; (void)by; (void)bz; (void)shared; (void)stream; (void)parameters; (void)extra)

@@ -1,6 +1,7 @@
 //! The CUDA driver: its functions, looked up once, and its answers. Codes are kept as the numbers they are, for a driver
 //! may be newer than this list.
 
+use super::graph;
 use super::leave::guard_the_end;
 use super::library::Library;
 use super::tensor::{Map, Tensor};
@@ -179,6 +180,7 @@ pub struct Driver {
     parameter_info: Option<ParameterInfo>,
     /// Describes a tensor to the tensor memory accelerator.
     encode_tiled: Option<EncodeTiled>,
+    graphs: Option<graph::Functions>,
     /// Where its library was found.
     pub path: String,
     /// 1000 times the major plus 10 times the minor CUDA version.
@@ -204,8 +206,9 @@ fn start() -> Result<Driver> {
     let parameter_info = unsafe { library.function(c"cuFuncGetParamInfo") };
     // SAFETY: the signature of cuTensorMapEncodeTiled in cuda.h.
     let encode_tiled = unsafe { library.function(c"cuTensorMapEncodeTiled") };
+    let graphs = graph::Functions::find(&library);
     let path = library.path;
-    let mut driver = Driver { functions, error_name, parameter_info, encode_tiled, path, cuda: 0 };
+    let mut driver = Driver { functions, error_name, parameter_info, encode_tiled, graphs, path, cuda: 0 };
     driver.begin().map_err(|error| unavailable(format!("{}: {}", driver.path, error.message)))?;
     Ok(driver)
 }
@@ -275,7 +278,12 @@ impl Driver {
         Ok(map.0)
     }
 
-    fn answer(&self, function: &CStr, code: i32) -> Result<()> {
+    /// Its functions for graphs, if it has them.
+    pub(super) fn graphs(&self) -> Option<&graph::Functions> {
+        self.graphs.as_ref()
+    }
+
+    pub(super) fn answer(&self, function: &CStr, code: i32) -> Result<()> {
         if code == 0 { Ok(()) } else { Err(self.error(function, code)) }
     }
 

@@ -6,6 +6,7 @@ mod driver;
 pub mod entry;
 mod folders;
 mod gpu;
+mod graph;
 mod haste;
 mod kernel;
 mod leave;
@@ -24,6 +25,7 @@ mod watcher;
 
 pub use driver::{Driver, driver};
 pub use gpu::{Description, Gpu, count, describe};
+pub use graph::Graph;
 pub use kernel::{Key, Loaded};
 pub use memory::Memory;
 pub use module::{Function, Limits, Module, Shape};

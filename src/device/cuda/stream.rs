@@ -1,6 +1,7 @@
 //! Streams: one GPU's work in order, with what a request needs while it runs: kernels, scratch memory and a word that
 //! its kernels can leave a verdict in.
 
+use super::cublaslt::Blas;
 use super::gpu::Gpu;
 use super::haste::Haste;
 use super::kernel::{Key, Loaded};
@@ -11,6 +12,7 @@ use crate::device::gate::spin_until;
 use crate::ptx::{Kernel, Params, Target};
 use crate::status::{Error, Result};
 use cudarc::driver::sys::{CUdeviceptr, CUstream};
+use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
 use std::ffi::c_void;
 use std::ptr::null_mut;
@@ -19,7 +21,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 use std::time::{Duration, Instant};
 
 /// CU_STREAM_NON_BLOCKING: never waits for the default stream.
-const NON_BLOCKING: u32 = 1;
+pub(super) const NON_BLOCKING: u32 = 1;
 /// How many requests can be in flight on a stream: so many verdicts are kept apart.
 pub(crate) const IN_FLIGHT: u32 = 1024;
 /// Bytes from the start of the host's page to the verdicts: the timeline has a cache line of its own.
@@ -48,6 +50,8 @@ pub struct Stream {
     scratch: Mutex<Scratch>,
     staging: Staging,
     haste: Haste,
+    /// cuBLASLt, if it is there, once it was asked for.
+    blas: OnceCell<Option<Arc<Blas>>>,
 }
 
 // SAFETY: the driver's functions take a stream from any thread.
@@ -104,11 +108,22 @@ impl Stream {
 
     fn of(gpu: Arc<Gpu>, stream: CUstream, owned: bool) -> Result<Self> {
         let page = Pinned::new(gpu.clone(), VERDICTS + IN_FLIGHT as usize * 4)?;
-        let zero = || AtomicU32::new(0);
-        let (number, checkpoints, doubts, behind) = (zero(), zero(), zero(), AtomicU64::new(0));
-        let (scratch, staging, haste) =
-            (Mutex::new(Scratch::default()), Staging::default(), Haste::default());
-        Ok(Self { gpu, stream, owned, page, behind, number, checkpoints, doubts, scratch, staging, haste })
+        let (number, checkpoints, doubts, behind) = Default::default();
+        let (scratch, staging, haste, blas) = Default::default();
+        Ok(Self {
+            gpu,
+            stream,
+            owned,
+            page,
+            behind,
+            number,
+            checkpoints,
+            doubts,
+            scratch,
+            staging,
+            haste,
+            blas,
+        })
     }
 
     /// The GPU.
@@ -282,6 +297,11 @@ impl Stream {
     /// How long whoever launches may take.
     pub(super) fn haste(&self) -> &Haste {
         &self.haste
+    }
+
+    /// cuBLASLt, where it was asked for and is there.
+    pub(super) fn blas(&self) -> &OnceCell<Option<Arc<Blas>>> {
+        &self.blas
     }
 
     /// The host's memory that requests of this stream pass through.

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 /// How long it spins.
 const SPIN: Duration = Duration::from_micros(100);
-/// Rounds of a spin loop between two looks.
-const LOOKS_APART: usize = 2;
+/// Glances at the timelines between two looks, and how many of them follow each other without a pause.
+const GLANCES: [usize; 2] = [8, 4];
 /// How long it sleeps at the least and at the most: a sleep and a look cost about 10 us of a processor.
 const NAP: (Duration, Duration) = (Duration::from_micros(10), Duration::from_millis(1));
 /// How often it asks the driver whether a stream that does not move is all right: only so is a fault noticed.
@@ -39,6 +39,10 @@ pub trait Watched: Send + Sync {
     fn glance(&self) -> Sight;
     /// This thread looks again and again.
     fn attend(&self);
+    /// Whether [`glance`](Self::glance) would find something, at the cost of a cache line or two that nobody else writes.
+    fn is_due(&self) -> bool;
+    /// Has the memory brought here that ending the first of what was launched touches, if it is for this thread to end.
+    fn ask_ahead(&self);
     /// Asks the driver whether the device is still there.
     fn probe(&self);
 }
@@ -91,6 +95,7 @@ impl Watcher {
             let told = self.told.load(SeqCst);
             if told != seen {
                 self.gather(&mut all);
+                all.iter().for_each(|watched| watched.ask_ahead());
                 seen = told;
             }
             let news = || self.told.load(SeqCst) != told || self.over.load(SeqCst);
@@ -110,7 +115,7 @@ impl Watcher {
                         all.iter().for_each(|watched| watched.probe());
                         probed = Instant::now();
                     }
-                    if self.pause(since.elapsed(), news) {
+                    if self.pause(&all, since.elapsed(), news) {
                         since = Instant::now();
                     }
                 }
@@ -128,11 +133,17 @@ impl Watcher {
     }
 
     /// Between two looks at something that has not moved for so long. Whether there was news meanwhile.
-    fn pause(&self, waited: Duration, news: impl Fn() -> bool) -> bool {
+    fn pause(&self, all: &[Arc<dyn Watched>], waited: Duration, news: impl Fn() -> bool) -> bool {
         if waited < SPIN {
-            // Not too often: a look takes cache lines from the worker that launches and from a thread that waits.
-            (0..LOOKS_APART).for_each(|_| std::hint::spin_loop());
-            return false;
+            // A look takes cache lines from the worker that launches and from a thread that waits.
+            let due = || (0..GLANCES[1]).any(|_| all.iter().any(|watched| watched.is_due()));
+            for _ in 0..GLANCES[0] {
+                if due() || news() {
+                    break;
+                }
+                std::hint::spin_loop();
+            }
+            return news();
         }
         let nap = (waited / 64).clamp(NAP.0, NAP.1);
         self.gate.wait(Duration::ZERO, Some(Instant::now() + nap), news)

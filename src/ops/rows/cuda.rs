@@ -1,7 +1,7 @@
-//! Gather and scatter on a GPU. Both take as many threads a place as its row keeps busy. A scatter of many places first
-//! learns the first and the last place that name each row, one of few is a single kernel.
+//! Gather and scatter on a GPU. Both take as many threads a place as its row keeps busy, or a block for each piece of a long
+//! row. A scatter of many places first learns the first and the last place that name each row, one of few is a single kernel.
 
-use super::ptx::{self, Args, Kind, Spec, THREADS};
+use super::ptx::{self, Args, Kind, Spec, THREADS, THREADS_LONG};
 use super::*;
 use crate::device::cuda::{EPOCH_BITS, Key, Stream};
 use crate::kernels::gpu::Space;
@@ -72,14 +72,14 @@ impl Rows {
         1 << aligned.trailing_zeros()
     }
 
-    /// Whether a thread moves a unit of each of its places. Long rows are cut for that, but not where places wait for another
-    /// load than their index.
+    /// Whether a thread moves a unit of each of its places.
     fn is_short(&self, kind: Kind) -> bool {
-        match kind {
-            Kind::Gather => self.units() <= u64::from(THREADS) << 10,
-            Kind::Scatter => self.units() <= u64::from(THREADS),
-            _ => false,
-        }
+        matches!(kind, Kind::Gather | Kind::Scatter) && !self.is_long(kind)
+    }
+
+    /// Whether a row is enough for a block or more.
+    fn is_long(&self, kind: Kind) -> bool {
+        matches!(kind, Kind::Gather | Kind::Scatter) && self.units() >= u64::from(THREADS_LONG) * EACH
     }
 
     /// Units of a row.
@@ -105,6 +105,7 @@ impl Rows {
             elements,
             wide: self.count().max(self.elements.count()) >= 1 << 32,
             short: self.is_short(kind),
+            long: self.is_long(kind),
         }
     }
 
@@ -157,26 +158,41 @@ impl Rows {
 
     /// Queues one kernel.
     fn queue(&self, stream: &Stream, kind: Kind, args: Args) -> Result<()> {
-        let alone = matches!(kind, Kind::Zero | Kind::Mark);
-        let args = if alone { Args { lanes: 0, ..args } } else { args };
-        let (spec, lanes) = (self.spec(kind), 1u64 << args.lanes);
-        let together = if spec.short { TOGETHER } else { 1 };
-        let across = args.count.div_ceil(u64::from(THREADS) / lanes * together);
-        // What waits for several loads in turn is better off without a beginning for each place.
-        let resident = 8 * u64::from(stream.gpu().description.multiprocessors);
-        let most = if kind == Kind::Add { resident } else { GRID[0] };
-        let cuts = args.units.div_ceil(lanes * EACH).min(BLOCKS.div_ceil(across)).max(1);
-        let down = match kind {
-            Kind::Zero | Kind::Mark => 1,
-            _ if spec.short => args.units.div_ceil(lanes).max(1),
-            _ => cuts,
+        let spec = self.spec(kind);
+        let args = match kind {
+            Kind::Zero | Kind::Mark => Args { lanes: 0, ..args },
+            _ if spec.long => Args { lanes: THREADS_LONG.ilog2(), ..args },
+            _ => args,
         };
-        let grid = [across.min(most) as u32, down.min(GRID[1]) as u32, 1];
+        let grid = if spec.long { pieces(&args) } else { grid(stream, spec, &args) };
         let kernel = stream.kernel(Key("rows", spec.words()), |target| ptx::kernel(target, spec))?;
         // SAFETY: the operands were checked to lie in their buffers, which the operation keeps; indices outside of the
         // table are not followed; the scratch memory has a slot for every row of the table.
         unsafe { kernel.launch(stream, grid, &args) }
     }
+}
+
+/// A block for each piece of a row; those of a row begin together.
+fn pieces(args: &Args) -> [u32; 3] {
+    let pieces = args.units.div_ceil(u64::from(THREADS_LONG) * EACH);
+    [pieces.min(GRID[0]) as u32, args.count.min(GRID[1]) as u32, 1]
+}
+
+/// As many threads a place as `lanes` says.
+fn grid(stream: &Stream, spec: Spec, args: &Args) -> [u32; 3] {
+    let lanes = 1u64 << args.lanes;
+    let together = if spec.short { TOGETHER } else { 1 };
+    let across = args.count.div_ceil(u64::from(THREADS) / lanes * together);
+    // What waits for several loads in turn is better off without a beginning for each place.
+    let resident = 8 * u64::from(stream.gpu().description.multiprocessors);
+    let most = if spec.kind == Kind::Add { resident } else { GRID[0] };
+    let cuts = args.units.div_ceil(lanes * EACH).min(BLOCKS.div_ceil(across)).max(1);
+    let down = match spec.kind {
+        Kind::Zero | Kind::Mark => 1,
+        _ if spec.short => args.units.div_ceil(lanes).max(1),
+        _ => cuts,
+    };
+    [across.min(most) as u32, down.min(GRID[1]) as u32, 1]
 }
 
 /// Kernels of every kind, for the tests.
@@ -192,11 +208,12 @@ pub fn texts(target: Target) -> Vec<Result<Text>> {
         elements: u32::MAX,
         wide: false,
         short: false,
+        long: false,
     };
     let strided =
         |spec: Spec| Spec { unit: spec.dtype.size() as u32, places: 4, elements: 2, wide: true, ..spec };
     let both = |spec: Spec| [spec, strided(spec)];
-    let moves = [Kind::Gather, Kind::Scatter, Kind::Mark, Kind::ScatterFew];
+    let moves = [Kind::Mark, Kind::ScatterFew];
     let moves = moves.into_iter().flat_map(|kind| {
         [4, 8].into_iter().flat_map(move |index| both(whole(kind, false, Dtype::U16, index, 16)))
     });
@@ -205,10 +222,15 @@ pub fn texts(target: Target) -> Vec<Result<Text>> {
     let shorts = [Kind::Gather, Kind::Scatter]
         .into_iter()
         .flat_map(|kind| both(whole(kind, false, Dtype::U16, 8, 16)).map(short));
+    let longs = [Kind::Gather, Kind::Scatter]
+        .into_iter()
+        .flat_map(|kind| both(whole(kind, false, Dtype::U16, 8, 16)));
+    let longs = longs.map(|spec| Spec { long: true, ..spec });
     let adds = [Kind::Add, Kind::AddFew]
         .into_iter()
         .flat_map(|kind| add::DTYPES.iter().flat_map(move |&dtype| both(whole(kind, true, dtype, 4, 16))));
     let learns = [Kind::Zero, Kind::Mark].map(|kind| whole(kind, true, Dtype::U8, 8, 1));
-    let all = moves.chain(units).chain(shorts).chain(adds).chain(learns.into_iter().flat_map(both));
+    let all =
+        moves.chain(units).chain(shorts).chain(longs).chain(adds).chain(learns.into_iter().flat_map(both));
     all.map(|spec| ptx::kernel(target, spec).map(Text::from)).collect()
 }

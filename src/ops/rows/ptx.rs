@@ -10,8 +10,10 @@ use crate::kernels::gpu::Space;
 use crate::ptx::{Builder, Global, Kernel, Load, Ptr, Reg, Scope, Shape, Strength, Target, Words, params};
 use crate::status::Result;
 
-/// Threads of every block.
+/// Threads of a block.
 pub(crate) const THREADS: u32 = 256;
+/// Of one that moves a piece of a long row: small ones keep reads and writes closer together in memory.
+pub(crate) const THREADS_LONG: u32 = 64;
 /// Words of the places, and of the elements of a row.
 pub(crate) const WORDS: usize = Space::<2>::word_count(8);
 /// Units under way at once.
@@ -102,13 +104,20 @@ pub struct Spec {
     pub wide: bool,
     /// Whether rows are short, a unit of each a lane, so that some places are under way at once.
     pub short: bool,
+    /// Whether they are long: a block has one place, and a piece of its row.
+    pub long: bool,
 }
 
 impl Spec {
+    /// Threads of a block.
+    pub fn threads(&self) -> u32 {
+        if self.long { THREADS_LONG } else { THREADS }
+    }
+
     /// All of it, for a kernel's key.
     pub fn words(&self) -> [u32; 8] {
-        let Self { kind, adds, dtype, index, unit, places, elements, wide, short } = *self;
-        let flags = u32::from(wide) | u32::from(short) << 1;
+        let Self { kind, adds, dtype, index, unit, places, elements, wide, short, long } = *self;
+        let flags = u32::from(wide) | u32::from(short) << 1 | u32::from(long) << 2;
         [kind as u32, u32::from(adds), dtype as u32, index, unit, places, elements, flags]
     }
 }
@@ -129,14 +138,16 @@ struct Found<'k> {
 pub fn kernel(target: Target, spec: Spec) -> Result<Kernel<Args>> {
     let words = spec.words().map(|word| word.to_string());
     let name = format!("rows_{}", words.join("_"));
-    Kernel::build(&Shape::new(name, target, [THREADS, 1, 1]).min_blocks(1), |k, v: Vals<'_>| {
+    Kernel::build(&Shape::new(name, target, [spec.threads(), 1, 1]).min_blocks(1), |k, v: Vals<'_>| {
         let each = k.shr(k.var(THREADS), v.lanes);
-        let place = k.var((k.block_x() * each + (k.thread_x() >> v.lanes)).to::<u64>());
-        let step = (k.grid_blocks_x() * each).to::<u64>();
+        let (place, step) = match spec.long {
+            true => (k.block_y(), k.grid_blocks_y()),
+            false => (k.block_x() * each + (k.thread_x() >> v.lanes), k.grid_blocks_x() * each),
+        };
+        let (place, step) = (k.var(place.to::<u64>()), step.to::<u64>());
         match spec.kind {
             Kind::Zero => zero(k, &v, place, step),
             Kind::Gather | Kind::Scatter if spec.short => several(k, &v, spec, place, step),
-            Kind::Gather => ahead(k, &v, spec, place, step),
             _ => k.repeat_while(
                 || place.lt(v.count),
                 || {
@@ -157,24 +168,6 @@ fn zero<'k>(k: &'k Builder, v: &Vals<'k>, slot: Reg<'k, u64>, step: Reg<'k, u64>
             slot.set(slot + step);
         },
     );
-}
-
-/// This thread's parts of its places; the next one's index is under way while a row moves.
-fn ahead<'k>(k: &'k Builder, v: &Vals<'k>, spec: Spec, place: Reg<'k, u64>, step: Reg<'k, u64>) {
-    k.when(place.lt(v.count), || {
-        let (index, rows) = index(k, v, spec, place);
-        let (index, rows) = (k.var(index), k.var(rows));
-        k.repeat_while(
-            || place.lt(v.count),
-            || {
-                let next = self::index(k, v, spec, k.min(place + step, v.count - 1u64));
-                one(k, v, spec, (place, Found::new(k, v, index, rows)));
-                index.set(next.0);
-                rows.set(next.1);
-                place.set(place + step);
-            },
-        );
-    });
 }
 
 /// A unit of each of this thread's places, some places at a time: all their indices are under way at once, and all their units.
@@ -243,6 +236,11 @@ fn lane<'k>(k: &'k Builder, v: &Vals<'k>) -> Reg<'k, u32> {
     k.thread_x() & (k.shl(k.var(1u32), v.lanes) - 1u32)
 }
 
+/// This block's number among those that share a place, and how many they are.
+fn piece<'k>(k: &'k Builder, spec: Spec) -> [Reg<'k, u32>; 2] {
+    if spec.long { [k.block_x(), k.grid_blocks_x()] } else { [k.block_y(), k.grid_blocks_y()] }
+}
+
 /// This thread's part of a place.
 fn one<'k>(k: &'k Builder, v: &Vals<'k>, spec: Spec, (place, found): (Reg<'k, u64>, Found<'k>)) {
     let lane = lane(k, v);
@@ -250,7 +248,7 @@ fn one<'k>(k: &'k Builder, v: &Vals<'k>, spec: Spec, (place, found): (Reg<'k, u6
         Kind::Mark => {
             return k.when(found.valid & lane.eq(0u32), || mark(v, spec, (found.row, place)));
         }
-        _ => k.when(found.stray & lane.eq(0u32) & k.block_y().eq(0u32), || report(v, place)),
+        _ => k.when(found.stray & lane.eq(0u32) & piece(k, spec)[0].eq(0u32), || report(v, place)),
     }
     k.when(found.valid, || {
         let table = k.mad(found.row, v.pitch, v.table);
@@ -398,12 +396,14 @@ fn unit_at<'k>(k: &'k Builder, v: &Vals<'k>, spec: Spec, unit: Reg<'k, u64>) -> 
 fn units<'k>(
     k: &'k Builder,
     v: &Vals<'k>,
+    spec: Spec,
     lane: Reg<'k, u32>,
     body: impl Fn(Reg<'k, u64>, Reg<'k, u64>, u32),
 ) {
     let lanes = k.shl(k.var(1u32), v.lanes).to::<u64>();
-    let unit = k.var(k.mad(k.block_y().to::<u64>(), lanes, lane.to::<u64>()));
-    let step = k.grid_blocks_y().to::<u64>() * lanes;
+    let [number, count] = piece(k, spec).map(|number| number.to::<u64>());
+    let unit = k.var(k.mad(number, lanes, lane.to::<u64>()));
+    let step = count * lanes;
     k.repeat_while(
         || k.mad(step, u64::from(AHEAD - 1), unit).lt(v.units),
         || {
@@ -422,14 +422,15 @@ fn units<'k>(
 
 /// Copies a row: `ends` are the addresses read from and written to.
 fn transfer<'k>(k: &'k Builder, v: &Vals<'k>, spec: Spec, lane: Reg<'k, u32>, ends: [Reg<'k, u64>; 2]) {
-    units(k, v, lane, |first, step, count| {
+    units(k, v, spec, lane, |first, step, count| {
         let place = |i| {
             let [table, rows] = unit_at(k, v, spec, k.mad(step, u64::from(i), first));
             if spec.kind == Kind::Gather { [table, rows] } else { [rows, table] }
         };
         let places: Vec<_> = (0..count).map(place).collect();
-        let loaded: Vec<_> =
-            places.iter().map(|at| load_unit(ends[0] + at[0], spec.unit, Load::Stream)).collect();
+        // Lines of long rows that pass through the nearest cache arrive in better order.
+        let load = if spec.long { Load::Plain } else { Load::Stream };
+        let loaded: Vec<_> = places.iter().map(|at| load_unit(ends[0] + at[0], spec.unit, load)).collect();
         for (at, words) in places.iter().zip(loaded) {
             store_unit(ends[1] + at[1], spec.unit, &words);
         }
@@ -476,7 +477,7 @@ fn add_row<'k>(
     lane: Reg<'k, u32>,
     [table, rows]: [Reg<'k, u64>; 2],
 ) {
-    units(k, v, lane, |first, step, count| {
+    units(k, v, spec, lane, |first, step, count| {
         let place = |i| unit_at(k, v, spec, k.mad(step, u64::from(i), first));
         let places: Vec<_> = (0..count).map(place).collect();
         let load = |at: &[Reg<'k, u64>; 2]| {

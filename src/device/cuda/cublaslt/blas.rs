@@ -30,9 +30,18 @@ unsafe impl Send for Blas {}
 // SAFETY: as above.
 unsafe impl Sync for Blas {}
 
-/// cuBLASLt for this GPU, kept for the life of the process, as the GPU is; else why not.
-pub fn blas(stream: &Stream) -> Result<Arc<Blas>> {
-    static OPEN: Mutex<BTreeMap<i32, Result<Arc<Blas>>>> = Mutex::new(BTreeMap::new());
+/// cuBLASLt for this GPU, kept for the life of the process, as the GPU is; `None` where there is none. A stream asks once.
+pub fn blas(stream: &Stream) -> Option<&Arc<Blas>> {
+    let known = stream.blas();
+    if known.get().is_none() {
+        let _ = known.set(open(stream).ok()?); // two threads find the same
+    }
+    known.get()?.as_ref()
+}
+
+/// That of all streams of the GPU; an error where opening it would take too long.
+fn open(stream: &Stream) -> Result<Option<Arc<Blas>>> {
+    static OPEN: Mutex<BTreeMap<i32, Option<Arc<Blas>>>> = Mutex::new(BTreeMap::new());
     let gpu = stream.gpu();
     let mut open = match OPEN.try_lock() {
         Some(open) => open,
@@ -42,10 +51,13 @@ pub fn blas(stream: &Stream) -> Result<Arc<Blas>> {
         }
     };
     if let Some(known) = open.get(&gpu.ordinal()) {
-        return known.clone();
+        return Ok(known.clone());
     }
     stream.take_time()?;
-    open.entry(gpu.ordinal()).or_insert_with(|| Blas::new(gpu).map(Arc::new)).clone()
+    let opened = Blas::new(gpu).inspect_err(|error| {
+        crate::tell!(WEFT_LOG_DEBUG, "cuBLASLt is not used: {}", error.message);
+    });
+    Ok(open.entry(gpu.ordinal()).or_insert(opened.ok().map(Arc::new)).clone())
 }
 
 impl Blas {
@@ -90,9 +102,8 @@ impl Blas {
             unsafe { plan.time(self.handle, stream, at, factors)? };
         }
         let workspace = if plan.workspace() > 0 { stream.scratch(plan.workspace())? } else { 0 };
-        stream.touch()?;
         // SAFETY: this function's contract; the plan is locked, and read by the library before it returns.
-        let done = self.gpu.with(|_| unsafe { plan.run(self.handle, stream, workspace, at, factors) });
+        let done = unsafe { plan.run(self.handle, stream, workspace, at, factors) };
         done.inspect_err(|error| {
             if error.status == WEFT_ERROR_UNSUPPORTED {
                 self.plans.write().insert(*plan.product(), None); // its heuristics had promised too much

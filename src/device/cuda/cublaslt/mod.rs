@@ -5,6 +5,7 @@ mod blas;
 mod codes;
 mod plan;
 mod product;
+mod replay;
 
 pub use blas::{Blas, Found, blas};
 pub use product::{Addresses, Aux, Compute, Epilogue, Factors, Matrix, Product, Row, Scaling};

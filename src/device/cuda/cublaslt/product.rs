@@ -1,6 +1,7 @@
 //! Products as the library is told of them: all that a plan depends on, and what each call brings.
 
 use crate::dtype::Dtype;
+use std::hash::{Hash, Hasher};
 
 /// A matrix whose rows (or, `turned`, columns) are contiguous.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,7 +98,7 @@ pub enum Scaling {
 }
 
 /// D = act(alpha A B + beta C + bias): all that its plan depends on, but for the device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Product {
     /// Rows of A and D.
     pub m: u64,
@@ -143,8 +144,19 @@ pub struct Product {
     pub timed: bool,
 }
 
+/// By what tells most products apart: it is looked up for every request.
+impl Hash for Product {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { m, n, k, batches, a, b, d, .. } = self;
+        let kinds = [a.dtype as u32, d.dtype as u32, self.epilogue as u32, batches.cast_unsigned()];
+        let leading = [a.leading, b.leading, d.leading].map(i64::cast_unsigned);
+        [*m, *n, *k].into_iter().chain(leading).for_each(|number| state.write_u64(number));
+        kinds.into_iter().for_each(|kind| state.write_u32(kind));
+    }
+}
+
 /// Where a product's operands are; 0 for those that there are not.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Addresses {
     /// A.
     pub a: u64,

@@ -87,7 +87,7 @@ impl Product {
     pub fn plan(&self, stream: &Stream) -> Option<Ready> {
         let product = self.forwards().and_then(Self::straight)?;
         let told = product.told()?;
-        let blas = cublaslt::blas(stream).ok()?;
+        let blas = cublaslt::blas(stream)?.clone();
         let plan = blas.find(stream, &told)?;
         Some(Ready { product, blas, plan })
     }

@@ -20,7 +20,7 @@ pub struct Ready {
 
 impl Ready {
     fn new(call: Option<Call>, stream: &Stream) -> Option<Self> {
-        let (call, blas) = (call?, blas(stream).ok()?);
+        let (call, blas) = (call?, blas(stream)?.clone());
         let plan = blas.find(stream, &call.product)?;
         Some(Self { call, blas, plan })
     }

@@ -97,6 +97,7 @@ fn part(task: &Task, problem: Problem) -> Task {
         conjugate,
         imaginary,
         extras: None,
+        axes: OnceCell::new(),
         whole: OnceCell::new(),
         sums: OnceCell::new(),
     }
@@ -105,8 +106,8 @@ fn part(task: &Task, problem: Problem) -> Task {
 /// The same task, all of its weights decoded to f32.
 pub fn in_full(task: Task, stream: &Stream) -> Result<Task> {
     let compute = compute(&task);
-    let (mut task, mut count) =
-        (Task { compute, whole: OnceCell::new(), sums: OnceCell::new(), ..task }, 1usize);
+    let (axes, whole, sums) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+    let (mut task, mut count) = (Task { compute, axes, whole, sums, ..task }, 1usize);
     let p = task.problem;
     let Some(extras) = task.extras.as_mut().filter(|_| p.k > 0) else { return Ok(task) };
     let matrix = p.n.saturating_mul(p.k).saturating_mul(Dtype::F32.size());

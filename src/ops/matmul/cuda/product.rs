@@ -49,7 +49,7 @@ impl Call {
         let integers = p.a.dtype == I8;
         let fits = !integers || p.d.dtype == I32 && p.after.alpha == 1.0 && p.c.is_none();
         let apart = ending.is_apart() || scales.are_apart(task) || is_complex_vector(task);
-        let (outer, inner) = split(task.axes(), apart);
+        let (outer, inner) = split(task.axes().clone(), apart);
         let straight =
             |view: View, operand| matrix(view, operand, [p.m, p.n], &inner, task).filter(|d| !d.turned);
         let d = straight(p.d, 2)?;
@@ -72,7 +72,7 @@ impl Call {
         let bytes = bytes_of_sums(p);
         let left = task.workspace.checked_sub(bytes)?;
         let scales = Scales::of(task, false)?;
-        let (outer, inner) = split(task.axes(), scales.are_apart(task));
+        let (outer, inner) = split(task.axes().clone(), scales.are_apart(task));
         let dtype = sum_of(p.a.dtype, true);
         // Scratch memory is aligned to 256 bytes, and so is one matrix alone.
         let between = if task.axes().is_empty() { 0 } else { p.m * p.n * dtype.size() };

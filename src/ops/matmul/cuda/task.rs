@@ -31,6 +31,8 @@ pub struct Task {
     pub imaginary: [f64; 2],
     /// What few ask for.
     pub extras: Option<Extras>,
+    /// See [`Task::axes`], once they were asked for.
+    pub axes: OnceCell<Axes>,
     /// What the vendor's library has for it, writing D or sums, once it was asked.
     pub whole: OnceCell<Option<Ready>>,
     pub sums: OnceCell<Option<Ready>>,
@@ -50,6 +52,7 @@ impl Task {
             imaginary: op.imaginary,
             extras: op.extra.as_ref().map(|extra| Extras::new(op, extra)),
             problem,
+            axes: OnceCell::new(),
             whole: OnceCell::new(),
             sums: OnceCell::new(),
         }
@@ -67,6 +70,7 @@ impl Task {
             conjugate,
             imaginary,
             extras: extras.clone(),
+            axes: OnceCell::new(),
             whole: OnceCell::new(),
             sums: OnceCell::new(),
         }
@@ -81,10 +85,14 @@ impl Task {
     }
 
     /// The batch axes, outermost first: dim, and bytes from one matrix of a, b, d, c, bias, aux, a_scale and b_scale to the next.
-    pub fn axes(&self) -> Axes {
-        if let Some(extras) = &self.extras {
-            return extras.axes.clone();
-        }
+    pub fn axes(&self) -> &Axes {
+        self.axes.get_or_init(|| match &self.extras {
+            Some(extras) => extras.axes.clone(),
+            None => self.plain_axes(),
+        })
+    }
+
+    fn plain_axes(&self) -> Axes {
         let p = &self.problem;
         let views = [Some(p.a), Some(p.b), Some(p.d), p.c, p.bias];
         let stride = |strides: &[isize; 5], n: usize| {
