@@ -9,7 +9,6 @@ use weft::layout::weft_tensor;
 /// A tensor on the device, real or complex.
 pub struct Array {
     pub desc: weft_tensor,
-    pub dtype: Dtype,
     tensor: Tensor,
     /// The elements in row-major order, exact.
     pub values: Vec<C>,
@@ -75,7 +74,7 @@ impl Array {
         session.write_bytes(tensor.desc.buffer, &tensor.image);
         // Repeated elements were written several times: what is there counts.
         let values = decoded(&tensor, &tensor.image);
-        Self { desc: tensor.desc, dtype, tensor, values }
+        Self { desc: tensor.desc, tensor, values }
     }
 
     /// Standard normal parts.

@@ -44,7 +44,7 @@ fn run_rows(op: &Gemv, stream: &Stream) -> Result<()> {
     let width = if n <= SOME || warps >= BLOCKS / 2 { 32 } else { THREADS };
     let packed = is_packed(&op.a, 1) && is_packed(&op.x, 1);
     let spec = Spec { width, packed, ..spec(op) };
-    launch(op, stream, ("blas_gemv_rows", ROWS), spec, (u64::from(THREADS / width), WIDE))
+    launch(op, stream, ("blas_gemv_rows", ROWS), spec, (u64::from(THREADS / width * spec.rows()), WIDE))
 }
 
 fn run_columns(op: &Gemv, stream: &Stream) -> Result<()> {

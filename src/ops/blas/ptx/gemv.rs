@@ -73,6 +73,11 @@ impl Spec {
         if self.packed { lanes(self.dtype) } else { 1 }
     }
 
+    /// Rows that threads along rows take at once, so that what they read of x serves several.
+    pub fn rows(&self) -> u32 {
+        if self.packed && self.width == 32 { 2 } else { 1 }
+    }
+
     /// Rows of a tile down columns.
     pub fn tile(&self) -> u32 {
         32 * self.lanes()
@@ -155,52 +160,80 @@ pub fn rows<R: Part>(target: Target, spec: Spec) -> Result<Kernel<Args>> {
 }
 
 fn rows_of<'k, R: Part>(k: &'k Builder, v: &Vals<'k>, spec: Spec, part: &Piece<'k>, shared: Plane<'k, R>) {
-    let (lane, each) = (k.thread_x() & (spec.width - 1), THREADS / spec.width);
-    let row = k.var((k.block_x() * each + k.thread_x() / spec.width).to::<u64>());
+    let (lane, each) = (k.thread_x() & (spec.width - 1), THREADS / spec.width * spec.rows());
+    let row = k.var((k.block_x() * each + k.thread_x() / spec.width * spec.rows()).to::<u64>());
     let (step, start) = ((k.grid_blocks_x() * each).to::<u64>(), part.piece * v.length);
     let length = k.min(v.length, v.n - start);
     k.repeat_while(
         || row.lt(v.m),
         || {
-            let (line, sum) = (k.mad(row, v.strides[0], part.at[0]), Value::<R>::zero(k, spec.dtype));
+            let line = |n: u32| {
+                let at = k.mad(k.min(row + u64::from(n), v.m - 1u64), v.strides[0], part.at[0]);
+                (at, Value::<R>::zero(k, spec.dtype))
+            };
+            let lines: Vec<_> = (0..spec.rows()).map(line).collect();
             let grouped = if spec.packed { length & !u64::from(lanes(spec.dtype) - 1) } else { k.var(0u64) };
             if spec.packed {
-                along_groups(k, spec, sum, [line, part.at[1]], (start, grouped, lane));
+                groups_along(k, spec, &lines, part.at[1], (start, grouped, lane));
             }
-            let load = |number: Reg<'k, u64>, displaced: u32| {
-                let column = start + grouped + number + u64::from(displaced);
-                let a = Value::<R>::load(k.mad(column, v.strides[1], line), spec.dtype);
-                (
-                    a.conjugate_if(spec.conjugate),
-                    Value::load(k.mad(column, v.steps[0], part.at[1]), spec.dtype),
-                )
-            };
-            turns(k, spec.width, lane, length - grouped, load, |(a, x)| sum.set(sum.plus_product(k, a, x)));
-            let all = over_lanes(k, sum);
-            let all = if spec.width == THREADS { over_warps(k, shared, all) } else { all };
-            k.when(lane.eq(0u32), || leave(k, v, spec, part, (row, all)));
+            let rest = (start + grouped, length - grouped, lane);
+            along(k, v, spec, &lines, part.at[1], rest);
+            for (n, &(_, sum)) in (0u32..).zip(&lines) {
+                let all = over_lanes(k, sum);
+                let all = if spec.width == THREADS { over_warps(k, shared, all) } else { all };
+                let row = row + u64::from(n);
+                k.when(lane.eq(0u32) & row.lt(v.m), || leave(k, v, spec, part, (row, all)));
+            }
             row.set(row + step);
         },
     );
 }
 
-/// Adds `length` products of a row and x, from column `start` on, in groups.
-fn along_groups<'k, R: Part>(
+/// Rows' addresses and sums.
+type Lines<'k, R> = [(Reg<'k, u64>, Value<'k, R>)];
+
+/// Adds `length` products of each row and x, from column `start` on, one at a time.
+fn along<'k, R: Part>(
+    k: &'k Builder,
+    v: &Vals<'k>,
+    spec: Spec,
+    lines: &Lines<'k, R>,
+    x: Reg<'k, u64>,
+    (start, length, lane): (Reg<'k, u64>, Reg<'k, u64>, Reg<'k, u32>),
+) {
+    let load = |number: Reg<'k, u64>, displaced: u32| {
+        let column = start + number + u64::from(displaced);
+        let element = |line| Value::<R>::load(k.mad(column, v.strides[1], line), spec.dtype);
+        let all: Vec<_> = lines.iter().map(|&(line, _)| element(line)).collect();
+        (all, Value::load(k.mad(column, v.steps[0], x), spec.dtype))
+    };
+    turns(k, spec.width, lane, length, load, |(all, x)| {
+        for (a, (_, sum)) in all.into_iter().zip(lines) {
+            sum.set(sum.plus_product(k, a.conjugate_if(spec.conjugate), x));
+        }
+    });
+}
+
+/// The same in groups.
+fn groups_along<'k, R: Part>(
     k: &'k Builder,
     spec: Spec,
-    sum: Value<'k, R>,
-    [line, x]: [Reg<'k, u64>; 2],
+    lines: &Lines<'k, R>,
+    x: Reg<'k, u64>,
     (start, length, lane): (Reg<'k, u64>, Reg<'k, u64>, Reg<'k, u32>),
 ) {
     let lanes = lanes(spec.dtype);
     let load = |number: Reg<'k, u64>, displaced: u32| {
         let offset = k.mad(number + u64::from(displaced), u64::from(lanes), start) * spec.dtype.size() as u64;
         let group = |at, way| Value::<R>::load_group(Ptr::new(at + offset).loading(way), spec.dtype);
-        (group(line, Load::Stream), group(x, Load::ReadOnly))
+        let all: Vec<_> = lines.iter().map(|&(line, _)| group(line, Load::Stream)).collect();
+        (all, group(x, Load::ReadOnly))
     };
-    turns(k, spec.width, lane, length >> lanes.ilog2(), load, |(a, x)| {
-        for (a, x) in a.into_iter().zip(x) {
-            sum.set(sum.plus_product(k, a.conjugate_if(spec.conjugate), x));
+    turns(k, spec.width, lane, length >> lanes.ilog2(), load, |(all, x)| {
+        for (a, (_, sum)) in all.into_iter().zip(lines) {
+            for (a, x) in a.into_iter().zip(&x) {
+                sum.set(sum.plus_product(k, a.conjugate_if(spec.conjugate), *x));
+            }
         }
     });
 }
