@@ -9,6 +9,9 @@ use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
 
 const ALIGN: usize = 64;
+/// Buffers of so many bytes are the system's own, in large pages where it has them: with small ones, streams over them wait
+/// for translations of addresses.
+const LARGE: usize = 4 << 20;
 
 /// Memory of a device. Zeroed when created.
 pub struct Buffer {
@@ -108,16 +111,50 @@ impl Buffer {
 fn allocate(size: usize) -> Result<NonNull<u8>> {
     let refused = || Error::out_of_memory(size);
     let layout = Layout::from_size_align(size.max(1), ALIGN).map_err(|_| refused())?;
+    if size >= LARGE {
+        return map(size).ok_or_else(refused);
+    }
     // SAFETY: the layout has at least one byte.
     NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(refused)
+}
+
+/// New pages, which are zero.
+fn map(size: usize) -> Option<NonNull<u8>> {
+    let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a mapping of its own, at no particular address.
+    let at = unsafe { libc::mmap(null_mut(), size, access, kind, -1, 0) };
+    if at == libc::MAP_FAILED {
+        return None;
+    }
+    #[cfg(target_os = "linux")]
+    // SAFETY: advice about this mapping; a system without large pages refuses it, and nothing is lost.
+    unsafe {
+        libc::madvise(at, size, libc::MADV_HUGEPAGE)
+    };
+    NonNull::new(at.cast())
+}
+
+/// Gives back what `allocate` gave.
+///
+/// # Safety
+///
+/// It is of this size, and nobody reaches it any more.
+unsafe fn release(at: NonNull<u8>, size: usize) {
+    // SAFETY: this function's contract: a mapping of `map`'s, or memory of this layout, which was valid there.
+    unsafe {
+        match size {
+            LARGE.. => drop(libc::munmap(at.as_ptr().cast(), size)),
+            _ => dealloc(at.as_ptr(), Layout::from_size_align_unchecked(size.max(1), ALIGN)),
+        }
+    }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
         self.context.memory.give(self.size as u64);
         if let Place::Host(at) = self.place {
-            // SAFETY: allocated by `allocate` with this layout, which was valid there.
-            unsafe { dealloc(at.as_ptr(), Layout::from_size_align_unchecked(self.size.max(1), ALIGN)) };
+            // SAFETY: allocated by `allocate` with this size; the last owner goes.
+            unsafe { release(at, self.size) };
         }
     }
 }
