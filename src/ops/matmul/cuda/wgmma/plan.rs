@@ -1,9 +1,9 @@
 //! Which tiles a multiplication is cut into, into how many parts along k, and what becomes of the sums.
 
-use super::super::full::FullArgs;
 use super::block::{Args, CONSUMERS, GROUP, LINE};
 use super::{Task, bytes, factors, is_small, result};
 use crate::dtype::Dtype;
+use crate::ops::matmul::cuda::full::FullArgs;
 use crate::ops::matmul::problem::{Problem, View};
 use crate::ops::matmul::{WEFT_EPILOGUE_SILU, WEFT_MATMUL_FAST_ACCUMULATION};
 
