@@ -138,7 +138,9 @@ fn forget_inherited_mode() {
 /// the library's.
 #[inline]
 pub fn computes_by_default() -> bool {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(miri)]
+    return true; // it reads no such register, and has but one mode
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
         /// What MXCSR is at first, and its bits that only tell what has happened.
         const DEFAULT: u32 = 0x1F80;
@@ -148,14 +150,14 @@ pub fn computes_by_default() -> bool {
         unsafe { std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut mode, options(nostack, preserves_flags)) };
         mode & !TOLD == DEFAULT
     }
-    #[cfg(target_arch = "aarch64")]
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
     {
         let mode: u64;
         // SAFETY: reads a register that every thread may read.
         unsafe { std::arch::asm!("mrs {}, fpcr", out(reg) mode, options(nomem, nostack, preserves_flags)) };
         mode == 0
     }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", miri)))]
     false
 }
 
