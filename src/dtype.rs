@@ -154,6 +154,11 @@ impl Dtype {
     pub fn is_float(self) -> bool {
         matches!(self, F32 | F64 | F16 | Bf16)
     }
+
+    /// Whether it is a float of 8 bits.
+    pub fn is_small_float(self) -> bool {
+        matches!(self, F8E4m3 | F8E5m2)
+    }
 }
 
 /// A float that kernels read and write; half types are computed in f32.

@@ -96,6 +96,18 @@ macro_rules! ptx_params {
                 arguments
             }
         }
+
+        /// As a part of the arguments of a kernel that takes more.
+        impl $crate::ptx::Param for $host {
+            type Host = $host;
+            type Device<'k> = $device<'k>;
+            fn declare<'k>(k: &'k $crate::ptx::Builder, _: &str) -> $device<'k> {
+                <$host as $crate::ptx::Params>::declare(k)
+            }
+            fn put(host: $host, arguments: &mut $crate::ptx::Arguments) {
+                arguments.append(&$crate::ptx::Params::arguments(&host));
+            }
+        }
     };
 }
 pub use ptx_params as params;

@@ -193,7 +193,7 @@ fn in_matrices(scale: Operand, d: &Operand) -> Result<Operand> {
 fn d_scale(bind: &Bind, tensor: &weft_tensor, d: &Operand) -> Result<Option<Operand>> {
     let Some(scale) = bind.optional("d_scale", tensor)? else { return Ok(None) };
     ensure!(
-        matches!(d.dtype(), F8E4m3 | F8E5m2),
+        d.dtype().is_small_float(),
         "matmul: d_scale is given; it is for a d of 8-bit floats, but d is {}",
         d.dtype().name()
     );
@@ -297,7 +297,7 @@ fn side(epilogue: u32, flags: u32) -> Result<Option<Side>> {
 }
 
 fn check_summed(factors: Dtype, side: Side) -> Result<()> {
-    let eight = matches!(factors, F8E4m3 | F8E5m2);
+    let eight = factors.is_small_float();
     if matches!(factors, I8 | C32 | C64) || eight && side != Side::D {
         fail!(
             WEFT_ERROR_UNSUPPORTED,

@@ -6,7 +6,7 @@ use crate::device::cuda::Stream;
 use crate::fail;
 use crate::layout::WEFT_MAX_RANK;
 use crate::ops::matmul::problem::{Problem, View};
-use crate::ptx::{Arguments, Builder, Param, Params, Reg, Words, params};
+use crate::ptx::{Builder, Reg, Words, params};
 use crate::status::Result;
 
 /// Batch axes at most.
@@ -51,18 +51,6 @@ params! {
         epilogue: u32,
         /// Kinds of d (and c) and of bias, as `real::kind` numbers them.
         kinds: [u32; 2],
-    }
-}
-
-/// As a part of the arguments of a kernel that takes more.
-impl Param for Args {
-    type Host = Args;
-    type Device<'k> = Vals<'k>;
-    fn declare<'k>(k: &'k Builder, _: &str) -> Vals<'k> {
-        <Args as Params>::declare(k)
-    }
-    fn put(host: Args, arguments: &mut Arguments) {
-        arguments.append(&host.arguments());
     }
 }
 

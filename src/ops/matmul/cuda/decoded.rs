@@ -10,7 +10,6 @@ use crate::ops::matmul::problem::{Problem, View};
 use crate::ops::matmul::{WEFT_COMPUTE_F32, WEFT_COMPUTE_I8};
 use crate::ptx::{Bf16x2, Builder, Global, Kernel, Ptr, Reg, Shape, Target, params};
 use crate::status::Result;
-use std::cell::OnceCell;
 
 const THREADS: u32 = 256;
 /// Blocks of a launch for each multiprocessor, at most.
@@ -86,28 +85,13 @@ fn decoded_type(task: &Task) -> Dtype {
 
 /// A part of the task, its weights decoded.
 fn part(task: &Task, problem: Problem) -> Task {
-    let compute = compute(task);
-    let Task { tf32, flags, workspace, conjugate, imaginary, .. } = *task;
-    Task {
-        problem,
-        tf32,
-        compute,
-        flags,
-        workspace,
-        conjugate,
-        imaginary,
-        extras: None,
-        axes: OnceCell::new(),
-        whole: OnceCell::new(),
-        sums: OnceCell::new(),
-    }
+    Task { problem, compute: compute(task), extras: None, ..task.again() }
 }
 
 /// The same task, all of its weights decoded to f32.
 pub fn in_full(task: Task, stream: &Stream) -> Result<Task> {
     let compute = compute(&task);
-    let (axes, whole, sums) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
-    let (mut task, mut count) = (Task { compute, axes, whole, sums, ..task }, 1usize);
+    let (mut task, mut count) = (Task { compute, ..task.again() }, 1usize);
     let p = task.problem;
     let Some(extras) = task.extras.as_mut().filter(|_| p.k > 0) else { return Ok(task) };
     let matrix = p.n.saturating_mul(p.k).saturating_mul(Dtype::F32.size());

@@ -3,7 +3,7 @@
 
 use super::Task;
 use crate::device::cuda::cublaslt::{Aux, Epilogue, Product, Row};
-use crate::dtype::Dtype::{Bf16, F8E4m3, F8E5m2, F16, F32, I8};
+use crate::dtype::Dtype::{Bf16, F16, F32, I8};
 use crate::ops::matmul::extra::Side;
 use crate::ops::matmul::problem::Problem;
 use crate::ops::matmul::{
@@ -41,7 +41,7 @@ impl Ending {
     fn without_gradient(task: &Task) -> Option<Self> {
         let p = &task.problem;
         let epilogue = epilogue(p)?;
-        let small = matches!(p.d.dtype, F8E4m3 | F8E5m2);
+        let small = p.d.dtype.is_small_float();
         let extras = task.extras.as_ref();
         let amax = extras.is_some_and(|extras| extras.amax != 0);
         let row = row(task)?;
@@ -109,7 +109,7 @@ fn row(task: &Task) -> Option<Option<Row>> {
     let along = (p.m == 1 || bias.row == 0) && bias.col == 1;
     let aligned =
         task.axes().iter().fold(bias.at as u64, |all, axis| all | axis.1[4] as u64).is_multiple_of(16);
-    let small = matches!(p.d.dtype, F8E4m3 | F8E5m2);
+    let small = p.d.dtype.is_small_float();
     let fits = bias.dtype == p.d.dtype || small && bias.dtype.size() == 2;
     (along && aligned && fits).then_some(Some(Row { dtype: bias.dtype, batch: 0 }))
 }

@@ -7,7 +7,7 @@ use super::real::{is_complex, sum_of};
 use super::scaling::Scales;
 use crate::device::cuda::Stream;
 use crate::device::cuda::cublaslt::{Addresses, Compute, Factors, Matrix, Product};
-use crate::dtype::Dtype::{self, Bf16, C64, F8E4m3, F8E5m2, F64, I8, I32};
+use crate::dtype::Dtype::{self, Bf16, C64, F64, I8, I32};
 use crate::ops::matmul::problem::View;
 use crate::ops::matmul::{WEFT_COMPUTE_BF16, WEFT_MATMUL_AUTOTUNE, WEFT_MATMUL_FAST_ACCUMULATION};
 use crate::status::Result;
@@ -53,7 +53,7 @@ impl Call {
         let straight =
             |view: View, operand| matrix(view, operand, [p.m, p.n], &inner, task).filter(|d| !d.turned);
         let d = straight(p.d, 2)?;
-        let small = matches!(p.d.dtype, F8E4m3 | F8E5m2);
+        let small = p.d.dtype.is_small_float();
         let c = match p.c {
             Some(c) => straight(c, 3)?,
             None => Matrix { dtype: if small { Bf16 } else { d.dtype }, ..d },
@@ -161,7 +161,7 @@ fn split(mut axes: Axes, apart: bool) -> (Axes, Axes) {
 /// The product of one call, without what happens to its sums.
 fn product(task: &Task, [c, d]: [Matrix; 2], inner: &Axes, workspace: usize) -> Option<Product> {
     let p = &task.problem;
-    let small = [p.a.dtype, p.b.dtype].iter().all(|dtype| matches!(dtype, F8E4m3 | F8E5m2));
+    let small = [p.a.dtype, p.b.dtype].iter().all(|dtype| dtype.is_small_float());
     let alike = p.a.dtype == p.b.dtype || small;
     let fits = p.m.max(p.n).max(p.k) <= LONGEST && (p.a.dtype != I8 || p.k < LONG);
     let batches = inner.first().map_or(1, |axis| axis.0);

@@ -5,7 +5,6 @@ use super::Task;
 use super::full::{Share, pack};
 use crate::device::cuda::Stream;
 use crate::device::cuda::cublaslt::{Addresses, Product, Scaling};
-use crate::dtype::Dtype::{F8E4m3, F8E5m2};
 use crate::ops::matmul::extra::BLOCK;
 use crate::status::Result;
 
@@ -35,9 +34,10 @@ impl Scales {
         }
         let p = &task.problem;
         let modes = shares.map(|share| share.map(mode));
-        let small = |dtype| matches!(dtype, F8E4m3 | F8E5m2);
         let whole_only = modes.iter().flatten().any(|&mode| mode != Scaling::All);
-        let fits = small(p.a.dtype) && combine(modes) && !(whole_only && small(p.d.dtype) && whole);
+        let fits = p.a.dtype.is_small_float()
+            && combine(modes)
+            && !(whole_only && p.d.dtype.is_small_float() && whole);
         let lines = [p.m, p.n];
         let copies = [0, 1].map(|n| shares[n].and_then(|share| copy(share, lines[n], p.k)));
         // What is laid out anew is so once for all calls.

@@ -4,7 +4,7 @@
 use super::turning::{self, Factor, STEP};
 use super::{Task, blas, simt, wgmma};
 use crate::device::cuda::Stream;
-use crate::dtype::Dtype::{F8E4m3, F8E5m2, I8};
+use crate::dtype::Dtype::I8;
 use crate::ops::matmul::problem::View;
 use crate::status::{Result, WEFT_ERROR_OUT_OF_DEVICE_MEMORY};
 
@@ -22,7 +22,7 @@ impl Copies {
     /// Those that a task wants; `None` where it wants none, or they do not fit.
     fn of(task: &Task) -> Option<Self> {
         let p = &task.problem;
-        if !matches!(p.a.dtype, F8E4m3 | F8E5m2 | I8) || p.k == 0 {
+        if !(p.a.dtype.is_small_float() || p.a.dtype == I8) || p.k == 0 {
             return None;
         }
         let factors = [0, 1].map(|number| factor(task, number));

@@ -1,7 +1,7 @@
 //! What kernels take that do all that a multiplication may ask for.
 
 use crate::ops::matmul::cuda::arguments::{AXES, Args, Vals};
-use crate::ptx::{Arguments, Builder, Param, Params, Reg, Words, params};
+use crate::ptx::{Builder, Reg, Words, params};
 
 params! {
     /// A multiplication with all that it may ask for. Strides are bytes, and wrap where they are negative.
@@ -83,17 +83,5 @@ impl<'k> FullVals<'k> {
     /// Whether factor `operand` has scales.
     pub fn has_scale(&self, operand: usize) -> Reg<'k, bool> {
         self.more_at[SCALES[operand]].ne(0u64)
-    }
-}
-
-/// As a part of the arguments of a kernel that takes more.
-impl Param for FullArgs {
-    type Host = FullArgs;
-    type Device<'k> = FullVals<'k>;
-    fn declare<'k>(k: &'k Builder, _: &str) -> FullVals<'k> {
-        <FullArgs as Params>::declare(k)
-    }
-    fn put(host: FullArgs, arguments: &mut Arguments) {
-        arguments.append(&host.arguments());
     }
 }

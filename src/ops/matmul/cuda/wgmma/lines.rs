@@ -109,9 +109,16 @@ fn load<'k>(k: &'k Builder, dtype: Dtype, at: Reg<'k, u64>) -> Vec<Reg<'k, f32>>
 /// The way back, rounded once.
 fn store<'k>(k: &'k Builder, dtype: Dtype, at: Reg<'k, u64>, [a, b, c, d]: [Reg<'k, f32>; 4]) {
     let at = Ptr::<Global<u32>>::new(at);
-    match dtype {
-        Dtype::F16 => at.store_vec([k.pair::<F16x2>(a, b).bits(), k.pair::<F16x2>(c, d).bits()]),
-        Dtype::Bf16 => at.store_vec([k.pair::<Bf16x2>(a, b).bits(), k.pair::<Bf16x2>(c, d).bits()]),
+    match dtype.size() {
+        2 => at.store_vec([pair(k, dtype, [a, b]), pair(k, dtype, [c, d])]),
         _ => at.store_vec([a, b, c, d].map(|value| value.bits())),
+    }
+}
+
+/// Two neighbours of D, of f16 or bf16.
+pub fn pair<'k>(k: &'k Builder, dtype: Dtype, [a, b]: [Reg<'k, f32>; 2]) -> Reg<'k, u32> {
+    match dtype {
+        Dtype::F16 => k.pair::<F16x2>(a, b).bits(),
+        _ => k.pair::<Bf16x2>(a, b).bits(),
     }
 }

@@ -39,14 +39,9 @@ pub fn accepts(task: &Task, stream: &Stream) -> bool {
     let p = &task.problem;
     let hopper = stream.gpu().description.capability == (9, 0);
     let half = p.a.dtype == p.b.dtype && p.a.dtype.size() == 2;
-    let small = is_small(p.a.dtype) && is_small(p.b.dtype);
+    let small = p.a.dtype.is_small_float() && p.b.dtype.is_small_float();
     let fits = p.k > 0 && p.m.max(p.n).max(p.k) <= LONGEST;
     hopper && (half || small) && fits && factors(p, [64; 2]).is_some()
-}
-
-/// Whether it is a float of 8 bits.
-fn is_small(dtype: Dtype) -> bool {
-    matches!(dtype, Dtype::F8E4m3 | Dtype::F8E5m2)
 }
 
 /// Multiplies.

@@ -1,7 +1,7 @@
 //! Which tiles a multiplication is cut into, into how many parts along k, and what becomes of the sums.
 
 use super::block::{Args, CONSUMERS, GROUP, LINE};
-use super::{Task, bytes, factors, is_small, result};
+use super::{Task, bytes, factors, result};
 use crate::dtype::Dtype;
 use crate::ops::matmul::cuda::full::FullArgs;
 use crate::ops::matmul::problem::{Problem, View};
@@ -95,7 +95,7 @@ impl Form {
             lines: if end == End::Tiles { Some(p.d.dtype) } else { lines(p).filter(|_| !full) },
             scaled,
             own: scales[1].is_some_and(|share| share.lines == 1),
-            promoted: is_small(p.a.dtype) && !fast,
+            promoted: p.a.dtype.is_small_float() && !fast,
             full,
             columns: task.sums_columns(),
         }
@@ -161,7 +161,7 @@ fn asks_all(task: &Task) -> bool {
         extras.aux.is_some() || extras.d_scale != 0 || extras.amax != 0 || extras.sums_columns()
     });
     let other = p.c.is_some_and(|c| c.dtype != p.d.dtype);
-    more || other || is_small(p.d.dtype) || p.after.epilogue > WEFT_EPILOGUE_SILU
+    more || other || p.d.dtype.is_small_float() || p.after.epilogue > WEFT_EPILOGUE_SILU
 }
 
 /// How a multiplication is done.

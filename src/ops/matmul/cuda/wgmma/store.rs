@@ -1,13 +1,13 @@
 //! From sums in registers to D: through shared memory by the accelerator, or element by element; or as sums.
 
 use super::block::{Block, CONSUMERS, GROUP, SLAB, Work};
-use super::lines::Four;
+use super::lines::{self, Four};
 use super::plan::End;
 use super::sum::Group;
 use crate::dtype::Dtype;
 use crate::ops::matmul::cuda::arguments::Place;
 use crate::ptx::tma::TensorTile;
-use crate::ptx::{Bf16x2, F16x2, Global, Ptr, Reg, Shared, Turn};
+use crate::ptx::{Global, Ptr, Reg, Shared, Turn};
 
 /// Columns that the accelerator writes at once: 128 bytes.
 const WIDE: u32 = 64;
@@ -62,6 +62,7 @@ impl<'k> Block<'_, 'k> {
         let (k, first) = (self.k, group.thread.eq(0u32));
         let [row, col] = self.corner(group, work);
         let alpha = self.v.rest.base.alpha.to::<f32>();
+        let dtype = self.form.lines.unwrap_or(Dtype::Bf16);
         let slab = self.slabs.displaced(group.number * SLAB);
         let lane = k.lane();
         let line = ((group.thread & 0x60u32) >> 1u32) + (lane & 15u32);
@@ -74,7 +75,7 @@ impl<'k> Block<'_, 'k> {
             self.wait_for_group(group);
             for (pair, sums) in (0..).zip(sums.chunks(8)) {
                 let to = slab.displaced(k.mad(line, 128u32, place ^ (pair * 32u32)));
-                let two = |i: usize| self.pair([sums[i] * alpha, sums[i + 1] * alpha]);
+                let two = |i: usize| lines::pair(k, dtype, [sums[i] * alpha, sums[i + 1] * alpha]);
                 to.store_matrix(Turn::Straight, [two(0), two(2), two(4), two(6)]);
             }
             k.fence_async_shared();
@@ -84,14 +85,6 @@ impl<'k> Block<'_, 'k> {
                 slab.tile_to(&TensorTile::new(self.v.maps[2], at));
                 k.bulk_commit();
             });
-        }
-    }
-
-    /// Two neighbours of D, rounded.
-    fn pair(&self, [a, b]: [Reg<'k, f32>; 2]) -> Reg<'k, u32> {
-        match self.form.lines {
-            Some(Dtype::F16) => self.k.pair::<F16x2>(a, b).bits(),
-            _ => self.k.pair::<Bf16x2>(a, b).bits(),
         }
     }
 
