@@ -515,6 +515,7 @@ fn a_hook_hears_the_levels_that_it_asked_for() {
     assert!(!has(&lines, WEFT_LOG_INFO, &[]) && !has(&lines, WEFT_LOG_DEBUG, &[]));
     let lines = heard(WEFT_LOG_ERROR, || queue = eventful());
     assert!(lines.is_empty(), "{lines:?}");
+    let _turn = TURN.lock();
     HEARD.lock().clear();
     eventful();
     assert!(HEARD.lock().is_empty(), "removed is removed");
