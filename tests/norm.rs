@@ -145,8 +145,7 @@ impl Case {
 fn expand(tensor: &Option<Tensor>, inner: &[i64], default: f64) -> Vec<f64> {
     let count = inner.iter().product::<i64>() as usize;
     let Some(tensor) = tensor else { return vec![default; count] };
-    let layout = weft::layout::Layout::packed(tensor.dims()).broadcast_to("w", inner).unwrap();
-    (0..count).map(|i| tensor.values[layout.offset_of(i) as usize]).collect()
+    expanded(&tensor.values, tensor.dims(), inner)
 }
 
 fn check(session: &Session, case: &Case) {

@@ -218,24 +218,26 @@ fn random_case(session: &Session, rng: &mut Rng, what: &str) -> usize {
         compute: rng.pick(&[WEFT_COMPUTE_DEFAULT, WEFT_COMPUTE_F32, WEFT_COMPUTE_I8]),
         ..desc()
     };
-    let place = |dims: &[i64], batch: &[i64], matrix: [i64; 2]| {
-        Layout::packed(dims).broadcast_to("oracle", &[batch, &matrix].concat()).unwrap()
-    };
-    let (a_at, b_at) = (place(a.dims(), &batch, [m, k]), place(&b.dims, &batch, [k, n]));
+    let whole = |matrix: [i64; 2]| [&batch[..], &matrix].concat();
+    let factors = expanded(&a.values, a.dims(), &whole([m, k]));
+    let weights = expanded(&b.values, &b.dims, &whole([k, n]));
+    // k is a multiple of 32.
+    let largest: Vec<f64> =
+        factors.chunks(32).map(|part| part.iter().fold(0.0f64, |most, x| most.max(x.abs()))).collect();
     let alpha = if desc.alpha == 0.0 { 1.0 } else { desc.alpha };
     let (mut want, mut bound) = (Vec::new(), Vec::new());
     let [rows, depth, cols] = [m, k, n].map(|x| x as usize);
     for index in 0..d.layout.count() {
         let (matrix, i, j) = (index / (rows * cols), index / cols % rows, index % cols);
         let (mut value, mut size, mut rounded) = (0.0, 0.0f64, 0.0f64);
-        let factor = |x: usize| a.values[a_at.offset_of((matrix * rows + i) * depth + x) as usize];
         for x in 0..depth {
-            let weight = alpha * b.values[b_at.offset_of((matrix * depth + x) * cols + j) as usize];
-            value += factor(x) * weight;
-            size += (factor(x) * weight).abs();
+            let at = (matrix * rows + i) * depth + x;
+            let weight = alpha * weights[(matrix * depth + x) * cols + j];
+            let product = factors[at] * weight;
+            value += product;
+            size += product.abs();
             // What bytes, or bfloat16, make of it where they may.
-            let largest = (x / 32 * 32..x / 32 * 32 + 32).fold(0.0f64, |most, x| most.max(factor(x).abs()));
-            rounded += (largest * weight / 254.0).abs().max((factor(x) * weight).abs() / 127.0);
+            rounded += (largest[at / 32] * weight / 254.0).abs().max(product.abs() / 127.0);
         }
         if desc.compute != WEFT_COMPUTE_I8 {
             rounded = 0.0;

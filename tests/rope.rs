@@ -5,7 +5,6 @@ mod support;
 use support::*;
 use weft::api::operations::weft_rope;
 use weft::dtype::Dtype::{self, *};
-use weft::layout::Layout;
 use weft::ops::rope::*;
 
 struct Case {
@@ -87,8 +86,7 @@ fn case_of(session: &Session, rng: &mut Rng, dtype: Dtype, dims: [i64; 4]) -> Ca
 }
 
 fn expand(tensor: &Tensor, dims: &[i64]) -> Vec<f64> {
-    let layout = Layout::packed(tensor.dims()).broadcast_to("t", dims).unwrap();
-    (0..layout.count()).map(|i| tensor.values[layout.offset_of(i) as usize]).collect()
+    expanded(&tensor.values, tensor.dims(), dims)
 }
 
 impl Case {

@@ -102,6 +102,12 @@ pub struct Tensor {
     pub values: Vec<f64>,
 }
 
+/// The elements of a packed tensor of shape `from` that broadcasts to `to`, in the order of `to`.
+pub fn expanded(values: &[f64], from: &[i64], to: &[i64]) -> Vec<f64> {
+    let layout = Layout::packed(from).broadcast_to("oracle", to).unwrap();
+    (0..layout.count()).map(|index| values[layout.offset_of(index) as usize]).collect()
+}
+
 impl Tensor {
     /// The bytes of each element in its buffer, in row-major order.
     pub fn places(&self) -> Vec<std::ops::Range<usize>> {
