@@ -2,6 +2,7 @@
 //! alpha x + beta C + bias.
 
 use super::cpu::try_parallel;
+use super::gemm::{Span, product};
 use super::problem::{Problem, View};
 use crate::device::{Cpu, cpu::Scratch};
 use crate::dtype::Dtype;
@@ -35,15 +36,6 @@ macro_rules! complex {
 }
 complex! { c32: f32; c64: f64; }
 
-/// A part of D.
-#[derive(Clone, Copy)]
-struct Span {
-    row: usize,
-    col: usize,
-    rows: usize,
-    cols: usize,
-}
-
 /// Whether there is something to multiply.
 pub fn accepts(p: &Problem, _: &Cpu) -> bool {
     p.k > 0
@@ -68,51 +60,20 @@ fn tiles<C: Complex>(p: &Problem, cpu: &Cpu) -> Result<()> {
 }
 
 fn multiply<C: Complex>(p: &Problem, at: Span) -> Result<()> {
+    let numbers = [C::of(0.0, 0.0), C::of(1.0, 0.0)];
     if p.is_plain() && p.after.imaginary[0] == 0.0 {
+        let d = (p.d.ptr(at.row, at.col), p.d.row, p.d.col);
         // SAFETY: the part is inside D and this call's alone; nothing else of the problem shares memory with D.
-        unsafe { product(p, at, p.d.ptr::<C>(at.row, at.col), p.d.row, p.d.col) };
+        unsafe { product(p, at, numbers, p.conjugate, d) };
         return Ok(());
     }
     let sums = Scratch::<C>::new(at.rows * at.cols)?;
     // SAFETY: the scratch holds `rows` rows of `cols` sums, written first and read then; the part is inside D.
     unsafe {
-        product(p, at, sums.ptr(), at.cols as isize, 1);
+        product(p, at, numbers, p.conjugate, (sums.ptr(), at.cols as isize, 1));
         finish(p, at, |i, j| sums.ptr().add(i * at.cols + j).read());
     }
     Ok(())
-}
-
-/// # Safety
-///
-/// `dst` with these strides is writable for the part; the problem's views are valid and hold `C`.
-unsafe fn product<C: Complex>(p: &Problem, at: Span, dst: *mut C, row: isize, col: isize) {
-    let (a, b) = (p.a.ptr::<C>(at.row, 0), p.b.ptr::<C>(0, at.col));
-    let (zero, one) = (C::of(0.0, 0.0), C::of(1.0, 0.0));
-    let [a_too, b_too] = p.conjugate;
-    // SAFETY: this function's contract; sizes and strides are those of the part.
-    unsafe {
-        ::gemm::gemm(
-            at.rows,
-            at.cols,
-            p.k,
-            dst,
-            col,
-            row,
-            false,
-            a,
-            p.a.col,
-            p.a.row,
-            b,
-            p.b.col,
-            p.b.row,
-            zero,
-            one,
-            false,
-            a_too,
-            b_too,
-            ::gemm::Parallelism::None,
-        );
-    }
 }
 
 /// Writes a part of D of the sums that `sum` gives.

@@ -31,11 +31,17 @@ pub fn run(p: &Problem, cpu: &Cpu) -> Result<()> {
     })
 }
 
-struct Span {
-    row: usize,
-    col: usize,
-    rows: usize,
-    cols: usize,
+/// A part of D.
+#[derive(Clone, Copy)]
+pub struct Span {
+    /// Its first row of D's.
+    pub row: usize,
+    /// Its first column.
+    pub col: usize,
+    /// How many rows there are.
+    pub rows: usize,
+    /// How many columns.
+    pub cols: usize,
 }
 
 /// Rows and columns of a tile: large enough that packing matters little, enough of them for several threads. Never a
@@ -46,15 +52,17 @@ fn tile(p: &Problem) -> (usize, usize) {
 }
 
 fn multiply<R: Real>(p: &Problem, at: Span) -> Result<()> {
+    let numbers = [R::ZERO, R::from_f64(1.0)];
     if p.is_plain() {
+        let d = (p.d.ptr(at.row, at.col), p.d.row, p.d.col);
         // SAFETY: the part is inside D and this call's alone; nothing else of the problem shares memory with D.
-        unsafe { product(p, &at, p.d.ptr::<R>(at.row, at.col), p.d.row, p.d.col) };
+        unsafe { product(p, at, numbers, [false; 2], d) };
         return Ok(());
     }
     let sums = Scratch::<R>::new(at.rows * at.cols)?;
     // SAFETY: the scratch holds `rows` rows of `cols` sums, written first and read then; the part is inside D.
     unsafe {
-        product(p, &at, sums.ptr(), at.cols as isize, 1);
+        product(p, at, numbers, [false; 2], (sums.ptr(), at.cols as isize, 1));
         finish(
             p,
             Part {
@@ -70,33 +78,29 @@ fn multiply<R: Real>(p: &Problem, at: Span) -> Result<()> {
     Ok(())
 }
 
+/// A B of a part by the crate, of numbers with these for 0 and 1, A or B conjugated.
+///
 /// # Safety
 ///
-/// `dst` with these strides is writable for the part; the problem's views are valid and hold `R`.
-unsafe fn product<R: Real>(p: &Problem, at: &Span, dst: *mut R, row: isize, col: isize) {
-    let (a, b) = (p.a.ptr::<R>(at.row, 0), p.b.ptr::<R>(0, at.col));
+/// `dst` with these strides of rows and columns is writable for the part; the problem's views are valid and hold `T`.
+#[rustfmt::skip] // of the crate's arguments a matrix a line
+pub unsafe fn product<T: 'static>(
+    p: &Problem,
+    at: Span,
+    [zero, one]: [T; 2],
+    [a_too, b_too]: [bool; 2],
+    (dst, row, col): (*mut T, isize, isize),
+) {
+    let (a, b) = (p.a.ptr::<T>(at.row, 0), p.b.ptr::<T>(0, at.col));
+    let alone = ::gemm::Parallelism::None;
     // SAFETY: this function's contract; sizes and strides are those of the part.
     unsafe {
         ::gemm::gemm(
-            at.rows,
-            at.cols,
-            p.k,
-            dst,
-            col,
-            row,
-            false,
-            a,
-            p.a.col,
-            p.a.row,
-            b,
-            p.b.col,
-            p.b.row,
-            R::ZERO,
-            R::from_f64(1.0),
-            false,
-            false,
-            false,
-            ::gemm::Parallelism::None,
+            at.rows, at.cols, p.k,
+            dst, col, row, false,
+            a, p.a.col, p.a.row,
+            b, p.b.col, p.b.row,
+            zero, one, false, a_too, b_too, alone,
         );
     }
 }
