@@ -92,7 +92,7 @@ mod x86 {
                 match (p.a.dtype, p.d.dtype) {
                     (Dtype::I8, Dtype::I32) => integer::finish(p, part.of(sums.cast_const().cast())),
                     (Dtype::I8, _) => {
-                        integer::settle(sums.cast(), p.m, STRIP, std::ptr::null(), true);
+                        integer::widen(sums.cast(), p.m * STRIP);
                         finish(p, part);
                     }
                     _ => finish(scaled, part),

@@ -11,35 +11,18 @@ use crate::status::Result;
 
 const RUN: usize = 64;
 
-/// Takes from each sum of a tile its column's offset (null: none); `float`: and makes it an f32 of the bits of an i32.
+/// Makes f32 of the bits of `count` sums in i32.
 ///
 /// # Safety
 ///
-/// `sums` holds `rows` rows of `cols` sums, `offsets` `cols` numbers.
-pub unsafe fn settle(sums: *mut f32, rows: usize, cols: usize, offsets: *const i32, float: bool) {
-    if !offsets.is_null() {
-        subtract(sums.cast(), rows, cols, offsets);
-    }
-    if float {
-        convert(sums, rows * cols);
-    }
-}
-
-for_each_isa! {
-    fn subtract(sums: *mut i32, rows: usize, cols: usize, offsets: *const i32) {
-        // SAFETY: the contract of `settle`, the only caller.
-        let offsets = unsafe { std::slice::from_raw_parts(offsets, cols) };
-        for row in 0..rows {
-            // SAFETY: as above.
-            let sums = unsafe { std::slice::from_raw_parts_mut(sums.add(row * cols), cols) };
-            sums.iter_mut().zip(offsets).for_each(|(sum, offset)| *sum = sum.wrapping_sub(*offset));
-        }
-    }
+/// `sums` holds as many.
+pub unsafe fn widen(sums: *mut f32, count: usize) {
+    convert(sums, count);
 }
 
 for_each_isa! {
     fn convert(sums: *mut f32, count: usize) {
-        // SAFETY: the contract of `settle`, the only caller.
+        // SAFETY: the contract of `widen`, the only caller.
         let sums = unsafe { std::slice::from_raw_parts_mut(sums, count) };
         sums.iter_mut().for_each(|sum| *sum = sum.to_bits().cast_signed() as f32);
     }

@@ -113,7 +113,7 @@ struct Block<'a> {
     col: usize,
     cols: usize,
     b: *mut u32,
-    /// For each block of k that is scaled, or once, 128 times the sum of each column of B.
+    /// For each block of k that is scaled, or once, -128 times the sum of each column of B.
     offsets: *mut i32,
 }
 
@@ -186,7 +186,8 @@ impl Block<'_> {
         }
     }
 
-    /// The sums of a panel's columns over a block of k, 128 times: what A's bytes, which have 128 added, multiply too much.
+    /// The sums of a panel's columns over a block of k, -128 times: what A's bytes, which have 128 added, multiply too much.
+    /// Sums of tiles begin with them.
     fn sum_up(&self, panel: usize, unit: usize, depth: usize) {
         static ONES: [u32; DEPTH] = [0x8080_8080; DEPTH];
         let (b, to) =
@@ -196,7 +197,11 @@ impl Block<'_> {
         let (a, cols) = (ONES.as_ptr(), self.kernel.cols as isize);
         // SAFETY: the panel is packed, and this tile's alone, and so are its offsets; a block has at most DEPTH units.
         unsafe {
-            self.kernel.tiles[0](Run { depth, a, b, ahead, from, from_stride: cols, to, to_stride: cols })
+            self.kernel.tiles[0](Run { depth, a, b, ahead, from, from_stride: cols, to, to_stride: cols });
+            if self.plan.scales || unit + depth == self.units {
+                let sums = std::slice::from_raw_parts_mut(to.cast::<i32>(), self.kernel.cols);
+                sums.iter_mut().for_each(|sum| *sum = sum.wrapping_neg());
+            }
         };
     }
 
@@ -360,7 +365,10 @@ impl<'a> Rows<'a> {
         let rows = self.height.min(self.rows.len() - spot.row);
         let cols = kernel.cols as isize;
         let waiting = self.sums.as_ref().map(|sums| sums.ptr().wrapping_add(spot.number * TILE));
-        let from = waiting.filter(|_| spot.unit > 0).map_or(std::ptr::null(), |sums| sums.cast_const());
+        let (from, from_stride) = match waiting {
+            Some(sums) if spot.unit > 0 && !self.block.plan.scales => (sums.cast_const(), cols),
+            _ => (self.first_sums(&spot), 0),
+        };
         let ahead = self.ahead(&spot, b);
         let run = Run {
             depth: spot.depth,
@@ -368,7 +376,7 @@ impl<'a> Rows<'a> {
             b,
             ahead,
             from,
-            from_stride: cols,
+            from_stride,
             to: std::ptr::null_mut(),
             to_stride: cols,
         };
@@ -376,19 +384,15 @@ impl<'a> Rows<'a> {
         let mut own = [std::mem::MaybeUninit::<f32>::uninit(); TILE];
         let last = spot.unit + spot.depth == self.block.units;
         let part = self.part(&spot, rows);
-        let float = matches!(kernel.units, Units::Singles | Units::Pairs);
-        let direct = float
-            && last
-            && part.cols == kernel.cols
-            && self.block.p.d.col == 1
-            && self.block.p.d.dtype == Dtype::F32;
+        let d = &self.block.p.d;
+        let direct = last && part.cols == kernel.cols && d.col == 1 && d.dtype == self.sums_of();
         // SAFETY: the panels were packed for this depth; sums and `own` hold a tile; where the tile goes to D itself,
-        // all of it lies inside D, in rows of f32 that follow `row`; this part of D is this call's alone.
+        // all of it lies inside D, in rows of sums that follow `row`; this part of D is this call's alone.
         unsafe {
             match waiting {
                 Some(sums) if self.block.plan.scales => {
                     let own = own.as_mut_ptr().cast();
-                    tile(Run { to: own, from: std::ptr::null(), ..run });
+                    tile(Run { to: own, ..run });
                     self.add_scaled(&spot, &part, own, sums);
                     if last {
                         finish(self.block.p, part.of(sums));
@@ -396,40 +400,48 @@ impl<'a> Rows<'a> {
                 }
                 Some(sums) if !last => tile(Run { to: sums, ..run }),
                 _ if direct && self.block.p.is_plain() => {
-                    let d = &self.block.p.d;
                     tile(Run { to: d.ptr(part.row, part.col), to_stride: d.row, ..run });
                 }
                 _ => {
                     tile(Run { to: own.as_mut_ptr().cast(), ..run });
                     let sums = own.as_mut_ptr().cast::<f32>();
-                    self.subtract(&spot, rows, sums);
-                    match (self.block.kernel.units, self.block.p.d.dtype) {
-                        (Units::Quads | Units::Words, Dtype::I32) => {
-                            integer::finish(self.block.p, part.of(sums.cast()))
-                        }
-                        _ => finish(self.block.p, part.of(sums)),
+                    if d.dtype == Dtype::I32 {
+                        integer::finish(self.block.p, part.of(sums.cast()));
+                    } else {
+                        self.widen(rows, sums);
+                        finish(self.block.p, part.of(sums));
                     }
                 }
             }
         }
     }
 
-    /// Makes sums of integers exact, and f32 if D is not of integers.
+    /// The element type of the kernel's sums.
+    fn sums_of(&self) -> Dtype {
+        match self.block.kernel.units {
+            Units::Singles | Units::Pairs => Dtype::F32,
+            Units::Quads | Units::Words => Dtype::I32,
+        }
+    }
+
+    /// What each row of a tile's sums begins with, in bits; null for zeros.
+    fn first_sums(&self, spot: &Spot) -> *const f32 {
+        match self.block.kernel.units {
+            Units::Quads => self.block.offsets_of(spot.panel, spot.unit).cast_const().cast(),
+            _ => std::ptr::null(),
+        }
+    }
+
+    /// Makes f32 of sums of integers.
     ///
     /// # Safety
     ///
     /// `sums` holds `rows` rows of a tile.
-    unsafe fn subtract(&self, spot: &Spot, rows: usize, sums: *mut f32) {
-        let kernel = self.block.kernel;
-        let none = std::ptr::null();
-        let offsets = match kernel.units {
-            Units::Quads => self.block.offsets_of(spot.panel, spot.unit).cast_const(),
-            Units::Words => none,
-            _ => return,
-        };
-        let float = self.block.p.d.dtype != Dtype::I32;
-        // SAFETY: as many sums, and a row of offsets: the caller's.
-        unsafe { integer::settle(sums, rows, kernel.cols, offsets, float) };
+    unsafe fn widen(&self, rows: usize, sums: *mut f32) {
+        if self.sums_of() == Dtype::I32 {
+            // SAFETY: as many sums: the caller's.
+            unsafe { integer::widen(sums, rows * self.block.kernel.cols) };
+        }
     }
 
     /// Adds the sums of one block of k, scaled, to those that wait.
@@ -443,7 +455,7 @@ impl<'a> Rows<'a> {
         let mut columns = [1f32; 32];
         // SAFETY: the part's rows and columns and this block of k exist; both tiles hold `part.rows` rows.
         unsafe {
-            self.subtract(spot, part.rows, own);
+            self.widen(part.rows, own);
             if let Some(scale) = scales[1] {
                 (0..part.cols).for_each(|j| columns[j] = scale.at(part.col + j, k));
             }
