@@ -124,11 +124,7 @@ impl<N: Number<Real = f64>> Measured for Double<N> {
     type Acc = lanes::Squares;
     const START: lanes::Squares = [0.0; 3];
     fn of(x: *const N, _: *const N, _: usize, count: usize) -> lanes::Squares {
-        blocks(count).fold(Self::START, |all, (start, count)| {
-            // SAFETY: below `count`.
-            let x = unsafe { x.add(start) };
-            Self::merge(all, lanes::three_squares(x.cast(), N::PARTS * count))
-        })
+        lanes::three_squares(x.cast(), N::PARTS * count)
     }
     fn merge(a: lanes::Squares, b: lanes::Squares) -> lanes::Squares {
         std::array::from_fn(|n| a[n] + b[n])

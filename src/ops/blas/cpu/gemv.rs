@@ -1,8 +1,9 @@
 //! gemv on the CPU: blocks of rows, each a product with x where rows lie nearer, columns added up where those do; long sums in pieces,
 //! which meet in scratch memory.
 
+use super::BYTE_NS;
+use super::lanes::{self, FOUR};
 use super::view::{CHUNK, Matrix, Room, Vector, batch};
-use super::{BYTE_NS, lanes};
 use crate::device::{Cpu, cpu::Scratch};
 use crate::kernels::walk::Walk;
 use crate::op::Choice;
@@ -177,7 +178,13 @@ impl<N: Number> Task<N> {
     }
 
     fn rows_of(&self, a: Matrix<N>, (x, count): (*const N, usize), room: &mut Room<N>, sums: &mut [N]) {
-        for (i, sum) in sums.iter_mut().enumerate() {
+        let complex = N::PARTS == 2 && a.col == 1 && !self.conjugate;
+        let fours = if complex { sums.len() / FOUR } else { 0 };
+        for (four, sums) in sums.chunks_exact_mut(FOUR).take(fours).enumerate() {
+            let more = lanes::product_four(a.row(FOUR * four).at, a.row, x, count);
+            (0..FOUR).for_each(|n| sums[n] = sums[n] + more[n]);
+        }
+        for (i, sum) in sums.iter_mut().enumerate().skip(FOUR * fours) {
             // SAFETY: elements of a's checked layout, at most a chunk unless they lie side by side.
             let line = unsafe { a.row(i).packed(count, self.conjugate, room) };
             *sum = *sum + lanes::product(line, x, count);

@@ -75,11 +75,16 @@ fn rows<N: Number>(op: &Ger, cpu: &Cpu) {
     let pieces = columns.div_ceil(PIECE);
     let ns = 2.0 * BYTE_NS * (columns.min(PIECE) * size_of::<N>()) as f64 + 20.0;
     cpu.parallel_ranges(walk.count() * rows * pieces, ns, |start, end| {
-        let mut room = Room::new();
-        for item in start..end {
-            let (number, from) = (item / pieces, item % pieces * PIECE);
-            let task = Task::<N>::new(op, walk.at(number / rows), turned);
-            task.row(number % rows, (from, (from + PIECE).min(task.columns)), &mut room);
+        let (mut room, each) = (Room::new(), rows * pieces);
+        let mut item = start;
+        while item < end {
+            let (matrix, stop) = (item / each, end.min((item / each + 1) * each));
+            let task = Task::<N>::new(op, walk.at(matrix), turned);
+            for item in item..stop {
+                let (row, from) = (item / pieces % rows, item % pieces * PIECE);
+                task.row(row, (from, (from + PIECE).min(task.columns)), &mut room);
+            }
+            item = stop;
         }
     });
 }

@@ -8,6 +8,8 @@ use crate::ops::blas::number::{Number, Real};
 
 /// Parts that are taken at once, and running values side by side.
 pub(super) const LANES: usize = 32;
+/// Parts of two blocks: added up in pairs, before their running value, for a sum waits for the one before it.
+const TWO: usize = 2 * LANES;
 
 /// The sum of running values, in a tree.
 #[inline(always)]
@@ -42,8 +44,23 @@ fn products<R: Real, W: Real>(
     wide: impl Fn(R) -> W,
 ) -> [[W; LANES]; 2] {
     let mut lanes = [[W::ZERO; LANES]; 2];
-    let whole = count - count % LANES;
-    for start in (0..whole).step_by(LANES) {
+    let [pairs, whole] = [TWO, LANES].map(|block| count - count % block);
+    for start in (0..pairs).step_by(TWO) {
+        // SAFETY: below `count`, by the contract of this file's functions with their callers.
+        let (x, y): ([R; TWO], [R; TWO]) = unsafe { (take(x, start), take(y, start)) };
+        let both = |lane: usize, turn: usize| {
+            wide(x[lane]) * wide(y[lane ^ turn]) + wide(x[lane + LANES]) * wide(y[(lane ^ turn) + LANES])
+        };
+        for lane in 0..LANES {
+            lanes[0][lane] = lanes[0][lane] + both(lane, 0);
+        }
+        if complex {
+            for lane in 0..LANES {
+                lanes[1][lane] = lanes[1][lane] + both(lane, 1);
+            }
+        }
+    }
+    for start in (pairs..whole).step_by(LANES) {
         // SAFETY: below `count`, by the contract of this file's functions with their callers.
         let (x, y): ([R; LANES], [R; LANES]) = unsafe { (take(x, start), take(y, start)) };
         for lane in 0..LANES {
@@ -66,9 +83,9 @@ fn products<R: Real, W: Real>(
 
 /// The number that sums of products make.
 #[inline(always)]
-fn number<W: Real>([mut own, other]: [[W; LANES]; 2], complex: bool) -> [W; 2] {
+fn number<W: Real, const L: usize>([mut own, other]: [[W; L]; 2], complex: bool) -> [W; 2] {
     if complex {
-        (1..LANES).step_by(2).for_each(|lane| own[lane] = -own[lane]);
+        (1..L).step_by(2).for_each(|lane| own[lane] = -own[lane]);
     }
     [tree(own), if complex { tree(other) } else { W::ZERO }]
 }
@@ -93,108 +110,139 @@ for_each_isa! {
     }
 }
 
-/// The sum of magnitudes, or of squares, of `count` real numbers. Without closures, which would not be compiled for the instruction
-/// set of their caller.
+/// Rows, or columns, that are read side by side.
+pub(super) const FOUR: usize = 4;
+/// Parts of a row of [`FOUR`] that are taken at once.
+const SHORT: usize = 16;
+
+/// `sums` + a x, each lane.
 #[inline(always)]
-fn sum_of<R: Real>(x: *const R, count: usize, squares: bool) -> f64 {
+fn more<R: Real>(mut sums: [R; SHORT], a: [R; SHORT], x: [R; SHORT]) -> [R; SHORT] {
+    for lane in 0..SHORT {
+        sums[lane] = sums[lane] + a[lane] * x[lane];
+    }
+    sums
+}
+
+/// Each number's parts in turn: the other part of the number.
+#[inline(always)]
+fn others<R: Real>(x: [R; SHORT]) -> [R; SHORT] {
+    let mut other = x;
+    for lane in 0..SHORT {
+        other[lane] = x[lane ^ 1];
+    }
+    other
+}
+
+for_each_isa! {
+    /// The sums of a x in the elements' own type, of four rows a of complex numbers that lie `step` elements apart. All hold `count`
+    /// elements.
+    pub fn product_four<N: Number>(a: *const N, step: isize, x: *const N, count: usize) -> [N; FOUR] {
+        let a: [*const N::Real; FOUR] = std::array::from_fn(|n| a.wrapping_offset(step.wrapping_mul(n as isize)).cast());
+        let (x, parts) = (x.cast::<N::Real>(), count * N::PARTS);
+        let (zero, whole) = ([<N::Real as Number>::ZERO; SHORT], parts - parts % SHORT);
+        let (mut own, mut other) = ([zero; FOUR], [zero; FOUR]);
+        for start in (0..whole).step_by(SHORT) {
+            // SAFETY: below `count`, as everywhere here.
+            let [a, b, c, d, x]: [[N::Real; SHORT]; 5] = unsafe {
+                [take(a[0], start), take(a[1], start), take(a[2], start), take(a[3], start), take(x, start)]
+            };
+            // One by one, for registers.
+            own = [more(own[0], a, x), more(own[1], b, x), more(own[2], c, x), more(own[3], d, x)];
+            let x = others(x);
+            other = [more(other[0], a, x), more(other[1], b, x), more(other[2], c, x), more(other[3], d, x)];
+        }
+        for i in whole..parts {
+            for (n, row) in a.into_iter().enumerate() {
+                // SAFETY: as above; a number's parts are neighbours.
+                let (a, x, too) = unsafe { (*row.add(i), *x.add(i), *x.add(i ^ 1)) };
+                own[n][i - whole] = own[n][i - whole] + a * x;
+                other[n][i - whole] = other[n][i - whole] + a * too;
+            }
+        }
+        let mut sums = [N::ZERO; FOUR];
+        for (n, sum) in sums.iter_mut().enumerate() {
+            let [re, im] = number([own[n], other[n]], true);
+            *sum = N::of(re.wide(), im.wide());
+        }
+        sums
+    }
+}
+
+/// The sum of magnitudes, or of squares of `by` times each, of `count` real numbers. Without closures, which would not be compiled
+/// for the instruction set of their caller.
+#[inline(always)]
+fn sum_of<R: Real>(x: *const R, count: usize, squares: Option<f64>) -> f64 {
     let mut lanes = [0.0f64; LANES];
-    let whole = count - count % LANES;
-    for start in (0..whole).step_by(LANES) {
+    let [pairs, whole] = [TWO, LANES].map(|block| count - count % block);
+    for start in (0..pairs).step_by(TWO) {
+        // SAFETY: below `count`, as everywhere here.
+        let x: [R; TWO] = unsafe { take(x, start) };
+        for lane in 0..LANES {
+            lanes[lane] += term(x[lane].wide(), squares) + term(x[lane + LANES].wide(), squares);
+        }
+    }
+    for start in (pairs..whole).step_by(LANES) {
         // SAFETY: below `count`, as everywhere here.
         let x: [R; LANES] = unsafe { take(x, start) };
         for lane in 0..LANES {
-            let x = x[lane].wide();
-            lanes[lane] += if squares { x * x } else { x.abs() };
+            lanes[lane] += term(x[lane].wide(), squares);
         }
     }
     for i in whole..count {
         // SAFETY: as above.
-        let x = unsafe { *x.add(i) }.wide();
-        lanes[i - whole] += if squares { x * x } else { x.abs() };
+        lanes[i - whole] += term(unsafe { *x.add(i) }.wide(), squares);
     }
     tree(lanes)
+}
+
+/// What a number adds to [`sum_of`].
+#[inline(always)]
+fn term(x: f64, squares: Option<f64>) -> f64 {
+    match squares {
+        Some(by) => (x * by) * (x * by),
+        None => x.abs(),
+    }
 }
 
 for_each_isa! {
     /// The sum of magnitudes of `count` real numbers.
     pub fn magnitudes<R: Real>(x: *const R, count: usize) -> f64 {
-        sum_of(x, count, false)
+        sum_of(x, count, None)
     }
 }
 
 for_each_isa! {
     /// The sum of squares of `count` f32, each exact.
     pub fn squares_of_singles(x: *const f32, count: usize) -> f64 {
-        sum_of(x, count, true)
+        sum_of(x, count, Some(1.0))
     }
 }
 
 /// Sums of squares: of numbers that are small (scaled up), of those between, of those that are large (scaled down).
 pub type Squares = [f64; 3];
 
-/// Blue's constants for f64 (E. Anderson, Algorithm 978): below the first a square loses digits, above the second it may overflow
-/// in a sum; the scales for both.
-pub(in crate::ops::blas) const SMALL: f64 = f64::from_bits((1023 - 511) << 52);
-pub(in crate::ops::blas) const LARGE: f64 = f64::from_bits((1023 + 486) << 52);
+/// Blue's scales for f64 (E. Anderson, Algorithm 978).
 pub(in crate::ops::blas) const UP: f64 = f64::from_bits((1023 + 537) << 52);
 pub(in crate::ops::blas) const DOWN: f64 = f64::from_bits((1023 - 538) << 52);
 
-/// The squares of one number.
-#[inline(always)]
-fn squares(x: f64) -> Squares {
-    let x = x.abs();
-    let (small, large) = (x < SMALL, x > LARGE);
-    let [up, between, down] = [
-        if small { x * UP } else { 0.0 },
-        if small || large { 0.0 } else { x },
-        if large { x * DOWN } else { 0.0 },
-    ];
-    [up * up, between * between, down * down]
-}
+/// Sums of squares, 2^-880 to 2^900, that lost nothing of weight: a square that goes under loses at most 2^-1075, and no memory
+/// holds so many of them that it counts; and sums of all that memory holds stay finite.
+const SURE: std::ops::RangeInclusive<f64> =
+    f64::from_bits((1023 - 880) << 52)..=f64::from_bits((1023 + 900) << 52);
 
 for_each_isa! {
-    /// The sums of squares of `count` f64.
+    /// The sums of squares of `count` f64: all in one of the three, which the plain sum tells.
     pub fn three_squares(x: *const f64, count: usize) -> Squares {
-        if are_between(x, count) {
-            return [0.0, sum_of(x, count, true), 0.0];
-        }
-        let mut sums = [0.0; 3];
-        for i in 0..count {
-            // SAFETY: below `count`, as everywhere here.
-            let terms = squares(unsafe { *x.add(i) });
-            (0..3).for_each(|n| sums[n] += terms[n]);
-        }
-        sums
-    }
-}
-
-/// How far a number's magnitude is from [`SMALL`], as bits: beyond [`RANGE`] where it is small, large or NaN.
-#[inline(always)]
-fn off(x: f64) -> u64 {
-    x.abs().to_bits().wrapping_sub(SMALL.to_bits())
-}
-
-const RANGE: u64 = LARGE.to_bits() - SMALL.to_bits();
-
-/// Whether `count` numbers are neither small nor large, nor NaN.
-#[inline(always)]
-fn are_between(x: *const f64, count: usize) -> bool {
-    let mut most = [0u64; LANES];
-    let whole = count - count % LANES;
-    for start in (0..whole).step_by(LANES) {
-        // SAFETY: below `count`, as everywhere here.
-        let x: [f64; LANES] = unsafe { take(x, start) };
-        for lane in 0..LANES {
-            let off = off(x[lane]);
-            most[lane] = if off > most[lane] { off } else { most[lane] };
+        let plain = sum_of(x, count, Some(1.0));
+        if SURE.contains(&plain) || plain.is_nan() {
+            [0.0, plain, 0.0]
+        } else if plain < 1.0 {
+            [sum_of(x, count, Some(UP)), 0.0, 0.0]
+        } else {
+            [0.0, 0.0, sum_of(x, count, Some(DOWN))]
         }
     }
-    let mut fine = true;
-    for i in whole..count {
-        // SAFETY: as above.
-        fine &= off(unsafe { *x.add(i) }) <= RANGE;
-    }
-    fine && most.iter().all(|&off| off <= RANGE)
 }
 
 for_each_isa! {
