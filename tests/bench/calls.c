@@ -36,3 +36,13 @@ void blas_calls_f64(gemm_f64 f, const gemm_args *x, int count) {
     for (int i = 0; i < count; i++)
         f(x->layout, x->ta, x->tb, x->m, x->n, x->k, 1, x->a, x->lda, x->b, x->ldb, 0, x->c, x->ldc);
 }
+
+typedef void (*gemm_i8)(int, int, int, int, int, int, int, float, const void *, int, signed char, const void *, int,
+                        signed char, float, int *, int, const int *);
+
+/* MKL's product of signed and unsigned bytes: CblasFixOffset, every offset 0. */
+void blas_calls_i8(gemm_i8 f, const gemm_args *x, int count) {
+    static const int none = 0;
+    for (int i = 0; i < count; i++)
+        f(x->layout, x->ta, x->tb, 173, x->m, x->n, x->k, 1, x->a, x->lda, 0, x->b, x->ldb, 0, 0, x->c, x->ldc, &none);
+}

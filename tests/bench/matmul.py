@@ -28,9 +28,10 @@ import torch
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "python"))
 import weft
 
-TORCH = {"f32": torch.float32, "f64": torch.float64, "bf16": torch.bfloat16, "f16": torch.float16}
-CODE = {"f32": weft.C["WEFT_F32"], "f64": weft.C["WEFT_F64"], "bf16": weft.C["WEFT_BF16"], "f16": weft.C["WEFT_F16"]}
-SIZE = {"f32": 4, "f64": 8, "bf16": 2, "f16": 2}
+TORCH = {"f32": torch.float32, "f64": torch.float64, "bf16": torch.bfloat16, "f16": torch.float16,
+         "e4m3": torch.float8_e4m3fn, "i8": torch.int8, "i32": torch.int32}
+NAMES = {"e4m3": "F8_E4M3"}
+CODE = {name: weft.C["WEFT_" + NAMES.get(name, name.upper())] for name in TORCH}
 
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -98,19 +99,20 @@ class Gemm(ctypes.Structure):
 
 def blas(lib, kind, a, b, d):
     """cblas_?gemm (or ?gemv) on torch's memory; None where the library has none for this type."""
-    names = {"f32": ("cblas_sgemm", ctypes.c_float), "f64": ("cblas_dgemm", ctypes.c_double)}
-    if lib is MKL and MKL is not None and hasattr(MKL, "cblas_gemm_bf16bf16f32"):
-        names["bf16"] = ("cblas_gemm_bf16bf16f32", ctypes.c_float)
-    if lib is None or kind not in names:
+    names = {"f32": "cblas_sgemm", "f64": "cblas_dgemm"}
+    if lib is MKL:
+        # The first of the bytes is signed and the other is not, which is all the same to a clock.
+        names |= {"bf16": "cblas_gemm_bf16bf16f32", "f16": "cblas_gemm_f16f16f32", "i8": "cblas_gemm_s8u8s32"}
+    if lib is None or kind not in names or not hasattr(lib, names[kind]):
         return None
-    name, real = names[kind]
+    name = names[kind]
     trans = lambda t: (111, t.stride(0)) if t.stride(1) == 1 else (112, t.stride(1))
     (ta, lda), (tb, ldb) = trans(a), trans(b)
     m, k, n = a.shape[0], a.shape[1], b.shape[1]
-    out = torch.empty(m, n, dtype=torch.float32 if kind == "bf16" else d.dtype)
+    out = torch.empty(m, n, dtype=torch.float32 if kind in ("bf16", "f16") else d.dtype)
     args = Gemm(101, ta, tb, m, n, k, max(lda, 1), max(ldb, 1), n, a.data_ptr(), b.data_ptr(), out.data_ptr())
     f = ctypes.cast(getattr(lib, name), ctypes.c_void_p)
-    loop = CALLS.blas_calls_f64 if real == ctypes.c_double else CALLS.blas_calls_f32
+    loop = {"f64": CALLS.blas_calls_f64, "i8": CALLS.blas_calls_i8}.get(kind, CALLS.blas_calls_f32)
     run = lambda count: loop(f, ctypes.byref(args), count)
     run.keep = (a, b, out)
     return run
@@ -165,7 +167,8 @@ def compare(ours, peers, seconds):
 CASES = [
     # m, k, n, types of a, b, d, B stored [N, K]
     *[(s, s, s, t, t, t, False) for t in ("f32", "bf16", "f64") for s in (64, 256, 1024, 2048)],
-    *[(s, s, s, "f16", "f16", "f16", False) for s in (64, 256)],
+    *[(s, s, s, t, t, d, False) for t, d in (("f16", "f16"), ("e4m3", "bf16"), ("i8", "i32")) for s in (64, 256, 1024, 2048)],
+    *[(m, 4096, 4096, t, t, d, True) for t, d in (("e4m3", "bf16"), ("i8", "i32")) for m in (1, 16)],
     *[(1, 4096, 4096, t, t, t, turned) for t in ("f32", "bf16", "f16", "f64") for turned in (False, True)],
     *[(4096, 4096, 1, t, t, t, False) for t in ("f32", "bf16")],
     *[(m, 576, 1536, "f32", t, "f32", True) for t in ("f32", "f16", "bf16") for m in (1, 4, 16, 128)],
@@ -174,26 +177,52 @@ CASES = [
 ]
 
 
-def run(case, count, seconds):
-    m, k, n, ta, tb, td, turned = case
-    torch.manual_seed(0)
-    a = torch.randn(m, k).to(TORCH[ta])
-    b = torch.randn(n, k).to(TORCH[tb]).T if turned else torch.randn(k, n).to(TORCH[tb])
-    d = torch.empty(m, n, dtype=TORCH[td])
-    device = Weft(count)
-    once, pipelined, desc = device.matmul(a, b, d)
-    peers = {}
+# What is measured beside the peers, of types that say less or that the processor has other instructions for.
+OTHER_TYPES = ("torch bf16",)
+
+
+def random(rows, cols, kind):
+    """A matrix of numbers that its type can hold."""
+    return torch.randint(-127, 128, (rows, cols), dtype=torch.int8) if kind == "i8" else torch.randn(rows, cols).to(TORCH[kind])
+
+
+def of_bytes(a, b, d, kind):
+    """PyTorch's products of 8-bit factors, where it has one."""
+    if kind == "i8":
+        return {"torch": repeat(lambda: torch._int_mm(a, b))} if a.shape[0] > 16 else {}
+    one, turned = torch.ones(()), b if b.stride(0) == 1 else b.T.contiguous().T
+    call = lambda: torch._scaled_mm(a, turned, scale_a=one, scale_b=one, out_dtype=d.dtype)
+    halves = a.bfloat16(), b.bfloat16()
+    return {"torch": repeat(call), "torch bf16": repeat(lambda: torch.matmul(*halves))}
+
+
+def of_torch(a, b, d, types):
+    """What PyTorch has for these types, and for others that do the same work."""
+    ta, tb, _ = types
+    if ta in ("i8", "e4m3"):
+        return of_bytes(a, b, d, ta)
     if ta == tb:
-        peers["torch"] = repeat(lambda: torch.matmul(a, b, out=d))
+        peers = {"torch": repeat(lambda: torch.matmul(a, b, out=d))}
+        if ta == "f16" and d.numel() > 2**20:
+            peers = {}  # it takes 17 s
         if ta == "f16":
             halves = a.bfloat16(), b.bfloat16(), d.bfloat16()
             peers["torch bf16"] = repeat(lambda: torch.matmul(halves[0], halves[1], out=halves[2]))
-    else:
-        same = a.to(TORCH[tb])
-        half = torch.empty(m, n, dtype=TORCH[tb])
-        peers[f"torch {tb} x {tb}"] = repeat(lambda: torch.matmul(same, b, out=half))
-        wide = b.T.contiguous().to(TORCH[ta]).T
-        peers["torch f32 x f32"] = repeat(lambda: torch.matmul(a, wide, out=d))
+        return peers
+    same, half = a.to(TORCH[tb]), torch.empty(d.shape, dtype=TORCH[tb])
+    wide = b.T.contiguous().to(TORCH[ta]).T
+    return {f"torch {tb} x {tb}": repeat(lambda: torch.matmul(same, b, out=half)),
+            "torch f32 x f32": repeat(lambda: torch.matmul(a, wide, out=d))}
+
+
+def run(case, count, seconds):
+    m, k, n, ta, tb, td, turned = case
+    torch.manual_seed(0)
+    a, b = random(m, k, ta), random(n, k, tb).T if turned else random(k, n, tb)
+    d = torch.empty(m, n, dtype=TORCH[td])
+    device = Weft(count)
+    once, pipelined, desc = device.matmul(a, b, d)
+    peers = of_torch(a, b, d, case[3:6])
     for name, lib in (("OpenBLAS", OPENBLAS), ("MKL", MKL)):
         call = blas(lib, ta, a, b, d) if ta == tb else None
         if call:
@@ -211,8 +240,9 @@ def run(case, count, seconds):
 
 
 def report(label, flops, medians, least, ratios):
-    best = min(ratios, key=lambda name: medians[name])
-    fastest = min(ratios, key=lambda name: least[name])
+    same = [name for name in ratios if name not in OTHER_TYPES] or list(ratios)
+    best = min(same, key=lambda name: medians[name])
+    fastest = min(same, key=lambda name: least[name])
     rate = lambda name: flops / medians[name] / 1e9
     others = ", ".join(f"{name} {rate(name):.1f}" for name in ratios if name != best)
     of_least = f"{least[fastest] / least['weft']:.2f} ({flops / least['weft'] / 1e9:.0f} to {flops / least[fastest] / 1e9:.0f})"
