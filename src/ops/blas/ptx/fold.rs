@@ -85,7 +85,8 @@ impl Spec {
     }
 }
 
-/// Blue's constants for f64 (E. Anderson, Algorithm 978), as on the CPU.
+/// Blue's constants for f64 (E. Anderson, Algorithm 978): below the first a square loses digits, above the second it may overflow
+/// in a sum; the scales for both.
 const SMALL: f64 = f64::from_bits((1023 - 511) << 52);
 const LARGE: f64 = f64::from_bits((1023 + 486) << 52);
 const UP: f64 = f64::from_bits((1023 + 537) << 52);
