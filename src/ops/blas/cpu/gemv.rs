@@ -178,8 +178,8 @@ impl<N: Number> Task<N> {
     }
 
     fn rows_of(&self, a: Matrix<N>, (x, count): (*const N, usize), room: &mut Room<N>, sums: &mut [N]) {
-        let complex = N::PARTS == 2 && a.col == 1 && !self.conjugate;
-        let fours = if complex { sums.len() / FOUR } else { 0 };
+        let by_four = N::PARTS == 2 && a.col == 1 && !self.conjugate;
+        let fours = if by_four { sums.len() / FOUR } else { 0 };
         for (four, sums) in sums.chunks_exact_mut(FOUR).take(fours).enumerate() {
             let more = lanes::product_four(a.row(FOUR * four).at, a.row, x, count);
             (0..FOUR).for_each(|n| sums[n] = sums[n] + more[n]);

@@ -110,7 +110,7 @@ for_each_isa! {
     }
 }
 
-/// Rows, or columns, that are read side by side.
+/// Rows that are read side by side.
 pub(super) const FOUR: usize = 4;
 /// Parts of a row of [`FOUR`] that are taken at once.
 const SHORT: usize = 16;
