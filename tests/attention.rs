@@ -70,15 +70,7 @@ fn against_the_oracle() {
 /// The same cases on lesser instruction sets, each in a process of its own.
 #[test]
 fn on_every_instruction_set() {
-    for isa in ["scalar", "avx2", "avx512"] {
-        let me = std::env::current_exe().unwrap();
-        let run = std::process::Command::new(me)
-            .args(["against_the_oracle", "--exact"])
-            .envs([("WEFT_ISA", isa), ("WEFT_TEST_CASES", "250")])
-            .output()
-            .unwrap();
-        assert!(run.status.success(), "{isa}: {}", String::from_utf8_lossy(&run.stdout));
-    }
+    on_each_isa(&["against_the_oracle"], ("WEFT_TEST_CASES", "250"));
 }
 
 /// A small valid request: B 2, Hq 4, Hkv 2, Sq 3, Skv 5, D 8, Dv 6; packed or paged when asked for.

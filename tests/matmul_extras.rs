@@ -164,15 +164,7 @@ fn every_instruction_set_agrees_with_the_oracle() {
         println!("skipped: a GPU has one instruction set, and so has a child of this test");
         return;
     }
-    for isa in ["scalar", "avx2", "avx512"] {
-        let out = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "every_choice_agrees_with_the_oracle"])
-            .env("WEFT_ISA", isa)
-            .env("WEFT_MATMUL_TEST_CHILD", "1")
-            .output()
-            .unwrap();
-        assert!(out.status.success(), "{isa}: {}", String::from_utf8_lossy(&out.stdout));
-    }
+    on_each_isa(&["every_choice_agrees_with_the_oracle"], ("WEFT_MATMUL_TEST_CHILD", "1"));
 }
 
 /// Forces a choice from here on; none if it has no name.

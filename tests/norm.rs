@@ -145,7 +145,7 @@ impl Case {
 fn expand(tensor: &Option<Tensor>, inner: &[i64], default: f64) -> Vec<f64> {
     let count = inner.iter().product::<i64>() as usize;
     let Some(tensor) = tensor else { return vec![default; count] };
-    expanded(&tensor.values, tensor.dims(), inner)
+    tensor.expanded(inner)
 }
 
 fn check(session: &Session, case: &Case) {

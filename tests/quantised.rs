@@ -219,7 +219,7 @@ fn random_case(session: &Session, rng: &mut Rng, what: &str) -> usize {
         ..desc()
     };
     let whole = |matrix: [i64; 2]| [&batch[..], &matrix].concat();
-    let factors = expanded(&a.values, a.dims(), &whole([m, k]));
+    let factors = a.expanded(&whole([m, k]));
     let weights = expanded(&b.values, &b.dims, &whole([k, n]));
     // k is a multiple of 32.
     let largest: Vec<f64> =
@@ -288,17 +288,8 @@ fn every_instruction_set_agrees_with_the_oracle() {
         println!("skipped: a GPU has one instruction set");
         return;
     }
-    for isa in ["scalar", "avx2", "avx512"] {
-        for test in ["every_choice_agrees_with_the_oracle", "decoding_is_that_of_the_gguf_package"] {
-            let out = std::process::Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", test])
-                .env("WEFT_ISA", isa)
-                .env("WEFT_TEST_CASES", "100")
-                .output()
-                .unwrap();
-            assert!(out.status.success(), "{isa}: {}", String::from_utf8_lossy(&out.stdout));
-        }
-    }
+    let tests = ["every_choice_agrees_with_the_oracle", "decoding_is_that_of_the_gguf_package"];
+    on_each_isa(&tests, ("WEFT_TEST_CASES", "100"));
 }
 
 /// A model's shape, whose many columns threads share.

@@ -85,10 +85,6 @@ fn case_of(session: &Session, rng: &mut Rng, dtype: Dtype, dims: [i64; 4]) -> Ca
     Case { x, y, in_place, positions, tables, factors, desc }
 }
 
-fn expand(tensor: &Tensor, dims: &[i64]) -> Vec<f64> {
-    expanded(&tensor.values, tensor.dims(), dims)
-}
-
 impl Case {
     /// (cos, sin) of a pair at one place.
     fn wave(&self, [b, s, i]: [usize; 3], position: f64, pairs: usize) -> (f64, f64) {
@@ -121,7 +117,7 @@ fn check(session: &Session, case: &Case) {
     let dtype = case.x.dtype;
     let turned = if case.desc.rotary_dim == 0 { width } else { case.desc.rotary_dim as usize };
     let pairs = turned / 2;
-    let positions = case.positions.as_ref().map(|p| expand(p, &[dims[0] as i64, dims[2] as i64]));
+    let positions = case.positions.as_ref().map(|p| p.expanded(&[dims[0] as i64, dims[2] as i64]));
     let (mut y, mut bound) = (case.x.values.clone(), vec![0.0; case.x.values.len()]);
     for b in 0..dims[0] {
         for s in 0..dims[2] {

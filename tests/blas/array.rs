@@ -2,7 +2,8 @@
 //! broadcast.
 
 use crate::complex::C;
-use crate::support::{Rng, Session, Style, Tensor, decode, encode};
+use crate::support::{Rng, Session, Style, Tensor, decode, decode_number, encode_number};
+pub use crate::support::{is_complex, part};
 use weft::dtype::Dtype::{self, *};
 use weft::layout::weft_tensor;
 
@@ -14,31 +15,13 @@ pub struct Array {
     pub values: Vec<C>,
 }
 
-/// The dtype of a number's parts.
-pub fn part(dtype: Dtype) -> Dtype {
-    match dtype {
-        C32 => F32,
-        C64 => F64,
-        other => other,
-    }
-}
-
-pub fn is_complex(dtype: Dtype) -> bool {
-    matches!(dtype, C32 | C64)
-}
-
 fn put(dtype: Dtype, value: C, out: &mut [u8]) {
-    let (first, second) = out.split_at_mut(part(dtype).size());
-    encode(part(dtype), value.re, first);
-    if is_complex(dtype) {
-        encode(part(dtype), value.im, second);
-    }
+    encode_number(dtype, [value.re, value.im], out);
 }
 
 fn get(dtype: Dtype, bytes: &[u8]) -> C {
-    let (first, second) = bytes.split_at(part(dtype).size());
-    let im = if is_complex(dtype) { decode(part(dtype), second) } else { 0.0 };
-    C::new(decode(part(dtype), first), im)
+    let [re, im] = decode_number(dtype, bytes);
+    C::new(re, im)
 }
 
 /// `value` as `dtype` holds it.

@@ -68,18 +68,14 @@ pub fn narrow(dtype: Dtype, x: f64) -> u8 {
 pub fn put(dtype: Dtype, [re, im]: [f64; 2], out: &mut [u8]) {
     match dtype {
         F8E4m3 | F8E5m2 => out[0] = narrow(dtype, re),
-        C32 => (0..2).for_each(|n| encode(F32, [re, im][n], &mut out[4 * n..4 * n + 4])),
-        C64 => (0..2).for_each(|n| encode(F64, [re, im][n], &mut out[8 * n..8 * n + 8])),
-        _ => encode(dtype, re, out),
+        _ => encode_number(dtype, [re, im], out),
     }
 }
 
 pub fn get(dtype: Dtype, bytes: &[u8]) -> [f64; 2] {
     match dtype {
         F8E4m3 | F8E5m2 => [widen(dtype, bytes[0]), 0.0],
-        C32 => [decode(F32, &bytes[..4]), decode(F32, &bytes[4..])],
-        C64 => [decode(F64, &bytes[..8]), decode(F64, &bytes[8..])],
-        _ => [decode(dtype, bytes), 0.0],
+        _ => decode_number(dtype, bytes),
     }
 }
 

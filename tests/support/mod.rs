@@ -102,6 +102,52 @@ pub struct Tensor {
     pub values: Vec<f64>,
 }
 
+/// The dtype of a number's parts.
+pub fn part(dtype: Dtype) -> Dtype {
+    match dtype {
+        Dtype::C32 => Dtype::F32,
+        Dtype::C64 => Dtype::F64,
+        other => other,
+    }
+}
+
+pub fn is_complex(dtype: Dtype) -> bool {
+    part(dtype) != dtype
+}
+
+/// [`encode`] of a number that may be complex, of its real and imaginary part.
+pub fn encode_number(dtype: Dtype, [re, im]: [f64; 2], out: &mut [u8]) {
+    let (first, second) = out.split_at_mut(part(dtype).size());
+    encode(part(dtype), re, first);
+    if is_complex(dtype) {
+        encode(part(dtype), im, second);
+    }
+}
+
+/// [`decode`] of a number that may be complex: its parts.
+pub fn decode_number(dtype: Dtype, bytes: &[u8]) -> [f64; 2] {
+    let (first, second) = bytes.split_at(part(dtype).size());
+    [decode(part(dtype), first), if is_complex(dtype) { decode(part(dtype), second) } else { 0.0 }]
+}
+
+/// Runs tests of this program on lesser instruction sets, each set in a process of its own beside the others.
+pub fn on_each_isa(tests: &[&str], environment: (&str, &str)) {
+    let run = |isa: &str| {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .arg("--exact")
+            .args(tests)
+            .envs([("WEFT_ISA", isa), environment])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{isa}: {}", String::from_utf8_lossy(&output.stdout));
+    };
+    std::thread::scope(|scope| {
+        for isa in ["scalar", "avx2", "avx512"] {
+            scope.spawn(move || run(isa));
+        }
+    });
+}
+
 /// The elements of a packed tensor of shape `from` that broadcasts to `to`, in the order of `to`.
 pub fn expanded(values: &[f64], from: &[i64], to: &[i64]) -> Vec<f64> {
     let layout = Layout::packed(from).broadcast_to("oracle", to).unwrap();
@@ -109,6 +155,11 @@ pub fn expanded(values: &[f64], from: &[i64], to: &[i64]) -> Vec<f64> {
 }
 
 impl Tensor {
+    /// The elements in the order of `to`, to which it broadcasts.
+    pub fn expanded(&self, to: &[i64]) -> Vec<f64> {
+        expanded(&self.values, self.dims(), to)
+    }
+
     /// The bytes of each element in its buffer, in row-major order.
     pub fn places(&self) -> Vec<std::ops::Range<usize>> {
         let size = self.dtype.size();
