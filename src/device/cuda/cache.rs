@@ -27,14 +27,21 @@ fn open() -> Option<Store> {
     let store = Store::open(&folder, limit());
     match &store {
         Ok(_) => tell!(WEFT_LOG_DEBUG, "compiled kernels are kept in {folder:?}"),
+        Err(error) if environment("WEFT_CACHE_DIR").is_some() => {
+            tell!(WEFT_LOG_WARN, "compiled kernels are not kept: WEFT_CACHE_DIR is {folder:?}: {error}");
+        }
         Err(error) => tell!(WEFT_LOG_DEBUG, "compiled kernels are not kept: {folder:?}: {error}"),
     }
     store.ok()
 }
 
 fn folder() -> Option<PathBuf> {
-    if environment("WEFT_CACHE").is_some_and(|value| value == "off") {
-        return None;
+    match environment("WEFT_CACHE") {
+        Some(value) if value == "off" => return None,
+        Some(value) => {
+            tell!(WEFT_LOG_WARN, "WEFT_CACHE is {value:?}; expected \"off\" or nothing: taken as nothing")
+        }
+        None => {}
     }
     let absolute = |path: PathBuf| path.is_absolute().then_some(path);
     if let Some(chosen) = environment("WEFT_CACHE_DIR") {

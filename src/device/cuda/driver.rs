@@ -181,16 +181,25 @@ pub struct Driver {
     /// Describes a tensor to the tensor memory accelerator.
     encode_tiled: Option<EncodeTiled>,
     graphs: Option<graph::Functions>,
+    /// Whether a stream's work becomes a graph instead of being done.
+    capturing: Option<unsafe extern "C" fn(CUstream, *mut i32) -> i32>,
     /// Where its library was found.
     pub path: String,
     /// 1000 times the major plus 10 times the minor CUDA version.
     pub cuda: i32,
 }
 
-/// The driver, started at the first call; else why there is none, which is the same for the life of the process.
+/// The driver, started at the first call; else why there is none, which is the same for the life of the process. A driver
+/// that was started does not work in a fork's child.
 pub fn driver() -> Result<&'static Driver> {
-    static DRIVER: OnceCell<Result<Driver>> = OnceCell::new();
-    DRIVER.get_or_init(start).as_ref().map_err(Clone::clone)
+    static DRIVER: OnceCell<(u32, Result<Driver>)> = OnceCell::new();
+    let (process, driver) = DRIVER.get_or_init(|| (std::process::id(), start()));
+    if driver.is_ok() && *process != std::process::id() {
+        let message = "the CUDA driver was started before this process was forked, and works in the parent alone; open GPUs \
+                       there or after exec, or open \"cpu\"";
+        return Err(unavailable(message.into()));
+    }
+    driver.as_ref().map_err(Clone::clone)
 }
 
 fn start() -> Result<Driver> {
@@ -206,11 +215,32 @@ fn start() -> Result<Driver> {
     let parameter_info = unsafe { library.function(c"cuFuncGetParamInfo") };
     // SAFETY: the signature of cuTensorMapEncodeTiled in cuda.h.
     let encode_tiled = unsafe { library.function(c"cuTensorMapEncodeTiled") };
+    // SAFETY: the signature of cuStreamIsCapturing in cuda.h.
+    let capturing = unsafe { library.function(c"cuStreamIsCapturing") };
     let graphs = graph::Functions::find(&library);
     let path = library.path;
-    let mut driver = Driver { functions, error_name, parameter_info, encode_tiled, graphs, path, cuda: 0 };
-    driver.begin().map_err(|error| unavailable(format!("{}: {}", driver.path, error.message)))?;
+    let mut driver =
+        Driver { functions, error_name, parameter_info, encode_tiled, graphs, capturing, path, cuda: 0 };
+    driver.begin().map_err(|error| {
+        unavailable(format!("{}: {}{}", driver.path, error.message, remedy(error.native)))
+    })?;
     Ok(driver)
+}
+
+/// What to do about a driver that answers so; one that is too old was told.
+fn remedy(code: i64) -> String {
+    match code {
+        0 => String::new(),
+        // CUDA_ERROR_NO_DEVICE.
+        100 => format!("{}; see what nvidia-smi shows, or open \"cpu\"", hidden()),
+        _ => "; see what nvidia-smi says, restart or update NVIDIA's driver, or open \"cpu\"".into(),
+    }
+}
+
+/// The user's own word on which devices the driver shows, if there is one.
+pub fn hidden() -> String {
+    let shown = std::env::var_os("CUDA_VISIBLE_DEVICES");
+    shown.map_or(String::new(), |shown| format!(" (CUDA_VISIBLE_DEVICES is {shown:?})"))
 }
 
 fn unavailable(message: String) -> Error {
@@ -260,6 +290,17 @@ impl Driver {
                 code => return Some(Err(self.error(c"cuFuncGetParamInfo", code))),
             }
         }
+    }
+
+    /// Whether a stream is being captured, as far as the driver tells.
+    ///
+    /// # Safety
+    ///
+    /// `stream` is a stream that lives.
+    pub unsafe fn is_capturing(&self, stream: CUstream) -> bool {
+        let mut status = 0;
+        // SAFETY: this function's contract; a pointer to a local.
+        self.capturing.is_some_and(|ask| unsafe { ask(stream, &mut status) } == 0 && status != 0)
     }
 
     /// Describes a tensor to the tensor memory accelerator. The address is not looked at.
@@ -316,7 +357,8 @@ fn status(code: i32) -> i32 {
     match code {
         2 => WEFT_ERROR_OUT_OF_DEVICE_MEMORY,
         // Not initialised, no device, insufficient driver, no compiler of PTX, not supported, not permitted, stubs and the like.
-        3 | 34 | 46 | 100 | 101 | 221 | 223 | 801..=803 => WEFT_ERROR_UNAVAILABLE,
+        // Also what is not permitted while somebody in the process captures a graph.
+        3 | 34 | 46 | 100 | 101 | 221 | 223 | 801..=803 | 900..=911 => WEFT_ERROR_UNAVAILABLE,
         // Arguments, images, symbols and launches that do not fit: the device goes on.
         1
         | 98

@@ -21,6 +21,11 @@ pub fn of_toolkits() -> Vec<Option<PathBuf>> {
     of_drivers().into_iter().chain(toolkits.chain(wheels).map(Some)).collect()
 }
 
+/// The folders of the environment's in which the loader looks first.
+pub fn of_the_loader() -> Vec<PathBuf> {
+    listed("LD_LIBRARY_PATH")
+}
+
 /// Where a toolkit keeps the libraries of this machine's kind.
 const TARGET: &str =
     if cfg!(target_arch = "aarch64") { "targets/sbsa-linux/lib" } else { "targets/x86_64-linux/lib" };

@@ -1,7 +1,7 @@
 //! One GPU: what it is, its shared context, and the guard that makes it current. A GPU that was opened stays so for the life
 //! of the process, with its kernels: a fault would end it for the whole process, too.
 
-use super::driver::{Driver, driver};
+use super::driver::{Driver, driver, hidden};
 use super::kernel::Kernels;
 use super::leave;
 use super::memory::new_pool;
@@ -84,8 +84,10 @@ pub fn describe(ordinal: u32) -> Result<Description> {
 fn find(driver: &Driver, ordinal: u32) -> Result<i32> {
     let count = count();
     if ordinal >= count {
-        let message =
-            format!("device \"cuda:{ordinal}\" is not there: the CUDA driver knows {count} devices");
+        let message = format!(
+            "device \"cuda:{ordinal}\" is not there: the CUDA driver knows {count} devices{}",
+            hidden()
+        );
         return Err(Error::new(WEFT_ERROR_UNAVAILABLE, message));
     }
     let mut device = 0;
@@ -233,7 +235,7 @@ impl Gpu {
     /// The device cannot be used any more, for this reason.
     pub fn lose(&self, error: Error) {
         let first = self.lost.try_insert(Error { status: WEFT_ERROR_DEVICE_LOST, ..error });
-        if let Ok(error) = first {
+        if let (Ok(error), false) = (first, leave::ending()) {
             tell!(WEFT_LOG_ERROR, "device \"cuda:{}\" is lost: {}", self.device, error.message);
         }
     }

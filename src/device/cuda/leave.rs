@@ -50,6 +50,11 @@ fn count(threads: &'static AtomicUsize) -> Result<Inside> {
     Ok(inside)
 }
 
+/// Whether the process is ending: what fails then has failed by that.
+pub(super) fn ending() -> bool {
+    ENDING.load(SeqCst)
+}
+
 /// To be called after the driver's start, and after everything else by which a library of the vendor's may have registered
 /// handlers: what was registered last runs first.
 pub(super) fn guard_the_end() {

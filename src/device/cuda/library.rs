@@ -2,6 +2,7 @@
 //! `WEFT_LIBRARY_PATH`, then wherever the loader looks, then where toolkits put them. What is absent is an answer with its
 //! remedy, not a failure.
 
+use super::elf::{self, Flaw};
 use super::folders;
 use std::ffi::{CStr, CString, c_void};
 use std::mem::transmute_copy;
@@ -39,7 +40,8 @@ impl Library {
         let mut reasons: Vec<String> = Vec::new();
         for (folder, name) in folders.iter().flat_map(|folder| names.iter().map(move |name| (folder, name))) {
             let Some(path) = candidate(folder.as_deref(), name) else { continue };
-            match open(&path).and_then(|handle| check(Self::of(handle, path))) {
+            let opened = path.and_then(|path| Ok((open(&path)?, path)));
+            match opened.and_then(|(handle, path)| check(Self::of(handle, path))) {
                 Ok(found) => return Ok(found),
                 Err(reason) => reasons.push(reason),
             }
@@ -65,11 +67,27 @@ impl Library {
     }
 }
 
-/// The path to try for a name: the name alone where the loader looks, else a file that is there.
-fn candidate(folder: Option<&Path>, name: &str) -> Option<String> {
-    let Some(folder) = folder else { return Some(name.to_owned()) };
+/// The path to try for a name, the name alone where the loader looks, or what is wrong with it; `None` where nothing is.
+fn candidate(folder: Option<&Path>, name: &str) -> Option<Result<String, String>> {
+    let Some(folder) = folder else { return Some(foreseen(name).map(|()| name.to_owned())) };
     let path = folder.join(name);
-    path.exists().then(|| path.to_str().map(str::to_owned))?
+    path.symlink_metadata().ok()?;
+    let text = path.to_str()?.to_owned();
+    Some(match elf::check(&path) {
+        Ok(()) => Ok(text),
+        Err(Flaw::Machine) => Err(format!("{text} is for another kind of machine")),
+        Err(Flaw::Deadly(why)) => Err(why),
+    })
+}
+
+/// An error if the loader would open what it does not survive.
+fn foreseen(name: &str) -> Result<(), String> {
+    let paths = folders::of_the_loader().into_iter().map(|folder| folder.join(name));
+    let first = paths.filter(|path| path.exists()).map(|path| elf::check(&path));
+    match first.into_iter().find(|checked| *checked != Err(Flaw::Machine)) {
+        Some(Err(Flaw::Deadly(why))) => Err(why),
+        _ => Ok(()),
+    }
 }
 
 fn open(path: &str) -> Result<*mut c_void, String> {

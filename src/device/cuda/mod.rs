@@ -1,8 +1,10 @@
 //! The CUDA device: NVIDIA GPUs through a driver that is opened at run time.
 
+mod beside;
 mod cache;
 pub mod cublaslt;
 mod driver;
+mod elf;
 pub mod entry;
 mod folders;
 mod gpu;
