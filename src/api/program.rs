@@ -7,7 +7,7 @@ use crate::device::{Context, Device};
 use crate::handle::{context_slot, own_slot};
 use crate::op::Op;
 use crate::op::code::WEFT_OP_LAUNCH;
-use crate::ops::launch::{self, Kernel, Program, weft_argument, weft_launch_desc};
+use crate::ops::launch::{self, Kernel, Program, Sources, weft_argument, weft_launch_desc};
 use crate::status::{Error, Result, weft_status};
 use crate::{ensure, fail, tell};
 use std::ffi::{CStr, c_char};
@@ -81,13 +81,11 @@ pub unsafe extern "C" fn weft_program_create(
         device.check()?;
         // SAFETY: this function's contract, which the descriptor inherits.
         let desc = unsafe { require_struct("desc", desc)? };
-        // SAFETY: as above.
-        let text = unsafe { read_ptx(&desc)? };
         let start = Instant::now();
         // SAFETY: as above.
-        let made = unsafe { compile(device, &desc, text)? };
+        let (made, size) = unsafe { compile(device, &desc)? };
         let handle = PROGRAMS.insert(own_slot(context), Arc::new(made))?;
-        let (size, took) = (text.len(), start.elapsed());
+        let took = start.elapsed();
         tell!(WEFT_LOG_INFO, "program {handle:#x} compiled: {size} bytes of PTX in {took:.1?}");
         // SAFETY: this function's contract.
         unsafe { write("program", program, handle) }
@@ -116,15 +114,17 @@ unsafe fn read_ptx<'a>(desc: &weft_program_desc) -> Result<&'a str> {
     // Some count the closing zero byte.
     let text = std::str::from_utf8(bytes.strip_suffix(b"\0").unwrap_or(bytes));
     ensure!(text.is_ok(), "weft_program_desc.ptx is not valid UTF-8");
-    Ok(text.unwrap_or_default())
+    let text = text.unwrap_or_default();
+    ensure!(!text.trim().is_empty(), "weft_program_desc.ptx is empty; expected PTX text");
+    Ok(text)
 }
 
-/// Compiles, and tells the caller's log.
+/// Compiles, and tells the caller's log. The program, and the bytes of its text.
 ///
 /// # Safety
 ///
-/// `desc.log` is null or valid for `desc.log_capacity` writes.
-unsafe fn compile(context: Arc<Context>, desc: &weft_program_desc, text: &str) -> Result<Program> {
+/// As for [`read_ptx`]; `desc.log` is null or valid for `desc.log_capacity` writes.
+unsafe fn compile(context: Arc<Context>, desc: &weft_program_desc) -> Result<(Program, usize)> {
     let capacity = desc.log_capacity.min(1 << 20) as usize;
     ensure!(
         !desc.log.is_null() || capacity == 0,
@@ -133,7 +133,9 @@ unsafe fn compile(context: Arc<Context>, desc: &weft_program_desc, text: &str) -
     );
     let mut log = Vec::new();
     log.try_reserve_exact(capacity).map_err(|_| Error::out_of_memory(capacity))?;
-    let made = Program::new(context, text, &mut log);
+    // SAFETY: this function's contract.
+    let text = unsafe { read_ptx(desc) };
+    let made = text.and_then(|text| Ok((Program::new(context, text, &mut log)?, text.len())));
     let told = CStr::from_bytes_until_nul(&log).unwrap_or_default().to_string_lossy();
     if capacity > 0 {
         // SAFETY: this function's contract.
@@ -149,7 +151,7 @@ unsafe fn compile(context: Arc<Context>, desc: &weft_program_desc, text: &str) -
 /// Callable from callback: yes.
 /// Ownership: release the kernel with weft_kernel_release.
 /// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (name is NULL or of no kernel, kernel is NULL); WEFT_ERROR_UNSUPPORTED
-/// (parameters that an old driver does not tell of); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+/// (parameters that an old driver does not tell of, .explicitcluster); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
 /// WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_OUT_OF_DEVICE_MEMORY; WEFT_ERROR_UNAVAILABLE; WEFT_ERROR_DEVICE_LOST;
 /// WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
@@ -206,7 +208,8 @@ pub unsafe extern "C" fn weft_launch(
 
 /// # Safety
 ///
-/// `desc` is null or a struct of its struct_size, whose arguments are null or valid for as many reads as it says.
+/// `desc` is null or a struct of its struct_size, whose arguments are null or valid for as many reads as it says, and so is
+/// what those of WEFT_ARGUMENT_HOST name.
 unsafe fn launch(context: &Arc<Context>, desc: *const weft_launch_desc) -> Result<Box<dyn Op>> {
     // SAFETY: this function's contract.
     let desc = unsafe { require_struct("desc", desc)? };
@@ -223,9 +226,24 @@ unsafe fn launch(context: &Arc<Context>, desc: *const weft_launch_desc) -> Resul
     }
     // SAFETY: this function's contract.
     let arguments = unsafe { read_arguments(&desc, &kernel)? };
-    let lookup =
+    let buffers =
         |index, handle| buffer_of(context, format_args!("launch: arguments[{index}].buffer"), handle);
-    launch::new(&desc, kernel, &arguments, &lookup)
+    // SAFETY: this function's contract.
+    let host = |index: usize, of: &weft_argument| unsafe { read_host(index, of) };
+    launch::new(&desc, kernel, &arguments, &Sources { buffers: &buffers, host: &host })
+}
+
+/// # Safety
+///
+/// `of.integer` is 0 or the address of `of.size` bytes to read.
+unsafe fn read_host(index: usize, of: &weft_argument) -> Result<Vec<u8>> {
+    let (at, size) = (of.integer as *const u8, of.size as usize);
+    ensure!(!at.is_null(), "launch: arguments[{index}].integer is 0; expected the address of {size} bytes");
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(size).map_err(|_| Error::out_of_memory(size))?;
+    // SAFETY: not null, so valid for the reads by the contract.
+    bytes.extend_from_slice(unsafe { std::slice::from_raw_parts(at, size) });
+    Ok(bytes)
 }
 
 /// # Safety

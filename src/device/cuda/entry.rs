@@ -17,30 +17,52 @@ fn bare(text: &str) -> String {
     out + rest
 }
 
-/// The kernels of a text, in order, with the lists of their parameters.
-fn entries(bare: &str) -> impl Iterator<Item = (&str, &str)> {
+/// A kernel of a text.
+struct Entry<'a> {
+    name: &'a str,
+    /// The list of its parameters.
+    list: &'a str,
+    /// What is said of its launches behind that.
+    directives: &'a str,
+}
+
+/// The kernels of a text, in order.
+fn entries(bare: &str) -> impl Iterator<Item = Entry<'_>> {
     bare.split(".entry").skip(1).map(|after| {
         let after = after.trim_start();
         let end = after
             .find(|c: char| c.is_whitespace() || matches!(c, '(' | '{' | ';' | '.'))
             .unwrap_or(after.len());
         let (name, rest) = after.split_at(end);
-        let list = rest.trim_start().strip_prefix('(').and_then(|list| list.split_once(')'));
-        (name, list.map_or("", |pair| pair.0))
+        let split = rest.trim_start().strip_prefix('(').and_then(|list| list.split_once(')'));
+        let (list, rest) = split.unwrap_or(("", rest));
+        Entry { name, list, directives: rest.split(['{', ';']).next().unwrap_or_default() }
     })
 }
 
 /// The names of a text's kernels.
 pub fn names(text: &str) -> Vec<String> {
     let bare = bare(text);
-    entries(&bare).map(|entry| entry.0.to_owned()).collect()
+    entries(&bare).map(|entry| entry.name.to_owned()).collect()
 }
 
 /// Bytes of each parameter of the kernel `name`; `None` if there is no such kernel, or a parameter is of an unknown type.
 pub fn parameters(text: &str, name: &str) -> Option<Vec<usize>> {
     let bare = bare(text);
-    let list = entries(&bare).find(|entry| entry.0 == name)?.1;
+    let list = entries(&bare).find(|entry| entry.name == name)?.list;
     list.split(',').filter(|row| !row.trim().is_empty()).map(size).collect()
+}
+
+/// The one block that launches of the kernel `name` can have, if it says so by `.reqntid`: the driver does not tell.
+pub fn block(text: &str, name: &str) -> Option<[u32; 3]> {
+    let bare = bare(text);
+    let directives = entries(&bare).find(|entry| entry.name == name)?.directives;
+    let sides = directives.split_once(".reqntid")?.1.split('.').next()?.split(',');
+    let mut block = [1; 3];
+    for (side, told) in block.iter_mut().zip(sides) {
+        *side = number(told.trim())?.try_into().ok()?;
+    }
+    Some(block)
 }
 
 /// Bytes of a parameter such as `.param .align 8 .b8 name[16]`.
@@ -96,7 +118,8 @@ mod tests {
             .param .b8 a, .param .u16 b, .param .s32 c, .param .f64 d, .param .f16 e, .param .bf16 f,
             .param .align 64 .b8 map[128], .param .align 8 .b8 pair[0x10], .param .u32 row[3], .param .b128 wide
         ) .maxntid 256, 1, 1 { ret; }
-        .entry none() { ret; }";
+        .entry none() .reqntid 0x10 , 8
+            .minnctapersm 2 { ret; }";
 
     #[test]
     fn parameters_are_read_off_the_text() {
@@ -109,6 +132,12 @@ mod tests {
         assert_eq!(parameters(".entry odd(.param .q7 x) {}", "odd"), None);
         assert_eq!(parameters(".entry cut(.param .b8 x[99999999999999999999]) {}", "cut"), None);
         assert_eq!(parameters(".entry open(.param .b8 x[", "open"), Some(vec![]));
+        assert_eq!(
+            (block(TEXT, "none"), block(TEXT, "all"), block(TEXT, "fake")),
+            (Some([16, 8, 1]), None, None)
+        );
+        assert_eq!(block(".entry k .reqntid 128;", "k"), Some([128, 1, 1]));
+        assert_eq!(block(".entry k .reqntid x { }", "k"), None);
         assert_eq!(names("/* open"), Vec::<String>::new());
     }
 }

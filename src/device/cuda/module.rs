@@ -24,6 +24,9 @@ const OF_THE_TEXT: [i64; 6] = [200, 209, 218, 222, 300, 302];
 /// CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK and _SHARED_SIZE_BYTES, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN.
 const MAX_THREADS: i32 = 0;
 const OWN_SHARED: i32 = 1;
+/// CU_FUNC_ATTRIBUTE_CLUSTER_SIZE_MUST_BE_SET and _REQUIRED_CLUSTER_WIDTH, which _HEIGHT and _DEPTH follow.
+const CLUSTER_MUST_BE_SET: i32 = 10;
+const CLUSTER_WIDTH: i32 = 11;
 const DEVICE_SHARED: i32 = 97;
 /// CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES; below this many bytes it need not be set.
 const MAX_DYNAMIC_SHARED: i32 = 8;
@@ -200,6 +203,8 @@ pub struct Limits {
     pub threads: u32,
     /// Bytes of dynamic shared memory.
     pub shared: u32,
+    /// Blocks of a cluster along each axis, of which a grid has a whole number; `None` where each launch would have to say.
+    pub cluster: Option<[u32; 3]>,
 }
 
 impl Function {
@@ -211,17 +216,34 @@ impl Function {
 
     /// How far its launches can go.
     pub fn limits(&self) -> Result<Limits> {
+        let [threads, own] = [self.attribute(MAX_THREADS)?, self.attribute(OWN_SHARED)?];
         let gpu = &self.module.gpu;
-        gpu.with(|driver| {
-            let (mut threads, mut own, mut device) = (0, 0, 0);
-            // SAFETY: pointers to locals; a function of a module that lives, a device of the driver's.
-            unsafe {
-                driver.function_attribute(&mut threads, MAX_THREADS, self.function)?;
-                driver.function_attribute(&mut own, OWN_SHARED, self.function)?;
-                driver.device_attribute(&mut device, DEVICE_SHARED, gpu.ordinal())?;
-            }
-            let shared = device.saturating_sub(own).max(0).cast_unsigned();
-            Ok(Limits { threads: threads.max(0).cast_unsigned(), shared })
+        let mut device = 0;
+        // SAFETY: a pointer to a local; a device of the driver's.
+        gpu.with(|driver| unsafe { driver.device_attribute(&mut device, DEVICE_SHARED, gpu.ordinal()) })?;
+        let shared = device.cast_unsigned().saturating_sub(own);
+        let mut cluster = [0; 3];
+        for (side, attribute) in cluster.iter_mut().zip(CLUSTER_WIDTH..) {
+            *side = self.attribute(attribute)?;
+        }
+        let open = cluster[0] == 0 && self.attribute(CLUSTER_MUST_BE_SET)? != 0;
+        Ok(Limits { threads, shared, cluster: (!open).then(|| cluster.map(|side| side.max(1))) })
+    }
+
+    fn attribute(&self, number: i32) -> Result<u32> {
+        let mut value = 0;
+        self.module.gpu.with(|driver| {
+            // SAFETY: a pointer to a local; a function of a module that lives.
+            unsafe { driver.function_attribute(&mut value, number, self.function) }
+        })?;
+        Ok(value.max(0).cast_unsigned())
+    }
+
+    /// Lets launches have so many bytes of dynamic shared memory: more than 48 KiB with the function's own is asked for.
+    pub fn allow_shared(&self, bytes: u32) -> Result<()> {
+        // SAFETY: a function of a module that lives.
+        self.module.gpu.with(|driver| unsafe {
+            driver.function_set(self.function, MAX_DYNAMIC_SHARED, bytes.cast_signed())
         })
     }
 
@@ -233,13 +255,13 @@ impl Function {
     pub unsafe fn launch(&self, stream: &Stream, shape: Shape, arguments: &mut [*mut c_void]) -> Result<()> {
         self.module.gpu.check_launch(shape.grid, shape.block)?;
         stream.touch()?;
+        if shape.shared > STATIC_SHARED {
+            self.allow_shared(shape.shared)?;
+        }
         let ([x, y, z], [bx, by, bz]) = (shape.grid, shape.block);
         self.module.gpu.with(|driver| {
             // SAFETY: a function and a stream that live; the parameters are the caller's promise.
             unsafe {
-                if shape.shared > STATIC_SHARED {
-                    driver.function_set(self.function, MAX_DYNAMIC_SHARED, shape.shared as i32)?;
-                }
                 let parameters = arguments.as_mut_ptr();
                 let raw = stream.raw();
                 driver.launch(self.function, x, y, z, bx, by, bz, shape.shared, raw, parameters, null_mut())

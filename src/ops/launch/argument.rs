@@ -1,6 +1,6 @@
 //! Arguments of launches: one record a kind, and the bytes that a kernel's parameters get.
 
-use super::Lookup;
+use super::{Lookup, Sources};
 use crate::device::Buffer;
 use crate::status::{Error, Result};
 use crate::{ensure, fail};
@@ -24,21 +24,24 @@ pub const WEFT_ARGUMENT_BUFFER: u32 = 7;
 /// The first weft_argument.size of weft_argument.bytes: a struct, or a number of another width.
 pub const WEFT_ARGUMENT_BYTES: u32 = 8;
 
+/// The weft_argument.size bytes at the host's address weft_argument.integer, read during the call: a parameter of any size.
+pub const WEFT_ARGUMENT_HOST: u32 = 9;
+
 /// The most bytes that an argument of WEFT_ARGUMENT_BYTES has.
 pub const WEFT_MAX_ARGUMENT_BYTES: u32 = 128;
 
-const KINDS: [&str; 9] = ["none", "U32", "I32", "U64", "I64", "F32", "F64", "BUFFER", "BYTES"];
+const KINDS: [&str; 10] = ["none", "U32", "I32", "U64", "I64", "F32", "F64", "BUFFER", "BYTES", "HOST"];
 
 /// One argument of a launch. Frozen: its fields never change. Those that its kind does not use are not looked at.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 #[allow(non_camel_case_types)]
 pub struct weft_argument {
-    /// What it is, one of WEFT_ARGUMENT_U32 ... WEFT_ARGUMENT_BYTES.
+    /// What it is, one of WEFT_ARGUMENT_U32 ... WEFT_ARGUMENT_HOST.
     pub kind: u32,
-    /// WEFT_ARGUMENT_BYTES: how many of bytes there are.
+    /// WEFT_ARGUMENT_BYTES, _HOST: how many bytes there are.
     pub size: u32,
-    /// WEFT_ARGUMENT_U32, _I32, _U64, _I64: the number.
+    /// WEFT_ARGUMENT_U32, _I32, _U64, _I64: the number; WEFT_ARGUMENT_HOST: the address.
     pub integer: u64,
     /// WEFT_ARGUMENT_F32, _F64: the number.
     pub real: f64,
@@ -77,11 +80,11 @@ impl Packed {
     }
 
     /// Adds argument `index` for a parameter of `size` bytes.
-    pub fn push(&mut self, index: usize, of: &weft_argument, size: usize, buffers: Lookup) -> Result<()> {
+    pub fn push(&mut self, index: usize, of: &weft_argument, size: usize, sources: &Sources) -> Result<()> {
         let known = (1..KINDS.len() as u32).contains(&of.kind);
         ensure!(
             known,
-            "launch: arguments[{index}].kind is {}; expected WEFT_ARGUMENT_U32 (1) to _BYTES (8)",
+            "launch: arguments[{index}].kind is {}; expected WEFT_ARGUMENT_U32 (1) to _HOST (9)",
             of.kind
         );
         let own = bytes_of(index, of)?;
@@ -92,7 +95,8 @@ impl Packed {
         );
         match of.kind {
             WEFT_ARGUMENT_BYTES => return self.put(&of.bytes[..own]),
-            WEFT_ARGUMENT_BUFFER => self.point(index, of, buffers)?,
+            WEFT_ARGUMENT_HOST => self.put(&(sources.host)(index, of)?)?,
+            WEFT_ARGUMENT_BUFFER => self.point(index, of, sources.buffers)?,
             WEFT_ARGUMENT_F32 => self.put(&(of.real as f32).to_ne_bytes())?,
             WEFT_ARGUMENT_F64 => self.put(&of.real.to_ne_bytes())?,
             WEFT_ARGUMENT_U64 | WEFT_ARGUMENT_I64 => self.put(&of.integer.to_ne_bytes())?,
@@ -132,6 +136,7 @@ impl Packed {
 fn bytes_of(index: usize, of: &weft_argument) -> Result<usize> {
     match of.kind {
         WEFT_ARGUMENT_U32 | WEFT_ARGUMENT_I32 | WEFT_ARGUMENT_F32 => Ok(4),
+        WEFT_ARGUMENT_HOST => Ok(of.size as usize),
         WEFT_ARGUMENT_BYTES => {
             let fits = (1..=WEFT_MAX_ARGUMENT_BYTES).contains(&of.size);
             ensure!(
@@ -167,7 +172,10 @@ mod tests {
 
     fn pack(of: &weft_argument, size: usize) -> Result<Vec<u64>> {
         let mut packed = Packed::default();
-        packed.push(3, of, size, &|_, _| fail!(WEFT_ERROR_STALE_HANDLE, "no buffers here"))?;
+        let host = |_: usize, of: &weft_argument| Ok(vec![of.integer as u8; of.size as usize]);
+        let sources =
+            Sources { buffers: &|_, _| fail!(WEFT_ERROR_STALE_HANDLE, "no buffers here"), host: &host };
+        packed.push(3, of, size, &sources)?;
         assert_eq!((packed.len(), packed.pointers().count()), (1, 1));
         Ok(packed.words)
     }
@@ -188,6 +196,8 @@ mod tests {
         let mut bytes = weft_argument { kind: WEFT_ARGUMENT_BYTES, size: 9, ..Default::default() };
         bytes.bytes[..10].copy_from_slice(&[1, 0, 0, 0, 0, 0, 0, 0, 2, 99]);
         assert_eq!(pack(&bytes, 9).unwrap(), [1, 2], "what is past the size stays out");
+        let far = weft_argument { kind: WEFT_ARGUMENT_HOST, size: 200, integer: 3, ..Default::default() };
+        assert_eq!(pack(&far, 200).unwrap(), [0x0303_0303_0303_0303; 25], "a parameter of any size");
     }
 
     #[test]
@@ -197,7 +207,8 @@ mod tests {
             assert!(text.contains("arguments[3]") && text.contains(word), "{word}: {text}");
         };
         told(&integer(0, 0), 4, "kind is 0");
-        told(&integer(9, 0), 4, "kind is 9");
+        told(&integer(10, 0), 4, "kind is 10");
+        told(&integer(WEFT_ARGUMENT_HOST, 1), 4, "(WEFT_ARGUMENT_HOST) has 0 bytes; expected 4");
         told(&integer(WEFT_ARGUMENT_U32, 1 << 32), 4, "4294967296");
         told(&integer(WEFT_ARGUMENT_I32, 1 << 31), 4, "2147483648");
         told(&integer(WEFT_ARGUMENT_U32, 1), 8, "has 4 bytes; expected 8");

@@ -5,8 +5,9 @@ mod argument;
 mod program;
 
 pub use argument::{
-    WEFT_ARGUMENT_BUFFER, WEFT_ARGUMENT_BYTES, WEFT_ARGUMENT_F32, WEFT_ARGUMENT_F64, WEFT_ARGUMENT_I32,
-    WEFT_ARGUMENT_I64, WEFT_ARGUMENT_U32, WEFT_ARGUMENT_U64, WEFT_MAX_ARGUMENT_BYTES, weft_argument,
+    WEFT_ARGUMENT_BUFFER, WEFT_ARGUMENT_BYTES, WEFT_ARGUMENT_F32, WEFT_ARGUMENT_F64, WEFT_ARGUMENT_HOST,
+    WEFT_ARGUMENT_I32, WEFT_ARGUMENT_I64, WEFT_ARGUMENT_U32, WEFT_ARGUMENT_U64, WEFT_MAX_ARGUMENT_BYTES,
+    weft_argument,
 };
 pub use program::{Kernel, Program};
 
@@ -65,6 +66,14 @@ impl Default for weft_launch_desc {
 /// Finds the buffer that argument `index` names.
 pub type Lookup<'a> = &'a dyn Fn(usize, u64) -> Result<Arc<Buffer>>;
 
+/// Where arguments come from that are not in their record.
+pub struct Sources<'a> {
+    /// Finds buffers.
+    pub buffers: Lookup<'a>,
+    /// Reads the host's bytes that argument `index`, of WEFT_ARGUMENT_HOST, names.
+    pub host: &'a dyn Fn(usize, &weft_argument) -> Result<Vec<u8>>,
+}
+
 /// A checked launch. Its buffers live until the device is past it.
 struct Launch {
     kernel: Arc<Kernel>,
@@ -77,7 +86,7 @@ pub fn new(
     desc: &weft_launch_desc,
     kernel: Arc<Kernel>,
     arguments: &[weft_argument],
-    buffers: Lookup,
+    sources: &Sources,
 ) -> Result<Box<dyn Op>> {
     ensure!(desc.flags == 0, "launch: flags are {:#x}; expected 0", desc.flags);
     let shape = shape(desc, &kernel)?;
@@ -91,7 +100,7 @@ pub fn new(
     );
     let mut packed = Packed::default();
     for (index, (argument, &size)) in arguments.iter().zip(sizes).enumerate() {
-        packed.push(index, argument, size, buffers)?;
+        packed.push(index, argument, size, sources)?;
     }
     Ok(Box::new(Launch { kernel, shape, arguments: packed }))
 }
@@ -103,6 +112,18 @@ fn shape(desc: &weft_launch_desc, kernel: &Kernel) -> Result<Shape> {
     ensure!(
         (1..1 << 31).contains(&grid[0]) && grid[1] < 65536 && grid[2] < 65536,
         "launch: grid is {grid:?}; expected 1 to 2147483647 by 1 to 65535 by 1 to 65535 blocks"
+    );
+    let cluster = limits.cluster.unwrap_or([1; 3]);
+    ensure!(
+        grid.iter().zip(cluster).all(|(side, of)| side.is_multiple_of(of)),
+        "launch: grid is {grid:?}; expected multiples of {cluster:?}, the clusters of kernel {:?}",
+        kernel.name()
+    );
+    ensure!(
+        kernel.block().is_none_or(|only| block == only),
+        "launch: block is {block:?}; expected {:?}, what kernel {:?} requires (.reqntid)",
+        kernel.block().unwrap_or_default(),
+        kernel.name()
     );
     let threads = block.iter().map(|&side| u128::from(side)).product::<u128>();
     ensure!(

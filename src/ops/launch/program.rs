@@ -24,6 +24,8 @@ pub struct Kernel {
     function: Function,
     parameters: Vec<usize>,
     limits: Limits,
+    /// The one block that it can have, where it says so.
+    block: Option<[u32; 3]>,
 }
 
 fn gpu(context: &Context) -> Result<Arc<Gpu>> {
@@ -34,6 +36,17 @@ fn gpu(context: &Context) -> Result<Arc<Gpu>> {
             "the context is of the CPU device, which does not run PTX; expected a context of \"cuda:N\""
         ),
     }
+}
+
+/// An error if each launch would have to say how many blocks a cluster has.
+fn ensure_cluster(name: &str, limits: &Limits) -> Result<()> {
+    if limits.cluster.is_none() {
+        fail!(
+            WEFT_ERROR_UNSUPPORTED,
+            "kernel {name:?} leaves the size of its clusters to the launch (.explicitcluster); expected .reqnctapercluster"
+        )
+    }
+    Ok(())
 }
 
 impl Program {
@@ -59,7 +72,8 @@ impl Program {
 
     /// Its kernel of this name.
     pub fn kernel(&self, name: &str) -> Result<Kernel> {
-        let Ok(c_name) = CString::new(name) else { return Err(self.absent(name)) };
+        let c_name = CString::new(name).ok().filter(|name| !name.is_empty());
+        let Some(c_name) = c_name else { return Err(self.absent(name)) };
         let function = self.module.function(&c_name).map_err(|error| match error.native {
             NOT_FOUND => self.absent(name),
             _ => error,
@@ -71,7 +85,10 @@ impl Program {
                 "kernel {name:?} has parameters of a type that is not known; update NVIDIA's driver to CUDA 12.4 or newer"
             )
         };
-        Ok(Kernel { context: self.context.clone(), name: name.to_owned(), function, parameters, limits })
+        ensure_cluster(name, &limits)?;
+        function.allow_shared(limits.shared)?;
+        let (context, block) = (self.context.clone(), entry::block(&self.text, name));
+        Ok(Kernel { context, name: name.to_owned(), function, parameters, limits, block })
     }
 
     fn absent(&self, name: &str) -> Error {
@@ -96,6 +113,11 @@ impl Kernel {
     /// Bytes of each of its parameters.
     pub fn parameters(&self) -> &[usize] {
         &self.parameters
+    }
+
+    /// The one block that its launches can have, where it says so.
+    pub fn block(&self) -> Option<[u32; 3]> {
+        self.block
     }
 
     /// How far its launches can go.
