@@ -39,8 +39,9 @@ pub struct weft_queue_desc {
     /// On a CUDA device, a stream of the caller's (a CUstream or cudaStream_t of the device's primary context) that takes
     /// the requests' work instead of one made for the queue: behind all that was there at the submission. The submission,
     /// or a thread of the library soon after, puts it there; what the caller puts there itself is certain to be behind a
-    /// request only once that is complete. The stream must outlive the queue and its requests. 0 for a stream of the
-    /// queue's own.
+    /// request only once that is complete. While the stream is being captured into a graph, submissions are refused, and
+    /// those before must be complete when a capture begins. It must outlive the queue and its requests. 0 for a stream of
+    /// the queue's own.
     pub stream: u64,
 }
 
@@ -77,8 +78,8 @@ unsafe impl Sized32 for weft_queue_info {
 /// Callable from callback: yes.
 /// Ownership: release the queue with weft_queue_release.
 /// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (options, queue is NULL); WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY (also: no more threads); WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED;
-/// WEFT_ERROR_INTERNAL.
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY (also: no more threads); WEFT_ERROR_OUT_OF_DEVICE_MEMORY;
+/// WEFT_ERROR_UNAVAILABLE; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety

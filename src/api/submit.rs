@@ -122,6 +122,7 @@ pub unsafe fn submit(
         reserve::check()?;
         let queue = QUEUES.get("queue", target.queue)?;
         queue.context().check()?;
+        queue.check_stream()?;
         // SAFETY: this function's contract.
         let options = unsafe { read_options(target.options)? };
         let op = build(queue.context(), options.flags)?;

@@ -88,6 +88,11 @@ impl Flights {
         Ok(Some(Self { stream, list, landing, latest, landed, attended }))
     }
 
+    /// Whether the stream is the caller's and its work becomes a graph now.
+    pub(super) fn is_captured(&self) -> bool {
+        self.stream.is_captured()
+    }
+
     /// The number of the next flight.
     fn next(&self) -> u32 {
         self.latest.0.number.load(Relaxed).wrapping_add(1)

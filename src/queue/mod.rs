@@ -33,7 +33,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use crate::sync::{Line, Mutex, shared};
 use crate::telemetry::Ledger;
 use crate::telemetry::trace::{self, Shape};
-use crate::tell;
+use crate::{ensure, tell};
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -215,6 +215,16 @@ impl Queue {
         self.core.flights.as_ref()?;
         let core: Arc<dyn Watched> = self.core.clone();
         Some(Arc::downgrade(&core))
+    }
+
+    /// An error while its stream, the caller's, is being captured: the work would become a graph, and nothing would tell of it.
+    pub fn check_stream(&self) -> Result<()> {
+        let captured = self.core.flights.as_ref().is_some_and(Flights::is_captured);
+        ensure!(
+            !captured,
+            "queue has a stream (weft_queue_desc.stream) that is being captured into a graph; expected one whose work runs"
+        );
+        Ok(())
     }
 
     /// Its counters.

@@ -203,6 +203,7 @@ FAKE(cuFuncGetParamInfo, (P function, size_t index, size_t *offset, size_t *size
 #endif
 FAKE(cuFuncGetAttribute, (int *value, int attribute, P function), *value = attribute == 0 ? 1024 : attribute == 1 ? 16 : 0; (void)function)
 FAKE(cuFuncSetAttribute, (P function, int attribute, int value), (void)function; (void)attribute; (void)value)
+FAKE(cuStreamIsCapturing, (P stream, int *status), *status = number("FAKE_CUDA_CAPTURING", 0); (void)stream)
 FAKE(cuStreamBeginCapture_v2, (P stream, int mode), (void)stream; if (mode != 2) return 1)
 FAKE(cuStreamEndCapture, (P stream, P *graph), *graph = made(GRAPH, 1); (void)stream)
 FAKE(cuGraphInstantiateWithFlags, (P *ready, P graph, unsigned long long flags), if (flags) return 1; *ready = made(GRAPH, 1); (void)graph)
