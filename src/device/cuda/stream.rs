@@ -1,6 +1,7 @@
 //! Streams: one GPU's work in order, with what a request needs while it runs: kernels, scratch memory and a word that
 //! its kernels can leave a verdict in.
 
+use super::beside::Sides;
 use super::cublaslt::Blas;
 use super::gpu::Gpu;
 use super::haste::Haste;
@@ -36,8 +37,8 @@ pub(crate) const EPOCH_BITS: u32 = 20;
 pub struct Stream {
     gpu: Arc<Gpu>,
     stream: CUstream,
-    /// Whether it was made here, or is the caller's.
-    owned: bool,
+    /// Its priority, if it was made here; the caller's have none.
+    pub(super) owned: Option<usize>,
     /// The timeline's word, then the verdicts.
     page: Pinned,
     /// How many zeroings of memory it is behind.
@@ -52,6 +53,8 @@ pub struct Stream {
     haste: Haste,
     /// cuBLASLt, if it is there, once it was asked for.
     blas: OnceCell<Option<Arc<Blas>>>,
+    /// Those beside it, once they were asked for.
+    pub(super) sides: OnceCell<Sides>,
 }
 
 // SAFETY: the driver's functions take a stream from any thread.
@@ -89,7 +92,7 @@ impl Stream {
         let mut stream = null_mut();
         // SAFETY: a pointer to a local; the context is current.
         gpu.with(|driver| unsafe { driver.stream_create(&mut stream, NON_BLOCKING, -(priority as i32)) })?;
-        let made = Self::of(gpu.clone(), stream, true);
+        let made = Self::of(gpu.clone(), stream, Some(priority));
         let made = made.inspect_err(|_| {
             // SAFETY: created above, and nothing uses it.
             let _ = gpu.with(|driver| unsafe { driver.stream_destroy(stream) });
@@ -103,13 +106,13 @@ impl Stream {
     ///
     /// `stream` is a stream of this GPU's primary context and stays one.
     pub unsafe fn import(gpu: Arc<Gpu>, stream: CUstream) -> Result<Arc<Self>> {
-        Self::of(gpu, stream, false).map(Arc::new)
+        Self::of(gpu, stream, None).map(Arc::new)
     }
 
-    fn of(gpu: Arc<Gpu>, stream: CUstream, owned: bool) -> Result<Self> {
+    fn of(gpu: Arc<Gpu>, stream: CUstream, owned: Option<usize>) -> Result<Self> {
         let page = Pinned::new(gpu.clone(), VERDICTS + IN_FLIGHT as usize * 4)?;
         let (number, checkpoints, doubts, behind) = Default::default();
-        let (scratch, staging, haste, blas) = Default::default();
+        let (scratch, staging, haste, blas, sides) = Default::default();
         Ok(Self {
             gpu,
             stream,
@@ -123,6 +126,7 @@ impl Stream {
             staging,
             haste,
             blas,
+            sides,
         })
     }
 
@@ -235,12 +239,20 @@ impl Stream {
         }
     }
 
+    /// Whether it is a stream of the caller's whose work becomes a graph now instead of being done.
+    pub fn is_captured(&self) -> bool {
+        // SAFETY: a stream that lives.
+        let asked = || self.gpu.ask(|driver| Ok(unsafe { driver.is_capturing(self.stream) }));
+        self.owned.is_none() && asked().unwrap_or(false)
+    }
+
     /// Asks the driver whether the stream's work goes on: an error of that work is noticed so.
     pub fn probe(&self) {
-        const NOT_READY: i64 = 600;
+        // CUDA_ERROR_NOT_READY, and those that tell of a capture.
+        let no_fault = |native| native == 600 || (900..=911).contains(&native);
         // SAFETY: a stream that lives.
         match self.gpu.with(|driver| unsafe { driver.stream_query(self.stream) }) {
-            Err(error) if error.native != NOT_READY => self.doubt(error),
+            Err(error) if !no_fault(error.native) => self.doubt(error),
             _ => self.doubts.store(0, Relaxed),
         }
     }
@@ -383,7 +395,7 @@ impl Drop for Stream {
         let blocks: Vec<CUdeviceptr> = scratch.outgrown.drain(..).chain(last).chain(marks).collect();
         // An error has nobody left to hear it.
         let _ = blocks.into_iter().try_for_each(|at| self.give(at));
-        if self.owned {
+        if self.owned.is_some() {
             // SAFETY: created in `new`; the driver lets its pending work end first.
             let _ = self.gpu.with(|driver| unsafe { driver.stream_destroy(self.stream) });
         }

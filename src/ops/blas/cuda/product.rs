@@ -7,8 +7,8 @@ use crate::dtype::Dtype;
 use crate::status::Result;
 use std::sync::Arc;
 
-/// Bytes of scratch memory that the library may use for each product.
-const WORKSPACE: u64 = 4 << 20;
+/// Bytes of scratch memory that the library may use for a product, if there is no reason for more.
+pub(super) const WORKSPACE: u64 = 4 << 20;
 /// Rows, columns and products of an element at most.
 const LONGEST: usize = 1 << 30;
 /// Products of a call at most.
@@ -59,6 +59,8 @@ pub struct Product {
     pub conjugate: [bool; 2],
     /// alpha and beta, their parts.
     pub factors: [[f64; 2]; 2],
+    /// Bytes of scratch memory that the library may use for it.
+    pub workspace: u64,
 }
 
 /// A product that the library has a plan for.
@@ -160,7 +162,7 @@ impl Product {
             fast: false,
             unscaled: alpha == [1.0, 0.0],
             overwrites: beta == [0.0; 2],
-            workspace: WORKSPACE,
+            workspace: self.workspace,
             timed: false,
         })
     }

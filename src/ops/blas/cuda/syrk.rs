@@ -1,9 +1,10 @@
 //! syrk on CUDA: one launch of the tiles of a triangle, which is put below the diagonal; of a large one the blocks on the diagonal,
 //! and what lies below them by products of the vendor's library.
 
-use super::product::{Product, View};
+use super::product::{Product, View, WORKSPACE};
 use super::{block, grid, one_batch, pairs, parts};
 use crate::device::cuda::{Key, Stream};
+use crate::dtype::Dtype;
 use crate::fail;
 use crate::kernels::gpu::Space;
 use crate::layout::Layout;
@@ -57,23 +58,69 @@ impl Diagonal {
 /// Whether there are several blocks, and the library has plans for all products.
 fn accepts(op: &Syrk, stream: &Stream) -> bool {
     let (side, depth) = op.sizes();
-    side >= 2 * BLOCK
-        && depth > 0
-        && products(op).is_some_and(|all| all.iter().all(|product| product.plan(stream).is_some()))
+    let all = || if by_rows(op) { Some(rows(op, 0)) } else { products(op) };
+    let plans = |all: Vec<Product>| all.iter().all(|product| product.plan(stream).is_some());
+    side >= 2 * BLOCK && depth > 0 && all().is_some_and(plans)
 }
 
 fn blocks(op: &Syrk, stream: &Stream) -> Result<()> {
-    for product in products(op).unwrap_or_default() {
-        let Some(ready) = product.plan(stream) else {
-            fail!(WEFT_ERROR_UNSUPPORTED, "syrk: cuBLASLt forgot its plan for {product:?}")
-        };
-        // SAFETY: blocks of the checked operands, which are apart.
-        unsafe { ready.run(stream)? };
+    if by_rows(op) {
+        return panels(op, stream);
     }
+    products(op).iter().flatten().try_for_each(|product| run(product, stream))?;
     diagonals(op).iter().try_for_each(|diagonal| {
         let ready = square(op, diagonal, 0).and_then(|product| product.plan(stream));
         ready.map_or_else(|| tiles(op, stream, diagonal), |_| squares(op, stream, diagonal))
     })
+}
+
+/// Queues a product that had a plan.
+fn run(product: &Product, stream: &Stream) -> Result<()> {
+    let Some(ready) = product.plan(stream) else {
+        fail!(WEFT_ERROR_UNSUPPORTED, "syrk: cuBLASLt forgot its plan for {product:?}")
+    };
+    // SAFETY: blocks of the checked operands, which are apart, and of scratch memory.
+    unsafe { ready.run(stream) }
+}
+
+/// Whether the rows of all blocks go to scratch memory at once. Products of f32 have large tiles: of squares on the diagonal there
+/// are too few for the device.
+fn by_rows(op: &Syrk) -> bool {
+    let (side, dtype) = (op.sizes().0, op.c.dtype());
+    dtype == Dtype::F32
+        && one_batch(&batch_axes(op)).is_some_and(|(count, _)| count == 1)
+        && side * side * dtype.size() <= SUMS
+}
+
+/// A whole square in scratch memory, its rows all at once, of which a triangle is kept.
+fn panels(op: &Syrk, stream: &Stream) -> Result<()> {
+    let side = op.sizes().0;
+    let sums = stream.scratch(side * side * op.c.dtype().size())?;
+    let rows = rows(op, sums);
+    stream.beside(rows.len(), |part, stream| run(&rows[part], stream))?;
+    keep_triangles(op, stream, &Diagonal::whole(op), sums)
+}
+
+/// The rows of each block as far as the diagonal's, of a square at `sums`: the longest first.
+fn rows(op: &Syrk, sums: u64) -> Vec<Product> {
+    let ((side, depth), dtype) = (op.sizes(), op.c.dtype());
+    let (a, size) = (block(&op.a, 0), dtype.size());
+    let d = View { at: sums, row: side as isize, col: 1, batch: 0 };
+    let rows_from = |row: usize| {
+        let rows = BLOCK.min(side - row);
+        Product {
+            dtype,
+            sizes: [rows, row + rows, depth],
+            count: 1,
+            a: a.skip(row, 0, size),
+            b: a.turned(),
+            d: d.skip(row, 0, size),
+            conjugate: conjugates(op),
+            factors: [parts(op.alpha), [0.0; 2]],
+            workspace: 8 * WORKSPACE, // for sums of parts of k: there are few tiles
+        }
+    };
+    (0..side).step_by(BLOCK).rev().map(rows_from).collect()
 }
 
 /// The blocks on the diagonal: those of full size at once where there is but one matrix, else one by one.
@@ -106,21 +153,31 @@ fn square(op: &Syrk, diagonal: &Diagonal, sums: u64) -> Option<Product> {
         d: View { at: sums, row: side as isize, col: 1, batch: (side * side) as isize },
         conjugate: conjugates(op),
         factors: [parts(op.alpha), [0.0; 2]],
+        workspace: WORKSPACE,
     };
     (count * side * side * size <= SUMS).then_some(product)
 }
 
 /// Multiplies whole squares, and keeps a triangle of each.
 fn squares(op: &Syrk, stream: &Stream, diagonal: &Diagonal) -> Result<()> {
-    let outer = diagonal.outer(&op.c, apart(op, 1)[1]);
-    let (batch, side, c) = (Space::new([&outer]), diagonal.side as u64, lower(op));
-    let size = op.c.dtype().size();
-    let sums = stream.scratch((batch.count() * side * side) as usize * size)?;
+    let (matrices, side) = (Space::new([&outer_of(op, diagonal)]).count(), diagonal.side as u64);
+    let sums = stream.scratch((matrices * side * side) as usize * op.c.dtype().size())?;
     let Some(ready) = square(op, diagonal, sums).and_then(|product| product.plan(stream)) else {
         return tiles(op, stream, diagonal);
     };
     // SAFETY: blocks of the checked operands, and scratch memory of as many squares.
     unsafe { ready.run(stream)? };
+    keep_triangles(op, stream, diagonal, sums)
+}
+
+fn outer_of(op: &Syrk, diagonal: &Diagonal) -> Layout {
+    diagonal.outer(&op.c, apart(op, 1)[1])
+}
+
+/// Adds a triangle of each square at `sums` to its block on the diagonal.
+fn keep_triangles(op: &Syrk, stream: &Stream, diagonal: &Diagonal, sums: u64) -> Result<()> {
+    let (batch, side, c) = (Space::new([&outer_of(op, diagonal)]), diagonal.side as u64, lower(op));
+    let size = op.c.dtype().size();
     let bytes = |step: isize| step.wrapping_mul(size as isize) as u64;
     let args = KeepArgs {
         at: [sums, c.skip(diagonal.first, diagonal.first, size).at],
@@ -187,6 +244,7 @@ fn below(op: &Syrk, [number, reach]: [usize; 2], (count, batch): (usize, [isize;
         d: c.skip(row, col, size),
         conjugate: conjugates(op),
         factors: [op.alpha, op.beta].map(parts),
+        workspace: WORKSPACE,
     }
 }
 
