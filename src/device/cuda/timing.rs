@@ -1,4 +1,4 @@
-//! How long work takes on a stream, by the device's own clock.
+//! Events: how long work takes on a stream, by the device's own clock, and what waits for what.
 
 use super::driver::Driver;
 use super::stream::Stream;
@@ -6,14 +6,16 @@ use crate::status::Result;
 use cudarc::driver::sys::CUevent;
 use std::ptr::null_mut;
 
-/// How often work is repeated between the two looks at the clock.
-const TURNS: u8 = 4;
-
-/// An event that keeps the time, destroyed with it.
-struct Event {
+/// An event, destroyed with it.
+pub(super) struct Event {
     driver: &'static Driver,
     event: CUevent,
 }
+
+// SAFETY: the driver's functions take an event from any thread.
+unsafe impl Send for Event {}
+// SAFETY: as above.
+unsafe impl Sync for Event {}
 
 impl Drop for Event {
     fn drop(&mut self) {
@@ -23,34 +25,48 @@ impl Drop for Event {
 }
 
 impl Event {
-    fn new(driver: &'static Driver) -> Result<Self> {
+    pub fn new(driver: &'static Driver, flags: u32) -> Result<Self> {
         let mut event = null_mut();
         // SAFETY: a pointer to a local.
-        unsafe { driver.event_create(&mut event, 0)? };
+        unsafe { driver.event_create(&mut event, flags)? };
         Ok(Self { driver, event })
+    }
+
+    /// Puts it behind what the stream was told.
+    pub fn record(&self, stream: &Stream) -> Result<()> {
+        // SAFETY: an event and a stream that live.
+        stream.gpu().with(|driver| unsafe { driver.event_record(self.event, stream.raw()) })
+    }
+
+    /// Has the stream wait for what it was put behind last.
+    pub fn hold(&self, stream: &Stream) -> Result<()> {
+        // SAFETY: as above.
+        stream.gpu().with(|driver| unsafe { driver.stream_wait(stream.raw(), self.event, 0) })
     }
 }
 
 impl Stream {
-    /// Milliseconds that the work takes which `queue` queues: once to begin with, then several times in a row. Waits for all
+    /// Milliseconds that the work takes which `queue` queues: once to begin with, then `turns` times in a row. Waits for all
     /// that the stream was told to do.
-    pub fn time(&self, queue: impl Fn() -> Result<()>) -> Result<f32> {
+    pub fn time(&self, turns: u8, queue: impl Fn() -> Result<()>) -> Result<f32> {
         self.take_time()?;
         self.touch()?;
-        let [start, end] = [self.gpu().with(Event::new)?, self.gpu().with(Event::new)?];
-        // SAFETY: an event and a stream that live.
-        let record =
-            |event: &Event| self.gpu().with(|driver| unsafe { driver.event_record(event.event, self.raw()) });
+        let [start, end] = [self.keeper()?, self.keeper()?];
         queue()?;
-        record(&start)?;
-        (0..TURNS).try_for_each(|_| queue())?;
-        record(&end)?;
+        start.record(self)?;
+        (0..turns).try_for_each(|_| queue())?;
+        end.record(self)?;
         self.synchronize()?;
         let mut milliseconds = 0.0;
         self.gpu().with(|driver| {
             // SAFETY: a pointer to a local; both events are over.
             unsafe { driver.event_elapsed(&mut milliseconds, start.event, end.event) }
         })?;
-        Ok(milliseconds / f32::from(TURNS))
+        Ok(milliseconds / f32::from(turns))
+    }
+
+    /// An event that keeps the time.
+    fn keeper(&self) -> Result<Event> {
+        self.gpu().with(|driver| Event::new(driver, 0))
     }
 }
