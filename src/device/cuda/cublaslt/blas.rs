@@ -72,6 +72,9 @@ impl Blas {
     ///
     /// What the library keeps, it may take down in handlers that it registers with its first plans.
     pub fn find(&self, stream: &Stream, product: &Product) -> Option<Found> {
+        if product.is_of_complex_vectors() {
+            return None;
+        }
         if let Some(plan) = self.plans.read().get(product) {
             return plan.clone();
         }

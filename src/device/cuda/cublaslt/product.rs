@@ -40,10 +40,6 @@ pub enum Compute {
 pub enum Epilogue {
     /// Nothing.
     None = 1,
-    /// max(x, 0).
-    Relu = 2,
-    /// relu, with a mask of where the value was above 0.
-    ReluAux = 130,
     /// The value where the mask is set.
     Drelu = 136,
     /// Nothing, but B's sums over k, which the library calls A, go to the row.
@@ -142,6 +138,14 @@ pub struct Product {
     pub workspace: u64,
     /// Whether algorithms are timed, and the best is kept.
     pub timed: bool,
+}
+
+impl Product {
+    /// Whether the factors are complex vectors: one row, one column, or one of each. cublasLtMatmul of 13.1 reads address 0 for
+    /// some of them.
+    pub(super) fn is_of_complex_vectors(&self) -> bool {
+        matches!(self.a.dtype, Dtype::C32 | Dtype::C64) && self.m.min(self.n).min(self.k) == 1
+    }
 }
 
 /// By what tells most products apart: it is looked up for every request.

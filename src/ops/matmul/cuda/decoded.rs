@@ -60,10 +60,13 @@ pub fn run(task: &Task, stream: &Stream) -> Result<()> {
     }
     let to = decoded_type(task);
     let column = p.k.saturating_mul(to.size());
-    let most = ROOM.min(task.workspace) / column;
+    let rows = if p.a.dtype == to { 0 } else { column.saturating_mul(p.m) };
+    let most = ROOM.min(task.workspace.saturating_sub(rows)) / column;
     let at_once = if most < COLUMNS { most.max(1) } else { most / COLUMNS * COLUMNS }.min(p.n);
-    let b = task.scratch(stream, column.saturating_mul(at_once))?;
-    let a = if p.a.dtype == to { 0 } else { task.scratch(stream, column.saturating_mul(p.m))? };
+    let bytes = column.saturating_mul(at_once);
+    let left = task.take_room(bytes.saturating_add(rows))?;
+    let b = stream.scratch(bytes)?;
+    let a = if rows == 0 { 0 } else { stream.scratch(rows)? };
     // One copy of the weights serves all matrices where they share them.
     let shared = a == 0 && p.axes().iter().all(|axis| axis.1[1] == 0);
     for number in 0..if shared { 1 } else { p.batches() } {
@@ -72,7 +75,7 @@ pub fn run(task: &Task, stream: &Stream) -> Result<()> {
         for col in (0..p.n).step_by(at_once) {
             let cols = at_once.min(p.n - col);
             let b = decode(&p, stream, [col, cols], to, b)?;
-            best(&part(task, p.columns(col, cols, [a, b])), stream)?;
+            best(&part(task, p.columns(col, cols, [a, b]), left), stream)?;
         }
     }
     Ok(())
@@ -83,9 +86,9 @@ fn decoded_type(task: &Task) -> Dtype {
     if task.compute == WEFT_COMPUTE_I8 { Dtype::Bf16 } else { Dtype::F32 }
 }
 
-/// A part of the task, its weights decoded.
-fn part(task: &Task, problem: Problem) -> Task {
-    Task { problem, compute: compute(task), extras: None, ..task.again() }
+/// A part of the task, its weights decoded, and so much room left.
+fn part(task: &Task, problem: Problem, workspace: usize) -> Task {
+    Task { problem, workspace, compute: compute(task), extras: None, ..task.again() }
 }
 
 /// The same task, all of its weights decoded to f32.
@@ -101,7 +104,9 @@ pub fn in_full(task: Task, stream: &Stream) -> Result<Task> {
         strides[1] = matrix.saturating_mul(count) as isize;
         count = count.saturating_mul(*dim);
     }
-    let to = task.scratch(stream, matrix.saturating_mul(count))?;
+    let bytes = matrix.saturating_mul(count);
+    task.workspace = task.take_room(bytes)?;
+    let to = stream.scratch(bytes)?;
     for number in 0..count {
         let (mut from, mut left) = (p.b, number);
         for &(dim, step) in &steps {

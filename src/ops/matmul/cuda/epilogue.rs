@@ -1,14 +1,12 @@
 //! The library's epilogues, where they are as exact as D is to be. Its gelu is not: it goes by the hardware's tanh, which of
-//! negative arguments leaves few bits.
+//! negative arguments leaves few bits. Nor is its relu: some of its kernels make 0 of NaN, others set NaN's bit in the mask.
 
 use super::Task;
 use crate::device::cuda::cublaslt::{Aux, Epilogue, Product, Row};
 use crate::dtype::Dtype::{Bf16, F16, F32, I8};
 use crate::ops::matmul::extra::Side;
 use crate::ops::matmul::problem::Problem;
-use crate::ops::matmul::{
-    WEFT_EPILOGUE_DRELU, WEFT_EPILOGUE_NONE, WEFT_EPILOGUE_RELU, WEFT_EPILOGUE_RELU_AUX,
-};
+use crate::ops::matmul::{WEFT_EPILOGUE_DRELU, WEFT_EPILOGUE_NONE};
 
 /// Bits from a row of a mask to the next are a multiple of this; elements of another aux of less.
 const BITS: i64 = 128;
@@ -77,8 +75,6 @@ impl Ending {
 fn epilogue(p: &Problem) -> Option<Epilogue> {
     match p.after.epilogue {
         WEFT_EPILOGUE_NONE => Some(Epilogue::None),
-        WEFT_EPILOGUE_RELU => Some(Epilogue::Relu),
-        WEFT_EPILOGUE_RELU_AUX => Some(Epilogue::ReluAux),
         WEFT_EPILOGUE_DRELU => Some(Epilogue::Drelu),
         _ => None,
     }
@@ -119,12 +115,12 @@ fn aux(task: &Task) -> Option<Option<Aux>> {
     let p = &task.problem;
     let Some(aux) = task.extras.as_ref().and_then(|extras| extras.aux) else { return Some(None) };
     let size = aux.dtype.size() as isize;
-    let mask = matches!(p.after.epilogue, WEFT_EPILOGUE_RELU_AUX | WEFT_EPILOGUE_DRELU);
+    let mask = p.after.epilogue == WEFT_EPILOGUE_DRELU;
     let length = if mask { p.n.div_ceil(8) } else { p.n } as isize;
     let stride = if p.m == 1 { (length * size + 15) & !15 } else { aux.strides[0] };
     let leading = (stride / size * if mask { 8 } else { 1 }) as i64;
     let unit = if mask { BITS } else { ELEMENTS };
-    // Masks are written in whole words.
+    // Masks are read in whole words.
     let whole = !mask || (p.n as i64) % BITS == 0;
     let rows = p.n == 1 || aux.strides[1] == size;
     let aligned = task.axes().iter().fold(aux.at, |all, axis| all | axis.1[5] as u64).is_multiple_of(16);

@@ -48,7 +48,7 @@ impl Call {
         let scales = Scales::of(task, true)?;
         let integers = p.a.dtype == I8;
         let fits = !integers || p.d.dtype == I32 && p.after.alpha == 1.0 && p.c.is_none();
-        let apart = ending.is_apart() || scales.are_apart(task) || is_complex_vector(task);
+        let apart = ending.is_apart() || scales.are_apart(task);
         let (outer, inner) = split(task.axes().clone(), apart);
         let straight =
             |view: View, operand| matrix(view, operand, [p.m, p.n], &inner, task).filter(|d| !d.turned);
@@ -144,12 +144,6 @@ fn addresses(task: &Task) -> Addresses {
         amax: extras.map_or(0, |extras| extras.amax),
         ..Addresses::default()
     }
-}
-
-/// Batches of products of complex vectors end cuBLASLt 13.1 (it reads address 0).
-fn is_complex_vector(task: &Task) -> bool {
-    let p = &task.problem;
-    is_complex(p.a.dtype) && p.m.min(p.n) == 1
 }
 
 /// The axes that calls are made along, and the one that is the call's own, which is not if matrices are to be `apart`.

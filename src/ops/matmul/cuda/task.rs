@@ -141,15 +141,21 @@ impl Task {
         args
     }
 
-    /// Scratch memory within the limit.
-    pub fn scratch(&self, stream: &Stream, bytes: usize) -> Result<u64> {
-        if bytes > self.workspace {
+    /// What is left of the limit on scratch memory when so much is taken.
+    pub fn take_room(&self, bytes: usize) -> Result<usize> {
+        let Some(left) = self.workspace.checked_sub(bytes) else {
             fail!(
                 WEFT_ERROR_UNSUPPORTED,
                 "matmul: workspace is {} bytes; expected at least {bytes}, or 0 for the library's choice",
                 self.workspace
             );
-        }
+        };
+        Ok(if self.workspace == usize::MAX { usize::MAX } else { left })
+    }
+
+    /// Scratch memory within the limit.
+    pub fn scratch(&self, stream: &Stream, bytes: usize) -> Result<u64> {
+        self.take_room(bytes)?;
         stream.scratch(bytes)
     }
 
