@@ -25,7 +25,7 @@ impl Factor {
     pub fn new(bind: &Bind, name: &str, (re, im): (f64, f64), dtype: Dtype) -> Result<Self> {
         ensure!(
             im == 0.0 || is_complex(dtype),
-            "{}: {name}_imag is {im}; expected 0 for elements of {}, which are real",
+            "{}: {name}_imag is {im:?}; expected 0 for elements of {}, which are real",
             bind.op(),
             dtype.name()
         );

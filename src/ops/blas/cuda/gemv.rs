@@ -24,6 +24,15 @@ const SOME: u64 = 2048;
 const BLOCKS: u64 = 1056;
 const WIDE: u64 = 4096;
 const NARROW: u64 = 128;
+/// Bytes of a piece down columns at least.
+const PIECE: u64 = 64 << 10;
+/// Tiles down columns that are enough for the device.
+const TILES: u64 = 264;
+/// Bytes of a column of a tile at least.
+const SECTOR: u64 = 32;
+/// Bytes of matrices that take longer to read than a launch.
+const LARGE: u64 = 16 << 20;
+
 /// Writes the kernel of a spec.
 type Write = fn(Target, Spec) -> Result<Kernel<Args>>;
 
@@ -41,7 +50,8 @@ fn is_down(op: &Gemv) -> bool {
 fn run_rows(op: &Gemv, stream: &Stream) -> Result<()> {
     let n = op.sizes().1 as u64;
     let warps = op.y.layout().count() as u64 / u64::from(THREADS / 32);
-    let width = if n <= SOME || warps >= BLOCKS / 2 { 32 } else { THREADS };
+    let enough = warps >= BLOCKS / 2 || n <= 2 * SOME && warps >= BLOCKS / 8;
+    let width = if n <= SOME || enough { 32 } else { THREADS };
     let packed = is_packed(&op.a, 1) && is_packed(&op.x, 1);
     let spec = Spec { width, packed, ..spec(op) };
     launch(op, stream, ("blas_gemv_rows", ROWS), spec, (u64::from(THREADS / width * spec.rows()), WIDE))
@@ -49,8 +59,30 @@ fn run_rows(op: &Gemv, stream: &Stream) -> Result<()> {
 
 fn run_columns(op: &Gemv, stream: &Stream) -> Result<()> {
     let whole = op.sizes().0.is_multiple_of(lanes(op.y.dtype()) as usize);
-    let spec = Spec { packed: whole && is_packed(&op.a, 2), ..spec(op) };
-    launch(op, stream, ("blas_gemv_columns", COLUMNS), spec, (u64::from(spec.tile()), NARROW))
+    let spec = shared_by(op, Spec { packed: whole && is_packed(&op.a, 2), ..spec(op) });
+    let line = u64::from(spec.tile()) * spec.dtype.size() as u64;
+    launch(
+        op,
+        stream,
+        ("blas_gemv_columns", COLUMNS),
+        spec,
+        (u64::from(spec.tile()), NARROW.max(PIECE / line)),
+    )
+}
+
+/// The same, its rows shared by as many lanes as it takes for enough tiles, unless memory sets the time: then what is read at
+/// once is long.
+fn shared_by(op: &Gemv, spec: Spec) -> Spec {
+    let ([m, n], size) = ([op.sizes().0, op.sizes().1].map(|side| side as u64), spec.dtype.size() as u64);
+    let matrices = op.y.layout().count() as u64 / m.max(1);
+    let bytes = [m, n, size].into_iter().fold(matrices, u64::saturating_mul);
+    let fits = |width: u32| {
+        let fewer = u64::from(Spec { width: width / 2, ..spec }.tile());
+        let few = matrices * m.div_ceil(fewer) < TILES;
+        few && fewer * size >= 2 * SECTOR && n >= u64::from(THREADS / 32 * width)
+    };
+    let widths = [2, 4, 8, 16].into_iter().filter(|_| bytes <= LARGE);
+    Spec { width: widths.take_while(|&width| fits(width)).last().unwrap_or(1), ..spec }
 }
 
 fn spec(op: &Gemv) -> Spec {
@@ -117,7 +149,9 @@ pub fn texts(target: Target) -> Vec<Result<Text>> {
             let spec = Spec { partial, ..spec };
             let [narrow, wide] = [32, THREADS].map(|width| Spec { width, ..spec });
             let groups = |spec| Spec { packed: true, ..spec };
-            [(COLUMNS, spec), (ROWS, narrow), (ROWS, wide), (COLUMNS, groups(spec)), (ROWS, groups(narrow))]
+            let shared = Spec { width: 4, ..spec };
+            let columns = [spec, shared, groups(spec), groups(shared)].map(|spec| (COLUMNS, spec));
+            columns.into_iter().chain([narrow, wide, groups(narrow)].map(|spec| (ROWS, spec)))
         })
     };
     let merges = DTYPES

@@ -50,7 +50,7 @@ params! {
 pub struct Spec {
     /// The operands' dtype.
     pub dtype: Dtype,
-    /// Threads that share a row: 32 or all; 1 where lanes take rows.
+    /// Threads that share a row: 32 or all; where lanes take rows, those of a warp that share its rows: up to 32.
     pub width: u32,
     /// Whether A is conjugated.
     pub conjugate: bool,
@@ -80,7 +80,7 @@ impl Spec {
 
     /// Rows of a tile down columns.
     pub fn tile(&self) -> u32 {
-        32 * self.lanes()
+        32 / self.width * self.lanes()
     }
 
     fn shape(&self, kind: &str, target: Target) -> Shape {
@@ -136,9 +136,9 @@ fn finish<'k, R: Part>(k: &'k Builder, v: &Vals<'k>, spec: Spec, to: Reg<'k, u64
     result.store(to);
 }
 
-/// The sum over the lanes of a warp, in every lane.
-fn over_lanes<'k, R: Part>(k: &'k Builder, sum: Value<'k, R>) -> Value<'k, R> {
-    let fold = |part: Reg<'k, R>| k.reduce_lanes(part, 32, |a, b| a + b);
+/// The sum over `width` neighbouring lanes of a warp, in each of them.
+fn over_lanes<'k, R: Part>(k: &'k Builder, sum: Value<'k, R>, width: u32) -> Value<'k, R> {
+    let fold = |part: Reg<'k, R>| k.reduce_lanes(part, width, |a, b| a + b);
     Value { re: fold(sum.re), im: sum.im.map(fold) }
 }
 
@@ -179,7 +179,7 @@ fn rows_of<'k, R: Part>(k: &'k Builder, v: &Vals<'k>, spec: Spec, part: &Piece<'
             let rest = (start + grouped, length - grouped, lane);
             along(k, v, spec, &lines, part.at[1], rest);
             for (n, &(_, sum)) in (0u32..).zip(&lines) {
-                let all = over_lanes(k, sum);
+                let all = over_lanes(k, sum, 32);
                 let all = if spec.width == THREADS { over_warps(k, shared, all) } else { all };
                 let row = row + u64::from(n);
                 k.when(lane.eq(0u32) & row.lt(v.m), || leave(k, v, spec, part, (row, all)));
@@ -241,7 +241,7 @@ fn groups_along<'k, R: Part>(
 /// Down columns.
 pub fn columns<R: Part>(target: Target, spec: Spec) -> Result<Kernel<Args>> {
     Kernel::build(&spec.shape("gemv_columns", target), |k, v: Vals<'_>| {
-        let shared = Plane::<R>::new(k, spec.dtype, THREADS * spec.lanes());
+        let shared = Plane::<R>::new(k, spec.dtype, WARPS * spec.tile());
         each_piece(k, &v, spec, |part| columns_of(k, &v, spec, part, shared));
     })
 }
@@ -254,12 +254,16 @@ fn columns_of<'k, R: Part>(k: &'k Builder, v: &Vals<'k>, spec: Spec, part: &Piec
         || (tile * height).lt(v.m),
         || {
             let first = tile * height;
-            let row = first + (k.lane() * spec.lanes()).to::<u64>();
+            let place = k.lane() / spec.width * spec.lanes();
+            let row = first + place.to::<u64>();
             let sums: Vec<_> = (0..spec.lanes()).map(|_| Value::<R>::zero(k, spec.dtype)).collect();
             let line = k.mad(row, v.strides[0], part.at[0]);
             down(k, v, spec, &sums, ([line, part.at[1]], row.lt(v.m)), (start, length));
-            let mine = shared.at(k.thread_x() * spec.lanes());
-            sums.iter().zip(0..).for_each(|(&sum, n)| mine.plus(n).store(sum));
+            let mine = shared.at(k.mad(k.warp(), spec.tile(), place));
+            for (&sum, n) in sums.iter().zip(0..) {
+                let all = over_lanes(k, sum, spec.width);
+                k.when((k.lane() & (spec.width - 1)).eq(0u32), || mine.plus(n).store(all));
+            }
             k.barrier();
             let row = first + k.thread_x().to::<u64>();
             k.when(k.thread_x().lt(spec.tile()) & row.lt(v.m), || {
@@ -273,7 +277,7 @@ fn columns_of<'k, R: Part>(k: &'k Builder, v: &Vals<'k>, spec: Spec, part: &Piec
     );
 }
 
-/// Adds the products of this warp's columns and x, of rows from the one at `line` on.
+/// Adds the products of this lane's columns and x, of rows from the one at `line` on.
 fn down<'k, R: Part>(
     k: &'k Builder,
     v: &Vals<'k>,
@@ -291,7 +295,8 @@ fn down<'k, R: Part>(
         };
         (a, Value::load(k.mad(column, v.steps[0], x), spec.dtype))
     };
-    turns(k, WARPS, k.warp(), length, load, |(a, x)| {
+    let lane = k.mad(k.warp(), spec.width, k.lane() & (spec.width - 1));
+    turns(k, WARPS * spec.width, lane, length, load, |(a, x)| {
         for (a, sum) in a.into_iter().zip(sums) {
             sum.set(sum.plus_product(k, a.conjugate_if(spec.conjugate), x));
         }
@@ -311,14 +316,12 @@ fn merge_of<'k, R: Part>(k: &'k Builder, v: &Vals<'k>, spec: Spec) {
             let (matrix, size) = (number / v.m, spec.dtype.size() as u64);
             let row = number - matrix * v.m;
             let first = k.mad(matrix * v.pieces, v.m, row);
-            let (sum, piece) = (Value::<R>::zero(k, spec.dtype), k.var(0u64));
-            k.repeat_while(
-                || piece.lt(v.pieces),
-                || {
-                    sum.set(sum.plus(Value::load(k.mad(k.mad(piece, v.m, first), size, v.sums), spec.dtype)));
-                    piece.set(piece + 1u64);
-                },
-            );
+            let sum = Value::<R>::zero(k, spec.dtype);
+            let load = |piece: Reg<'k, u64>, displaced: u32| {
+                let at = k.mad(piece + u64::from(displaced), v.m, first);
+                Value::load(k.mad(at, size, v.sums), spec.dtype)
+            };
+            turns(k, 1, k.var(0u32), v.pieces, load, |part| sum.set(sum.plus(part)));
             let at = Space::<3>::locate_all(k, &v.batch, true, &[matrix])[0][2];
             finish(k, v, spec, k.mad(row, v.steps[1], k.mad(at, size, v.at[2])), sum);
             number.set(number + k.mul_wide(k.grid_blocks_x(), THREADS));

@@ -1,6 +1,7 @@
 //! The family's kernels: numbers are real or complex by what a kernel is written for, strides are bytes and wrap where they are
 //! negative.
 
+pub mod few;
 pub mod fold;
 pub mod gemv;
 pub mod ger;

@@ -57,16 +57,22 @@ pub struct Spec {
     pub conjugate: bool,
     /// Whether its diagonal is taken as ones.
     pub unit: bool,
+    /// Of few unknowns, how many at the most: a power of two; and columns of B that a lane has.
+    pub side: u32,
+    pub each: u32,
+    /// Whether rows of A and B, of few unknowns, lie element by element in aligned groups.
+    pub packed: bool,
 }
 
 impl Spec {
     /// All of it, for a kernel's key.
     pub fn words(&self) -> [u32; 8] {
-        [self.dtype as u32, u32::from(self.conjugate), u32::from(self.unit), 0, 0, 0, 0, 0]
+        let flags = u32::from(self.conjugate) | u32::from(self.unit) << 1 | u32::from(self.packed) << 2;
+        [self.dtype as u32, flags, self.side, self.each, 0, 0, 0, 0]
     }
 
-    fn shape(&self, kind: &str, target: Target) -> Shape {
-        let words = self.words()[..3].iter().map(u32::to_string).collect::<Vec<_>>().join("_");
+    pub(super) fn shape(&self, kind: &str, target: Target) -> Shape {
+        let words = self.words()[..4].iter().map(u32::to_string).collect::<Vec<_>>().join("_");
         Shape::new(format!("blas_trsm_{kind}_{words}"), target, [THREADS, 1, 1]).min_blocks(1)
     }
 }
@@ -203,7 +209,7 @@ impl<'k, R: Part> Group<'_, 'k, R> {
             if self.spec.unit {
                 return self.steps(x, line, rows, |x| *x);
             }
-            let own = Diagonal::new(k, self.spec, line.at(lane), lane.lt(rows));
+            let own = Diagonal::new(k, self.spec, line.at(lane).load(), lane.lt(rows));
             let quick = || self.steps(x, line, rows, |x| x.times(k, own.inverse));
             let exact = || {
                 k.steps(0u32, rows, 1u32, |i| self.step(x, (line, i), &|x| x.over(k, own.value)));
@@ -236,13 +242,7 @@ impl<'k, R: Part> Group<'_, 'k, R> {
         (line, i): (Plane<'k, R>, Reg<'k, u32>),
         found: &dyn Fn(&Value<'k, R>) -> Value<'k, R>,
     ) {
-        let (k, minus, behind) = (self.k, line.at(i).load().negative(), self.k.lane().gt(i));
-        for x in x {
-            let found = found(x);
-            let share = |part: Reg<'k, R>| k.broadcast(part, i);
-            let found = Value { re: share(found.re), im: found.im.map(share) };
-            x.set(Value::select(k, behind, x.plus_product(k, minus, found), *x));
-        }
+        step(self.k, x, line.at(i).load().negative(), (self.k.lane(), i, 32), found);
     }
 
     /// Runs `body` for the elements of a block of A (0) or B (1) that are this thread's. Neighbouring threads take neighbours in
@@ -286,21 +286,38 @@ impl<'k, R: Part> Group<'_, 'k, R> {
     }
 }
 
+/// Step `i` of `width` neighbouring lanes: those that are behind, of rows behind `i`, take what lane `i` found, `minus` times.
+pub(super) fn step<'k, R: Part>(
+    k: &'k Builder,
+    x: &[Value<'k, R>],
+    minus: Value<'k, R>,
+    (row, i, width): (Reg<'k, u32>, Reg<'k, u32>, u32),
+    found: &dyn Fn(&Value<'k, R>) -> Value<'k, R>,
+) {
+    let behind = row.gt(i);
+    for x in x {
+        let found = found(x);
+        let share = |part: Reg<'k, R>| k.broadcast_among(part, i, width);
+        let found = Value { re: share(found.re), im: found.im.map(share) };
+        x.set(Value::select(k, behind, x.plus_product(k, minus, found), *x));
+    }
+}
+
 /// An element of the diagonal, its inverse, and whether that is as good: far from where it would overflow or lose digits.
-struct Diagonal<'k, R: Part> {
-    value: Value<'k, R>,
-    inverse: Value<'k, R>,
-    fine: Reg<'k, bool>,
+pub(super) struct Diagonal<'k, R: Part> {
+    pub value: Value<'k, R>,
+    pub inverse: Value<'k, R>,
+    pub fine: Reg<'k, bool>,
 }
 
 impl<'k, R: Part> Diagonal<'k, R> {
     /// The largest size that is inverted, and the least one's inverse.
     const MOST: f64 = (1u64 << 60) as f64;
 
-    /// The one at `place`, or 1 where there is none.
-    fn new(k: &'k Builder, spec: Spec, place: Plane<'k, R>, there: Reg<'k, bool>) -> Self {
+    /// That of `value`, or of 1 where there is none.
+    pub fn new(k: &'k Builder, spec: Spec, value: Value<'k, R>, there: Reg<'k, bool>) -> Self {
         let one = Value::of(spec.dtype, [k.var(1.0f64), k.var(0.0f64)]);
-        let value = if spec.unit { one } else { Value::select(k, there, place.load(), one) };
+        let value = if spec.unit { one } else { Value::select(k, there, value, one) };
         let (size, inverse) = (R::wide(value.size(k)), one.over(k, value));
         Self { value, inverse, fine: size.ge(1.0 / Self::MOST) & size.le(Self::MOST) }
     }

@@ -43,9 +43,10 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// Groups that a thread has under way, if they are easy to find.
+    /// Groups that a thread has under way, if they are easy to find: several where they are small, or two are read and written.
     pub fn ahead(&self) -> u32 {
-        if self.rank == 1 { 4 } else { 1 }
+        let large = self.lanes as usize * self.dtype.size() == 16 && self.change != Change::Swap;
+        if self.rank != 1 || large { 1 } else { 4 }
     }
 
     /// All of it, for a kernel's key.
