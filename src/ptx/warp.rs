@@ -102,7 +102,17 @@ impl Builder {
 
     /// The value of lane `lane`.
     pub fn broadcast<T: Ty>(&self, value: Reg<'_, T>, lane: impl Operand<u32>) -> Reg<'_, T> {
-        self.shuffle(Shuffle::Index, value, lane, 32, ALL)
+        self.broadcast_among(value, lane, 32)
+    }
+
+    /// The value of lane `lane` of each group of `width` neighbouring lanes.
+    pub fn broadcast_among<T: Ty>(
+        &self,
+        value: Reg<'_, T>,
+        lane: impl Operand<u32>,
+        width: u32,
+    ) -> Reg<'_, T> {
+        self.shuffle(Shuffle::Index, value, lane, width, ALL)
     }
 
     /// `join` over the values of each group of `width` neighbouring lanes; every lane gets the result. The order of joining

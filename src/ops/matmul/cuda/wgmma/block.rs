@@ -78,17 +78,17 @@ impl Form {
         let flags: String = flags.filter(|flag| flag.0).map(|flag| flag.1).collect();
         format!("matmul_wgmma_{types}_{a}_{b}_{rows}_{columns}_{end}{lines}{scaled}{flags}")
     }
+
+    /// Steps that are in shared memory or on their way there.
+    fn stages(&self) -> u32 {
+        ((ROOM - CONSUMERS * SLAB) / (self.tile.step() + 4 * self.staged_scales())).min(8)
+    }
 }
 
 impl Tile {
     /// Bytes of a step.
     fn step(&self) -> u32 {
         (self.rows + self.columns) * LINE
-    }
-
-    /// Steps that are in shared memory or on their way there.
-    fn stages(&self) -> u32 {
-        ((ROOM - CONSUMERS * SLAB) / self.step()).min(8)
     }
 
     /// Columns of each consumer; its rows are 64.
@@ -106,6 +106,8 @@ pub struct Block<'v, 'k> {
     pub stages: Ptr<'k, Shared<u8>>,
     /// A slab for each consumer.
     pub slabs: Ptr<'k, Shared<u8>>,
+    /// The scales of each stage, where steps have their own.
+    pub scales: Ptr<'k, Shared<f32>>,
     /// Of each stage, that it is there, and that nobody reads it any more.
     pub full: Mbarrier<'k>,
     pub empty: Mbarrier<'k>,
@@ -138,6 +140,11 @@ impl<'k> Ring<'k> {
         Self { stage: k.var(0u32), parity: k.var(parity) }
     }
 
+    /// 0: there are not so many stages, but the compiler does not know.
+    pub fn zero(&self) -> Reg<'k, u32> {
+        self.stage >> 16u32
+    }
+
     /// The next of so many.
     pub fn advance(&self, k: &'k Builder, stages: u32) {
         let next = self.stage + 1u32;
@@ -149,7 +156,7 @@ impl<'k> Ring<'k> {
 
 impl<'v, 'k> Block<'v, 'k> {
     fn new(k: &'k Builder, v: &'v Vals<'k>, form: Form) -> Self {
-        let stages = form.tile.stages();
+        let stages = form.stages();
         let rank = if form.joined > 1 { k.cluster_rank() } else { k.var(0u32) };
         Self {
             k,
@@ -157,6 +164,7 @@ impl<'v, 'k> Block<'v, 'k> {
             form,
             stages: k.shared_aligned(stages * form.tile.step(), 1024),
             slabs: k.shared_aligned(CONSUMERS * SLAB, 1024),
+            scales: k.shared_aligned(stages * form.staged_scales(), 16),
             full: k.mbarriers(stages),
             empty: k.mbarriers(stages),
             rank,
@@ -166,7 +174,7 @@ impl<'v, 'k> Block<'v, 'k> {
     }
 
     pub fn stage_count(&self) -> u32 {
-        self.form.tile.stages()
+        self.form.stages()
     }
 
     /// Where a stage lies.
@@ -179,11 +187,12 @@ impl<'v, 'k> Block<'v, 'k> {
         let k = self.k;
         k.when(k.thread_x().eq(0u32), || {
             for stage in 0..self.stage_count() as i32 {
-                self.full.plus(stage).init(1u32);
+                self.full.plus(stage).init(1 + self.form.scale_copies());
                 self.empty.plus(stage).init(CONSUMERS * 4);
             }
             k.mbarrier_fence();
         });
+        self.begin_scales();
         self.meet();
     }
 
@@ -191,6 +200,13 @@ impl<'v, 'k> Block<'v, 'k> {
     pub fn meet(&self) {
         self.k.warp_sync(u32::MAX);
         if self.form.joined > 1 { self.k.cluster_barrier() } else { self.k.barrier() }
+    }
+
+    /// Ends: a cluster's blocks together, as others may still read what one has.
+    pub fn leave(&self) {
+        if self.form.joined > 1 {
+            self.meet();
+        }
     }
 
     /// Runs `body` for each of the block's tiles: one, where the blocks of a cluster have parts of it.
@@ -237,17 +253,26 @@ impl<'v, 'k> Block<'v, 'k> {
         k.when(k.thread_x().eq(0u32), || {
             let ring = Ring::new(k, 1);
             self.each(|work| {
-                k.steps(0u32, work.count, 1u32, |step| {
-                    self.empty.at(ring.stage).wait(ring.parity);
-                    self.fetch(work, (work.from + step) * self.form.depth(), ring.stage);
-                    ring.advance(k, self.stage_count());
-                });
+                self.fill(&ring, work, |step| self.fetch(work, step * self.form.depth(), ring.stage));
             });
         });
+        if self.form.scaled == Scaled::Blocks {
+            self.produce_scales();
+        }
         if self.form.end == End::Joined {
             self.meet(); // all sums are there
         }
-        self.meet();
+        self.leave();
+    }
+
+    /// Runs `body` for each step of a tile, told its number, when its stage is free.
+    pub fn fill(&self, ring: &Ring<'k>, work: &Work<'k>, body: impl FnOnce(Reg<'k, u32>)) {
+        let k = self.k;
+        k.steps(0u32, work.count, 1u32, |step| {
+            self.empty.at(ring.stage).wait(ring.parity);
+            body(work.from + step);
+            ring.advance(k, self.stage_count());
+        });
     }
 
     /// Fetches a step of A and B.

@@ -10,6 +10,7 @@ mod block;
 mod lines;
 mod plan;
 mod scale;
+mod staged;
 mod store;
 mod sum;
 mod whole;
@@ -190,14 +191,15 @@ pub fn texts(target: Target) -> Vec<Result<Text>> {
     let forms = forms.map(form);
     let [tiles, any, .., joined] = forms;
     let bytes = Form { types: [F8E4m3, F8E5m2], along: [true; 2], scaled: Scaled::Lines, ..tiles };
-    let blocks = Form { promoted: true, scaled: Scaled::Blocks, tile: wide, ..bytes };
+    let blocks = Form { promoted: true, scaled: Scaled::Blocks, ..bytes };
     let all = Form { full: true, columns: true, ..any };
     let more = [
         Form { own: true, ..bytes },
         Form { promoted: true, tile: wide, scaled: no, ..bytes },
         blocks,
+        Form { end: End::Any, ..blocks },
         Form { own: true, tile: middle, types: [F8E5m2, F8E4m3], ..blocks },
-        Form { tile: flat, end: End::Any, lines: Some(F32), types: [F8E5m2; 2], ..blocks },
+        Form { tile: flat, end: End::Any, lines: Some(F32), types: [F8E5m2; 2], own: true, ..blocks },
         all,
         Form { tile: middle, end: End::Any, lines: None, full: true, columns: true, ..blocks },
         Form { full: true, columns: true, lines: None, ..joined },

@@ -108,15 +108,20 @@ impl Form {
 
     /// Whether the sums of such a tile, and what is added to them, fit into registers.
     fn fits(&self, tile: Tile) -> bool {
-        let many = self.scaled == Scaled::Blocks && (self.own || self.full);
-        tile.own_columns()
-            <= if many {
-                128
-            } else if self.promoted {
-                192
-            } else {
-                256
-            }
+        let most = match self.scaled {
+            Scaled::Blocks if self.own || self.full => 128,
+            Scaled::Blocks => 256,
+            _ if self.promoted => 192,
+            _ => 256,
+        };
+        tile.own_columns() <= most
+    }
+
+    /// Columns that a warpgroup multiplies at once: with the sums of all columns of the largest tiles, products of half of them
+    /// fit into registers.
+    pub fn columns_at_once(&self) -> u32 {
+        let own = self.tile.own_columns();
+        if self.scaled == Scaled::Blocks && own > 192 { own / 2 } else { own }
     }
 
     /// Lines of sums of columns that a tile of D makes.
@@ -284,11 +289,16 @@ impl Sizes {
         let waves = f64::from(plan.total.div_ceil(at_once.max(1)));
         // Flat tiles are read more often.
         let multiply = f64::from(rows * columns) / 32.0 * if rows < 128 { 1.15 } else { 1.1 };
+        // Rows beyond the last are fetched slowly: as zeros.
+        let there = f64::from(self.m) / f64::from(plan.tiles[0] * rows);
+        let fetched = if self.m < rows { 1.0 } else { 1.0 + 1.2 * (1.0 - there) };
+        // What one warpgroup adds up is not all hidden behind what the other multiplies.
+        let multiply = multiply + if self.form.scaled == Scaled::Blocks { 75.0 } else { 0.0 };
         let fetch = f64::from((rows + columns) * 128) / 75.0;
         let store = f64::from(rows * columns) / 20.0 + 1000.0;
         let [m, n, k] = [self.m, self.n, self.steps * LINE].map(f64::from);
         let memory = (m * k + n * k + m * n * f64::from(self.written)) * self.batches as f64 / 2000.0;
-        let compute = waves * (f64::from(plan.depth) * multiply.max(fetch) + store);
+        let compute = waves * (f64::from(plan.depth) * fetched * multiply.max(fetch) + store);
         let finish = match plan.form.end {
             End::Sums => 16000.0 + (self.bytes_of_sums() * u64::from(plan.parts) * 2) as f64 / 2000.0,
             End::Joined => 6500.0 * waves,

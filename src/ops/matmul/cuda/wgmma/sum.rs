@@ -2,7 +2,6 @@
 
 use super::block::{Block, GROUP, LINE, Ring, Work};
 use super::plan::{Form, Scaled};
-use super::scale::Ahead;
 use crate::dtype::Dtype::{Bf16, F8E4m3, F8E5m2};
 use crate::dtype::{bf16, f16};
 use crate::ops::matmul::cuda::full::Largest;
@@ -60,14 +59,14 @@ impl<'k> Block<'_, 'k> {
             self.put(&group, work);
         });
         self.put_all(&group);
-        self.meet();
+        self.leave();
     }
 
     fn group(&self) -> Group<'k> {
         let k = self.k;
         let columns = self.form.tile.own_columns();
         let (number, thread) = (self.group - 1u32, k.thread_x() & (GROUP - 1));
-        let acc = k.wide_acc(columns);
+        let acc = k.wide_acc(self.form.columns_at_once());
         let sums = match self.form.promoted {
             true => (0..columns / 2).map(|_| k.var(0.0f32)).collect(),
             false => acc.registers().to_vec(),
@@ -83,7 +82,7 @@ impl<'k> Block<'_, 'k> {
         k.steps(0u32, count, 1u32, |step| {
             let more = step.ne(0u32);
             self.full.at(ring.stage).wait(ring.parity);
-            self.multiply(group, ring.stage, [more, yes]);
+            self.multiply(group, ring.stage, 0, [more, yes]);
             k.wgmma_wait(1);
             self.give_back(before, more);
             before.set(ring.stage);
@@ -106,20 +105,27 @@ impl<'k> Block<'_, 'k> {
         });
     }
 
-    /// The same where each step has scales of its own, which are made ready while it is multiplied.
+    /// The same where each step has scales of its own: of as many columns as an accumulator has at once, products are scaled and
+    /// added to the sums of the tile.
     fn sum_up_scaled(&self, group: &Group<'k>, ring: &Ring<'k>, work: &Work<'k>) {
         let (k, no, yes) = (self.k, self.k.var(false), self.k.var(true));
         group.sums.iter().for_each(|sum| sum.set(0.0f32));
-        let ahead = Ahead::new(self, group, work);
+        let (products, at) = (group.acc.registers(), self.staged_at(group));
         k.steps(0u32, work.count, 1u32, |_| {
             self.full.at(ring.stage).wait(ring.parity);
-            self.multiply(group, ring.stage, [no, yes]);
-            let scales = ahead.next(self);
-            k.wgmma_wait(0);
-            self.give_back(ring.stage, yes);
-            self.take_turns(group);
-            for (number, (sum, product)) in group.sums.iter().zip(group.acc.registers()).enumerate() {
-                sum.set(k.fma(*product, scales.of(number), *sum));
+            let scales = self.scales_of_stage(&at, ring.stage);
+            for first in (0..group.sums.len()).step_by(products.len()) {
+                self.multiply(group, ring.stage, 2 * first as u32, [no, yes]);
+                k.wgmma_wait(0);
+                if first + products.len() == group.sums.len() {
+                    k.warp_sync(u32::MAX); // all lanes have their scales
+                    self.give_back(ring.stage, yes);
+                }
+                self.take_turns(group);
+                let scales = scales.ready_after(products[0], ring.zero());
+                for ((number, sum), product) in group.sums.iter().enumerate().skip(first).zip(products) {
+                    sum.set(k.fma(*product, scales.of(number), *sum));
+                }
             }
             ring.advance(k, self.stage_count());
         });
@@ -135,10 +141,10 @@ impl<'k> Block<'_, 'k> {
         });
     }
 
-    /// Multiplies what lies in a stage; `add` says of the first product and of the others whether they are added to the sums.
-    fn multiply(&self, group: &Group<'k>, stage: Reg<'k, u32>, add: [Reg<'k, bool>; 2]) {
+    /// Multiplies what lies in a stage, from column `first` of the warpgroup's on; `add` says of the first product and of the others whether they are added to the sums.
+    fn multiply(&self, group: &Group<'k>, stage: Reg<'k, u32>, first: u32, add: [Reg<'k, bool>; 2]) {
         let (tile, at) = (self.form.tile, self.stage(stage));
-        let b = at.plus((tile.rows * LINE) as i32);
+        let b = at.plus(((tile.rows + first) * LINE) as i32);
         let at = match tile.rows {
             128 => [at.displaced(group.number * (64 * LINE)), b],
             _ => [at, b.displaced(group.number * (tile.own_columns() * LINE))],
