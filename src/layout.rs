@@ -83,7 +83,18 @@ impl Layout {
         if self.strides().iter().all(|&stride| stride == 0) {
             *self = Self::packed(self.dims());
         }
-        self.check_extent(what)
+        self.check_extent(what)?;
+        self.forget_still_axes();
+        Ok(())
+    }
+
+    /// An axis along which nothing moves may have any stride at all: where that is one that sums could overflow with, 0
+    /// stands for it.
+    fn forget_still_axes(&mut self) {
+        if !self.is_small() {
+            let axes = self.dims.iter().zip(&mut self.strides);
+            axes.filter(|(dim, _)| **dim <= 1).for_each(|(_, stride)| *stride = 0);
+        }
     }
 
     /// A packed row-major layout. The caller knows that the element count fits 63 bits.
@@ -353,8 +364,13 @@ impl Place {
         }
     }
 
+    /// The most bytes from one index to the next along an axis; 0 of a single element.
+    pub fn period(&self) -> i128 {
+        self.byte_strides().max().unwrap_or(0)
+    }
+
     /// The bytes touched modulo `period`, if they do not wrap around.
-    fn lane(&self, period: i128) -> Option<(i128, i128)> {
+    pub fn lane(&self, period: i128) -> Option<(i128, i128)> {
         let size = self.dtype.size() as i128;
         let (mut low, mut high) = (i128::from(self.offset), i128::from(self.offset) + size);
         for (dim, stride) in self.layout.axes() {
@@ -406,6 +422,10 @@ mod tests {
         assert!(tensor(&[0, i64::MAX, i64::MAX], &[]).is_err());
         assert!(tensor(&[-1], &[]).is_err());
         assert_eq!(tensor(&[2, 3], &[]).unwrap().strides(), [3, 1]);
+        for far in [i64::MIN, -1 << 62, 1 << 60, i64::MAX] {
+            let still = tensor(&[1, 2, 1], &[far, 5, far]).unwrap();
+            assert_eq!((still.strides(), still.offset_of(1)), ([0, 5, 0].as_slice(), 5), "{far}");
+        }
         assert_eq!(tensor(&[3, 2], &[-2, 5]).unwrap().span(), Some(Span { low: -4, high: 5 }));
     }
 }

@@ -97,6 +97,12 @@ impl Buffer {
         Ok(self.at())
     }
 
+    /// Whether some of its bytes may be bytes of `other`: buffers on memory of the caller's may share it.
+    pub fn meets(&self, other: &Self) -> bool {
+        let (here, there) = (self.at(), other.at());
+        here < there + other.size as u64 && there < here + self.size as u64
+    }
+
     /// Bytes.
     pub fn size(&self) -> usize {
         self.size

@@ -97,7 +97,8 @@ pub fn lost(reason: &Error) -> Error {
 
 /// The GPU of a name like "cuda:0".
 fn open_cuda(name: &str) -> Result<Cuda> {
-    let Some(index) = name.strip_prefix("cuda:").and_then(|index| index.parse().ok()) else {
+    let digits = name.strip_prefix("cuda:").filter(|index| index.bytes().all(|byte| byte.is_ascii_digit()));
+    let Some(index) = digits.and_then(|index| index.parse().ok()) else {
         fail!(
             WEFT_ERROR_INVALID_ARGUMENT,
             "device is {name:?}; expected \"auto\", \"cpu\" or \"cuda:N\" with N from 0"

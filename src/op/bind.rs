@@ -19,6 +19,13 @@ pub struct Name {
     argument: &'static str,
 }
 
+impl Name {
+    /// Without the operation's: "a".
+    pub fn argument(&self) -> &'static str {
+        self.argument
+    }
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.op, self.argument)

@@ -1,12 +1,14 @@
 //! Operands: checked tensors with the memory they lie in.
 
 use super::Name;
-use crate::device::Buffer;
+use crate::device::cuda::Stream;
+use crate::device::{Buffer, Device};
 use crate::dtype::Dtype;
 use crate::ensure;
 use crate::layout::{Layout, Place, WEFT_MAX_RANK, weft_tensor};
 use crate::status::Result;
 use std::fmt::{self, Write};
+use std::ops::Range;
 use std::sync::Arc;
 
 impl fmt::Display for Operand {
@@ -57,9 +59,10 @@ impl Operand {
         let (low, high) = place.bytes().unwrap_or((i128::from(place.offset), i128::from(place.offset)));
         ensure!(
             low >= 0 && high <= buffer.size() as i128,
-            "{name} touches bytes {low} to {high} ({:?} of {} from offset {}) of a buffer of {} bytes",
+            "{name} touches bytes {low} to {high} ({:?} of {}{} from offset {}) of a buffer of {} bytes",
             place.layout,
             place.dtype.name(),
+            if place.dtype.is_quantised() { " blocks" } else { "" },
             place.offset,
             buffer.size()
         );
@@ -114,9 +117,17 @@ impl Operand {
         self.buffer.ptr().wrapping_add(self.place.offset as usize)
     }
 
-    /// A number that tells its buffer from all others that live.
-    pub fn buffer_id(&self) -> usize {
-        Arc::as_ptr(&self.buffer) as usize
+    /// The integer `element` elements from the first, as a GPU's memory has it now; `None` on other devices.
+    pub fn integer_on_device(&self, element: isize) -> Result<Option<i64>> {
+        let Device::Cuda(cuda) = self.buffer.context().device() else { return Ok(None) };
+        let stream = Stream::new(cuda.gpu().clone())?;
+        let (mut bytes, size) = ([0u8; 8], self.dtype().size());
+        let at = self.at().wrapping_add_signed((element * size as isize) as i64);
+        // SAFETY: an element of this operand, whose buffer lives as long as it, and as many bytes here until the end.
+        unsafe { stream.read(bytes.as_mut_ptr().cast(), at, size)? };
+        stream.synchronize()?;
+        let wide = i64::from_le_bytes(bytes);
+        Ok(Some(if size == 4 { i64::from(wide as i32) } else { wide }))
     }
 
     /// An error unless the element type is one of `allowed`.
@@ -146,21 +157,42 @@ impl Operand {
 
     /// Whether both name the same elements in the same order.
     pub fn same_as(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.buffer, &other.buffer) && self.place.same_as(&other.place)
+        self.compare(other, Place::same_as)
     }
 
     /// Whether some byte may belong to both.
     pub fn may_overlap(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.buffer, &other.buffer) && self.place.may_overlap(&other.place)
+        self.compare(other, Place::may_overlap)
+    }
+
+    /// Compares places of one memory, which may be that of two buffers; `false` where there is none.
+    fn compare(&self, other: &Self, how: impl Fn(&Place, &Place) -> bool) -> bool {
+        if Arc::ptr_eq(&self.buffer, &other.buffer) {
+            return how(&self.place, &other.place);
+        }
+        self.buffer.meets(&other.buffer) && how(&self.absolute(), &other.absolute())
+    }
+
+    /// Where it lies, counted from address 0.
+    pub fn absolute(&self) -> Place {
+        Place { offset: self.at(), ..self.place }
+    }
+
+    /// Its first byte and the one after its last, for errors.
+    fn bytes(&self) -> Range<i128> {
+        let (low, high) = self.place.bytes().unwrap_or_default();
+        low..high
     }
 
     /// An error if this output shares memory with `input`.
     pub fn expect_apart(&self, input: &Self) -> Result<()> {
         ensure!(
             !self.may_overlap(input),
-            "{} and {} overlap in one buffer; expected separate memory",
+            "{} and {} overlap (bytes {:?} and {:?} of their buffers); expected separate memory",
             self.name,
-            input.name
+            input.name.argument(),
+            self.bytes(),
+            input.bytes()
         );
         Ok(())
     }
