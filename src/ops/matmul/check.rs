@@ -1,10 +1,44 @@
 //! Every check of a descriptor but those of what few ask for, which `extra` makes.
 
 use super::*;
-use crate::dtype::Dtype::{self, Bf16, C32, C64, F8E4m3, F8E5m2, F16, F32, F64, I8, I32};
+use crate::dtype::Dtype::{
+    self, Bf16, C32, C64, F8E4m3, F8E5m2, F16, F32, F64, I8, I32, Q4_0, Q4_1, Q4K, Q6K, Q8_0,
+};
 use crate::{ensure, fail};
 
 const FLAGS: u32 = 2 * WEFT_MATMUL_FAST_ACCUMULATION - 1;
+
+/// The computations' names, by number.
+const COMPUTES: [&str; WEFT_COMPUTE_I8 as usize + 1] = [
+    "WEFT_COMPUTE_DEFAULT",
+    "WEFT_COMPUTE_F32",
+    "WEFT_COMPUTE_TF32",
+    "WEFT_COMPUTE_BF16",
+    "WEFT_COMPUTE_F16",
+    "WEFT_COMPUTE_F64",
+    "WEFT_COMPUTE_I32",
+    "WEFT_COMPUTE_I8",
+];
+
+/// The epilogues' names, by number.
+const EPILOGUES: [&str; WEFT_EPILOGUE_DGELU_TANH as usize + 1] = [
+    "WEFT_EPILOGUE_NONE",
+    "WEFT_EPILOGUE_RELU",
+    "WEFT_EPILOGUE_GELU",
+    "WEFT_EPILOGUE_GELU_TANH",
+    "WEFT_EPILOGUE_SILU",
+    "WEFT_EPILOGUE_RELU_AUX",
+    "WEFT_EPILOGUE_GELU_AUX",
+    "WEFT_EPILOGUE_GELU_TANH_AUX",
+    "WEFT_EPILOGUE_DRELU",
+    "WEFT_EPILOGUE_DGELU",
+    "WEFT_EPILOGUE_DGELU_TANH",
+];
+
+/// The name of an epilogue that was checked.
+pub fn epilogue_name(epilogue: u32) -> &'static str {
+    EPILOGUES[epilogue as usize]
+}
 
 /// Checks a descriptor. What becomes of it is written where it stays: of a small product each copy of it takes percents.
 pub fn checked(desc: &weft_matmul_desc, bind: &Bind) -> Result<Box<Matmul>> {
@@ -56,7 +90,9 @@ fn add_rest(op: &mut Matmul, desc: &weft_matmul_desc, bind: &Bind) -> Result<()>
     if bind.is_given(&desc.c) {
         op.c = added(beta, bind.input("c", &desc.c)?, &op.d)?;
     } else {
-        ensure!(beta == [0.0; 2], "matmul: beta is {} but c is absent; expected a tensor to scale", beta[0]);
+        let [re, im] = beta;
+        ensure!(re == 0.0, "matmul: beta is {re:?} but c is absent; expected a tensor to scale");
+        ensure!(im == 0.0, "matmul: beta_imag is {im:?} but c is absent; expected a tensor to scale");
     }
     if bind.is_given(&desc.bias) {
         op.bias = Some(bias(bind.input("bias", &desc.bias)?, &op.d)?);
@@ -95,12 +131,14 @@ fn check_types(a: &Operand, b: &Operand, d: &Operand) -> Result<()> {
         return d.expect_dtype(&[a.dtype(), F32]);
     }
     match a.dtype() {
-        F32 => (b.expect_dtype(&[F32, F16, Bf16])?, d.expect_dtype(&[F32])?),
+        F32 => (b.expect_dtype(&[F32, F16, Bf16, Q8_0, Q4_0, Q4_1, Q4K, Q6K])?, d.expect_dtype(&[F32])?),
         F8E4m3 | F8E5m2 => {
             (b.expect_dtype(&[F8E4m3, F8E5m2])?, d.expect_dtype(&[F8E4m3, F8E5m2, Bf16, F16, F32])?)
         }
         I8 => (b.expect_dtype(&[I8])?, d.expect_dtype(&[I32, F32, F16, Bf16])?),
-        half @ (F16 | Bf16) => (b.expect_dtype(&[half])?, d.expect_dtype(&[half, F32])?),
+        half @ (F16 | Bf16) => {
+            (b.expect_dtype(&[half, Q8_0, Q4_0, Q4_1, Q4K, Q6K])?, d.expect_dtype(&[half, F32])?)
+        }
         same => (b.expect_dtype(&[same])?, d.expect_dtype(&[same])?),
     };
     Ok(())
@@ -108,16 +146,16 @@ fn check_types(a: &Operand, b: &Operand, d: &Operand) -> Result<()> {
 
 /// An error where the values are of a type that the epilogue means nothing to.
 fn check_epilogue(epilogue: u32, d: Dtype) -> Result<()> {
-    let most = match d {
-        C32 | C64 => WEFT_EPILOGUE_NONE,
-        I32 => WEFT_EPILOGUE_RELU,
+    let (most, known) = match d {
+        C32 | C64 => (WEFT_EPILOGUE_NONE, "WEFT_EPILOGUE_NONE"),
+        I32 => (WEFT_EPILOGUE_RELU, "WEFT_EPILOGUE_NONE or WEFT_EPILOGUE_RELU"),
         _ => return Ok(()),
     };
     if epilogue > most {
+        let (name, d) = (epilogue_name(epilogue), d.name());
         fail!(
             WEFT_ERROR_UNSUPPORTED,
-            "matmul: epilogue is {epilogue}; expected at most {most}, for d is {}",
-            d.name()
+            "matmul: epilogue is {epilogue} ({name}); expected {known}, for d is {d}"
         );
     }
     Ok(())
@@ -141,9 +179,12 @@ fn compute(wanted: u32, factors: [&Operand; 2]) -> Result<u32> {
         return Ok(allowed[0]);
     }
     if !allowed.contains(&wanted) {
+        let name = |&compute: &u32| COMPUTES[compute as usize];
+        let known = allowed.iter().map(name).collect::<Vec<_>>().join(", ");
         fail!(
             WEFT_ERROR_UNSUPPORTED,
-            "matmul: compute is {wanted}; expected WEFT_COMPUTE_DEFAULT (0) or one of {allowed:?}, for a is {}",
+            "matmul: compute is {wanted} ({}); expected WEFT_COMPUTE_DEFAULT or {known}, for a is {}",
+            name(&wanted),
             dtype.name()
         );
     }
@@ -155,7 +196,7 @@ fn check_scalars(desc: &weft_matmul_desc, d: &Operand) -> Result<()> {
     for (name, value) in [("alpha_imag", desc.alpha_imag), ("beta_imag", desc.beta_imag)] {
         ensure!(
             complex || value == 0.0,
-            "matmul: {name} is {value}; expected 0, for d is {}",
+            "matmul: {name} is {value:?}; expected 0, for d is {}",
             d.dtype().name()
         );
     }
@@ -163,8 +204,23 @@ fn check_scalars(desc: &weft_matmul_desc, d: &Operand) -> Result<()> {
     for (name, value) in [("alpha", desc.alpha), ("beta", desc.beta)] {
         ensure!(
             d.dtype() != I32 || whole(value),
-            "matmul: {name} is {value}; expected a whole number of 32 bits, for d is WEFT_I32"
+            "matmul: {name} is {value:?}; expected a whole number of 32 bits, for d is WEFT_I32"
         );
+    }
+    check_range(desc, d.dtype())
+}
+
+/// Factors of what is computed in f32 are f32 too: what none of those comes near would be infinite.
+fn check_range(desc: &weft_matmul_desc, d: Dtype) -> Result<()> {
+    let (alpha, beta) = ([desc.alpha, desc.alpha_imag], [desc.beta, desc.beta_imag]);
+    for ([re, im], names) in [(alpha, ["alpha", "alpha_imag"]), (beta, ["beta", "beta_imag"])] {
+        for (value, name) in [re, im].into_iter().zip(names) {
+            ensure!(
+                (value as f32).is_finite() || matches!(d, F64 | C64),
+                "matmul: {name} is {value:?}; expected a number within the range of WEFT_F32, for d is {}",
+                d.name()
+            );
+        }
     }
     Ok(())
 }

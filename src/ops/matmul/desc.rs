@@ -4,7 +4,7 @@ use crate::layout::weft_tensor;
 
 /// No epilogue.
 pub const WEFT_EPILOGUE_NONE: u32 = 0;
-/// max(x, 0).
+/// max(x, 0); NaN for NaN.
 pub const WEFT_EPILOGUE_RELU: u32 = 1;
 /// x/2 (1 + erf(x / sqrt 2)).
 pub const WEFT_EPILOGUE_GELU: u32 = 2;
@@ -12,7 +12,8 @@ pub const WEFT_EPILOGUE_GELU: u32 = 2;
 pub const WEFT_EPILOGUE_GELU_TANH: u32 = 3;
 /// x / (1 + exp(-x)).
 pub const WEFT_EPILOGUE_SILU: u32 = 4;
-/// max(x, 0); aux, WEFT_U8 [..., M, ceil(N/8)], is written: bit j%8 of byte j/8 of a row is 1 where x > 0, else 0.
+/// max(x, 0); aux, WEFT_U8 [..., M, ceil(N/8)], is written: bit j%8 of byte j/8 of a row is 1 where x > 0, else 0,
+/// and so are the bits past N. It is cuBLASLt's mask, whose leading dimension is 8 times aux's stride from row to row.
 pub const WEFT_EPILOGUE_RELU_AUX: u32 = 5;
 /// As WEFT_EPILOGUE_GELU; aux [..., M, N] is written: x.
 pub const WEFT_EPILOGUE_GELU_AUX: u32 = 6;
@@ -84,9 +85,13 @@ pub const WEFT_COMPUTE_I8: u32 = 7;
 /// finite number where the value lies beyond it. Sums are ordered alike for any number of threads. Where the machine multiplies
 /// bfloat16 in hardware, subnormal inputs and products count as 0. A GPU's units for 8-bit floats add up with fewer bits: on those
 /// devices the value may be off by 2^-10 |alpha| |A| |B| besides; and cuBLASLt may round A B to a d of 16 bits once more before
-/// it adds c or the bias. WEFT_I32 is exact modulo 2^32.
+/// it adds c or the bias. WEFT_I32 is exact modulo 2^32. NaN and infinities go where these formulas, in IEEE 754, take them: the
+/// gelus and silu of -infinity are NaN.
 ///
-/// alpha 0 (with its flag) and K = 0 leave A and B unread: D = act(beta C + bias).
+/// alpha 0 (with its flag) and K = 0 leave A and B unread: D = act(beta C + bias). beta 0 leaves C unread, whatever lies there.
+///
+/// What is written (d, aux but where it is read, bias_grad, amax) overlaps nothing else, by whichever buffers it is named; c
+/// alone may be exactly d.
 ///
 /// The sixteen epilogues of cuBLASLt: DEFAULT is WEFT_EPILOGUE_NONE, RELU, GELU (cuBLASLt's is WEFT_EPILOGUE_GELU_TANH),
 /// RELU_AUX, GELU_AUX, DRELU and DGELU those of these names; the five with BIAS the same with a bias; DRELU_BGRAD and
@@ -109,13 +114,14 @@ pub struct weft_matmul_desc {
     /// Broadcastable to d ([N] adds to every row, [M, 1] to every column); optional, and not with WEFT_EPILOGUE_DRELU, _DGELU
     /// and _DGELU_TANH.
     pub bias: weft_tensor,
-    /// Scales A B; 0 means 1 unless WEFT_MATMUL_ALPHA is set. A whole number of 32 bits where d is WEFT_I32.
+    /// Scales A B; 0 (alpha_imag too) means 1 unless WEFT_MATMUL_ALPHA is set. Finite, and rounded to f32 unless d is WEFT_F64 or
+    /// WEFT_C64: what has no finite f32 is refused. A whole number of 32 bits where d is WEFT_I32.
     pub alpha: f64,
-    /// Scales C; 0 ignores C. A whole number of 32 bits where d is WEFT_I32.
+    /// Scales C; 0 (beta_imag too) ignores C. As alpha: finite, rounded to f32, whole where d is WEFT_I32.
     pub beta: f64,
     /// WEFT_EPILOGUE_NONE ... _DGELU_TANH: applied last. Complex d: WEFT_EPILOGUE_NONE; WEFT_I32: that or _RELU.
     pub epilogue: u32,
-    /// WEFT_COMPUTE_DEFAULT ... WEFT_COMPUTE_I32: how exact is good enough. A device may always compute more exactly.
+    /// WEFT_COMPUTE_DEFAULT ... WEFT_COMPUTE_I8: how exact is good enough. A device may always compute more exactly.
     pub compute: u32,
     /// What A is multiplied by, WEFT_F32; optional, for factors of 8-bit floats, and of WEFT_I8 where d is a float. Its dims
     /// tell how fine: one element, of any rank: all of A; [..., M, 1]: each row; [..., M, ceil(K/128)]: 1 x 128 blocks;
@@ -139,8 +145,8 @@ pub struct weft_matmul_desc {
     /// WEFT_MATMUL_BIAS_GRAD_B: [N], that of B. With d's batch axes in front each matrix has its own, without them
     /// those of all matrices are added up. Real factors of 16 bits or more; with the epilogues 8-bit floats too.
     pub bias_grad: weft_tensor,
-    /// The largest |value| before d_scale and rounding, written; WEFT_F32, one element; NaN if some value is. Optional, for
-    /// floats of at most 32 bits.
+    /// The largest |value| behind the epilogue, before d_scale and rounding, written; WEFT_F32, one element; NaN if some value
+    /// is, 0 where d is empty. Optional, for floats of at most 32 bits.
     pub amax: weft_tensor,
     /// Bytes of scratch memory that the request may take at the most on the device; 0 for the library's choice. The CPU counts
     /// what all threads share.

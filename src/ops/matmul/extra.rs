@@ -1,7 +1,7 @@
 //! What few multiplications ask for: scales, a second output or input of the epilogue, gradients of a bias, the largest
 //! value. Checked here.
 
-use super::check::{beside, split, spread};
+use super::check::{beside, epilogue_name, split, spread};
 use super::*;
 use crate::dtype::Dtype::{self, C32, C64, F8E4m3, F8E5m2, F32, F64, I8, I32, U8};
 use crate::layout::{Layout, weft_tensor};
@@ -227,14 +227,14 @@ fn single(operand: Operand) -> Result<Operand> {
 
 fn aux(bind: &Bind, tensor: &weft_tensor, op: &Matmul) -> Result<Option<Operand>> {
     let Some((mask, read)) = aux_of(op.epilogue) else {
-        let why = format_args!("epilogue {} has none", op.epilogue);
+        let why = format_args!("expected none with {}", epilogue_name(op.epilogue));
         return bind.expect_absent("aux", tensor, why).map(|()| None);
     };
     if read && op.bias.is_some() {
         fail!(
             WEFT_ERROR_UNSUPPORTED,
-            "matmul: bias is given; the gradient that epilogue {} computes takes none",
-            op.epilogue
+            "matmul: bias is given; expected none with {}, a gradient",
+            epilogue_name(op.epilogue)
         );
     }
     let aux = if read { bind.input("aux", tensor)? } else { bind.output("aux", tensor)? };
@@ -291,7 +291,8 @@ fn side(epilogue: u32, flags: u32) -> Result<Option<Side>> {
     ];
     ensure!(
         sides.iter().flatten().count() <= 1,
-        "matmul: flags are {flags:#x} with epilogue {epilogue}; expected bias_grad to be one of d, of a and of b"
+        "matmul: flags are {flags:#x} with {}; expected bias_grad to be one of d, of a and of b",
+        epilogue_name(epilogue)
     );
     Ok(sides.into_iter().flatten().next())
 }

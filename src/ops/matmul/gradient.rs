@@ -25,7 +25,8 @@ pub fn values(op: &Matmul) -> Result<Option<Scratch<f32>>> {
     if bytes > op.workspace {
         fail!(
             WEFT_ERROR_UNSUPPORTED,
-            "matmul: workspace is {}; expected {bytes} or more, or 0: bias_grad sums up values that d does not keep",
+            "matmul: workspace is {} bytes; expected at least {bytes}, or 0 for the library's choice: bias_grad sums up \
+             values that d does not keep",
             op.workspace
         );
     }

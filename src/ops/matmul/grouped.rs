@@ -49,9 +49,8 @@ impl Op for Grouped {
     }
 }
 
-/// An operand of a group, and the bytes it spans.
+/// An operand of a group, and the addresses it spans; or those modulo a period.
 struct Use<'a> {
-    buffer: usize,
     bytes: (i128, i128),
     group: usize,
     written: bool,
@@ -70,22 +69,38 @@ impl Matmul {
     }
 }
 
-/// No group may write what another reads or writes: all uses in the order of where they begin, each against those that
-/// reach into it.
+/// No group may write what another reads or writes: each run of spans that reach into each other is looked at by itself.
 fn check_apart(all: &[Matmul]) -> Result<()> {
     let mut uses: Vec<Use> = Vec::new();
     for (group, op) in all.iter().enumerate() {
         let outputs = op.outputs().map(|operand| (operand, true));
         for (operand, written) in outputs.chain(op.inputs().map(|operand| (operand, false))) {
-            let Some(bytes) = operand.place().bytes() else { continue };
-            push(&mut uses, Use { buffer: operand.buffer_id(), bytes, group, written, operand })?;
+            let Some(bytes) = operand.absolute().bytes() else { continue };
+            push(&mut uses, Use { bytes, group, written, operand })?;
         }
     }
-    uses.sort_unstable_by_key(|used| (used.buffer, used.bytes.0));
+    uses.sort_unstable_by_key(|used| used.bytes.0);
+    let mut end = i128::MIN;
+    let meet = |before: &Use, next: &Use| {
+        end = end.max(before.bytes.1);
+        next.bytes.0 < end
+    };
+    uses.chunk_by_mut(meet).try_for_each(check_run)
+}
+
+/// Columns of one matrix, say, all reach into each other, but not modulo the bytes of a row: only what does is compared.
+fn check_run(uses: &mut [Use]) -> Result<()> {
+    let written = uses.iter().filter(|used| used.written);
+    let Some(period) = written.map(|used| used.operand.absolute().period()).max() else { return Ok(()) };
+    if period > 0 {
+        let lane = |used: &Use| used.operand.absolute().lane(period).unwrap_or((0, period));
+        uses.iter_mut().for_each(|used| used.bytes = lane(used));
+        uses.sort_unstable_by_key(|used| used.bytes.0);
+    }
     // Those that have begun; what is read is looked at only where something is written.
     let (mut read, mut written) = (Vec::new(), Vec::new());
-    for used in &uses {
-        let here = |before: &&Use| before.buffer == used.buffer && before.bytes.1 > used.bytes.0;
+    for used in uses.iter() {
+        let here = |before: &&Use| before.bytes.1 > used.bytes.0;
         written.retain(here);
         written.iter().try_for_each(|before| expect_apart(before, used))?;
         if used.written {
@@ -106,10 +121,10 @@ fn push<T>(all: &mut Vec<T>, one: T) -> Result<()> {
 fn expect_apart(first: &Use, next: &Use) -> Result<()> {
     ensure!(
         first.group == next.group || !first.operand.may_overlap(next.operand),
-        "matmul_grouped: {} of descs[{}] and {} of descs[{}] overlap in one buffer; expected separate memory",
-        first.operand.name,
+        "matmul_grouped: {} of descs[{}] and {} of descs[{}] overlap; expected separate memory",
+        first.operand.name.argument(),
         first.group,
-        next.operand.name,
+        next.operand.name.argument(),
         next.group
     );
     Ok(())

@@ -102,37 +102,16 @@ pub(crate) const LINE: usize = 16;
 
 /// How units are multiplied.
 trait Multiply {
-    /// Sums, a row of a tile's half.
-    type Sums: Vector<Real = f32>;
-    /// As many units.
-    type Units: Copy;
-    /// # Safety
-    ///
-    /// As many units as there are lanes are readable.
-    unsafe fn load(at: *const u32) -> Self::Units;
-    /// # Safety
-    ///
-    /// One unit is readable.
-    unsafe fn splat(at: *const u32) -> Self::Units;
-    fn add_product(sums: Self::Sums, x: Self::Units, y: Self::Units) -> Self::Sums;
+    /// Sums, a row of a tile's half, or as many units, of whatever type: loads and stores keep the bits.
+    type Lanes: Vector<Real = f32>;
+    fn add_product(sums: Self::Lanes, x: Self::Lanes, y: Self::Lanes) -> Self::Lanes;
 }
 
 /// One f32 a unit.
 struct Single<V>(V);
 
 impl<V: Vector<Real = f32>> Multiply for Single<V> {
-    type Sums = V;
-    type Units = V;
-    #[inline(always)]
-    unsafe fn load(at: *const u32) -> V {
-        // SAFETY: the caller's.
-        unsafe { V::load(at.cast::<f32>()) }
-    }
-    #[inline(always)]
-    unsafe fn splat(at: *const u32) -> V {
-        // SAFETY: the caller's.
-        V::splat(unsafe { at.cast::<f32>().read() })
-    }
+    type Lanes = V;
     #[inline(always)]
     fn add_product(sums: V, x: V, y: V) -> V {
         sums.add_product(x, y)
@@ -141,15 +120,15 @@ impl<V: Vector<Real = f32>> Multiply for Single<V> {
 
 #[inline(always)]
 unsafe fn tile<K: Multiply, const R: usize>(run: Run) {
-    let lanes = K::Sums::LANES;
-    let mut sums = [[K::Sums::zero(); 2]; R];
+    let lanes = K::Lanes::LANES;
+    let mut sums = [[K::Lanes::zero(); 2]; R];
     let at = |base: *const f32, stride: isize, i: usize, half: usize| {
         base.wrapping_offset((i as isize).wrapping_mul(stride)).wrapping_add(half * lanes)
     };
     if !run.from.is_null() {
         for (i, row) in sums.iter_mut().enumerate() {
             // SAFETY: the tile's rows of sums are readable: the caller's.
-            *row = unsafe { [0, 1].map(|half| K::Sums::load(at(run.from, run.from_stride, i, half))) };
+            *row = unsafe { [0, 1].map(|half| K::Lanes::load(at(run.from, run.from_stride, i, half))) };
         }
     }
     // The rows of D lie a page apart, out of reach of the processor's prefetching.
@@ -157,14 +136,14 @@ unsafe fn tile<K: Multiply, const R: usize>(run: Run) {
         prefetch(at(run.to.cast_const(), run.to_stride, i, 0));
         prefetch(at(run.to.cast_const(), run.to_stride, i, 1));
     }
-    let (mut a, mut b, mut ahead) = (run.a, run.b, run.ahead);
+    let (mut a, mut b, mut ahead) = (run.a.cast::<f32>(), run.b.cast::<f32>(), run.ahead);
     for _ in 0..run.depth {
         prefetch_second(ahead);
         // SAFETY: each k of the panels holds R units of A and two vectors of B.
         unsafe {
-            let columns = [K::load(b), K::load(b.wrapping_add(lanes))];
+            let columns = [K::Lanes::load(b), K::Lanes::load(b.wrapping_add(lanes))];
             for (i, row) in sums.iter_mut().enumerate() {
-                let x = K::splat(a.wrapping_add(i));
+                let x = K::Lanes::splat(a.wrapping_add(i).read());
                 *row = [K::add_product(row[0], x, columns[0]), K::add_product(row[1], x, columns[1])];
             }
         }
@@ -191,29 +170,15 @@ static PLAIN: Kernel = {
 struct PlainWords;
 
 impl Multiply for PlainWords {
-    type Sums = Plain<f32, 4>;
-    type Units = [u32; 4];
+    type Lanes = Plain<f32, 4>;
     #[inline(always)]
-    unsafe fn load(at: *const u32) -> [u32; 4] {
-        // SAFETY: the caller's; an array has no alignment beyond its element's.
-        unsafe { at.cast::<[u32; 4]>().read() }
-    }
-    #[inline(always)]
-    unsafe fn splat(at: *const u32) -> [u32; 4] {
-        // SAFETY: the caller's.
-        [unsafe { at.read() }; 4]
-    }
-    #[inline(always)]
-    fn add_product(sums: Plain<f32, 4>, x: [u32; 4], y: [u32; 4]) -> Plain<f32, 4> {
-        let halves = |unit: u32| [i32::from(unit as u16 as i16), i32::from((unit >> 16) as u16 as i16)];
-        let lanes = sums.lanes();
+    fn add_product(sums: Self::Lanes, x: Self::Lanes, y: Self::Lanes) -> Self::Lanes {
+        let bits = |lanes: Self::Lanes| lanes.lanes().map(|lane| lane.to_bits().cast_signed());
+        let halves = |unit: i32| [i32::from(unit as i16), unit >> 16];
+        let [sums, x, y] = [sums, x, y].map(bits);
         Plain::of(std::array::from_fn(|i| {
             let ([x, x2], [y, y2]) = (halves(x[i]), halves(y[i]));
-            let sum = lanes[i]
-                .to_bits()
-                .cast_signed()
-                .wrapping_add(x.wrapping_mul(y))
-                .wrapping_add(x2.wrapping_mul(y2));
+            let sum = sums[i].wrapping_add(x.wrapping_mul(y)).wrapping_add(x2.wrapping_mul(y2));
             f32::from_bits(sum.cast_unsigned())
         }))
     }
@@ -233,27 +198,13 @@ mod x86 {
     struct Pair;
 
     impl Multiply for Pair {
-        type Sums = __m512;
-        type Units = __m512i;
+        type Lanes = __m512;
         #[inline(always)]
-        unsafe fn load(at: *const u32) -> __m512i {
-            // SAFETY: the caller's; the instruction set is enabled where this is inlined.
-            unsafe { _mm512_loadu_si512(at.cast()) }
-        }
-        #[inline(always)]
-        unsafe fn splat(at: *const u32) -> __m512i {
-            // SAFETY: as above.
-            unsafe { _mm512_set1_epi32(at.read().cast_signed()) }
-        }
-        #[inline(always)]
-        fn add_product(sums: __m512, x: __m512i, y: __m512i) -> __m512 {
-            // SAFETY: as above; both are 64 bytes of bf16.
+        fn add_product(sums: __m512, x: __m512, y: __m512) -> __m512 {
+            // SAFETY: the instruction set is enabled where this is inlined; all are 64 bytes.
             unsafe {
-                _mm512_dpbf16_ps(
-                    sums,
-                    std::mem::transmute::<__m512i, __m512bh>(x),
-                    std::mem::transmute::<__m512i, __m512bh>(y),
-                )
+                let [x, y] = [x, y].map(|pairs| std::mem::transmute::<__m512, __m512bh>(pairs));
+                _mm512_dpbf16_ps(sums, x, y)
             }
         }
     }
@@ -262,22 +213,14 @@ mod x86 {
     struct Quad;
 
     impl Multiply for Quad {
-        type Sums = __m512;
-        type Units = __m512i;
+        type Lanes = __m512;
         #[inline(always)]
-        unsafe fn load(at: *const u32) -> __m512i {
-            // SAFETY: the caller's; the instruction set is enabled where this is inlined.
-            unsafe { _mm512_loadu_si512(at.cast()) }
-        }
-        #[inline(always)]
-        unsafe fn splat(at: *const u32) -> __m512i {
+        fn add_product(sums: __m512, x: __m512, y: __m512) -> __m512 {
             // SAFETY: as above.
-            unsafe { _mm512_set1_epi32(at.read().cast_signed()) }
-        }
-        #[inline(always)]
-        fn add_product(sums: __m512, x: __m512i, y: __m512i) -> __m512 {
-            // SAFETY: as above.
-            unsafe { _mm512_castsi512_ps(_mm512_dpbusd_epi32(_mm512_castps_si512(sums), x, y)) }
+            unsafe {
+                let [sums, x, y] = [sums, x, y].map(|bits| _mm512_castps_si512(bits));
+                _mm512_castsi512_ps(_mm512_dpbusd_epi32(sums, x, y))
+            }
         }
     }
 
@@ -285,23 +228,13 @@ mod x86 {
     struct Words;
 
     impl Multiply for Words {
-        type Sums = __m256;
-        type Units = __m256i;
+        type Lanes = __m256;
         #[inline(always)]
-        unsafe fn load(at: *const u32) -> __m256i {
-            // SAFETY: the caller's; the instruction set is enabled where this is inlined.
-            unsafe { _mm256_loadu_si256(at.cast()) }
-        }
-        #[inline(always)]
-        unsafe fn splat(at: *const u32) -> __m256i {
-            // SAFETY: as above.
-            unsafe { _mm256_set1_epi32(at.read().cast_signed()) }
-        }
-        #[inline(always)]
-        fn add_product(sums: __m256, x: __m256i, y: __m256i) -> __m256 {
+        fn add_product(sums: __m256, x: __m256, y: __m256) -> __m256 {
             // SAFETY: as above.
             unsafe {
-                _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(sums), _mm256_madd_epi16(x, y)))
+                let [sums, x, y] = [sums, x, y].map(|bits| _mm256_castps_si256(bits));
+                _mm256_castsi256_ps(_mm256_add_epi32(sums, _mm256_madd_epi16(x, y)))
             }
         }
     }
