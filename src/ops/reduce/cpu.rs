@@ -23,6 +23,8 @@ const BLOCK_NS: f64 = 50.0;
 pub struct Facts {
     /// Elements reduced to one.
     pub count: f64,
+    /// How often each of them counts.
+    pub repeats: u64,
     /// The range of an integer dtype of at most 63 bits.
     pub low: i64,
     /// Its other end.
@@ -88,9 +90,9 @@ ends! {
     /// The sum over the count.
     Mean: f64, |acc, facts: &Facts| acc / facts.count;
     /// The square root.
-    Root: f64, |acc: f64, _| acc.sqrt();
+    Root: f64, |acc: f64, facts: &Facts| (acc * facts.repeats as f64).sqrt();
     /// The natural logarithm.
-    Logarithm: f64, |acc: f64, _| acc.ln();
+    Logarithm: f64, |acc: f64, facts: &Facts| (acc * facts.repeats as f64).ln();
     /// Within the range of the dtype: the end of the largest and smallest of no elements.
     Within: i64, |acc: i64, facts: &Facts| acc.clamp(facts.low, facts.high);
 }
@@ -103,6 +105,36 @@ impl<A: Number> End<A> for Itself {
         acc
     }
 }
+
+/// What is added, or multiplied, as often as elements are repeated.
+macro_rules! repeated {
+    ($($type:ty: $one:expr, $times:expr;)*) => {$(
+        impl End<$type> for Times {
+            type Out = $type;
+            fn end(acc: $type, facts: &Facts) -> $type {
+                $times(acc, facts.repeats as $type)
+            }
+        }
+        impl End<$type> for Power {
+            type Out = $type;
+            fn end(acc: $type, facts: &Facts) -> $type {
+                let (mut base, mut left, mut all) = (acc, facts.repeats, $one);
+                while left != 0 {
+                    if left & 1 != 0 {
+                        all = $times(all, base);
+                    }
+                    (base, left) = ($times(base, base), left >> 1);
+                }
+                all
+            }
+        }
+    )*};
+}
+/// Of sums.
+struct Times;
+/// Of products.
+struct Power;
+repeated! { f64: 1.0, |a: f64, b: f64| a * b; i64: 1, i64::wrapping_mul; u64: 1, u64::wrapping_mul; }
 
 /// The running values of all pieces of all results.
 struct Partials<A>(*mut A);
@@ -234,7 +266,7 @@ impl Reduce {
 
     fn facts(&self) -> Facts {
         let (low, high) = range(self.x.dtype());
-        Facts { count: self.plan.reduced.count() as f64, low, high }
+        Facts { count: self.plan.reduced.count() as f64, repeats: self.repeats, low, high }
     }
 
     /// Writes the results of a block.
@@ -328,26 +360,30 @@ fn run(op: &Reduce, cpu: &Cpu) -> Result<()> {
 
 fn floats<N: Real>(op: &Reduce, cpu: &Cpu) -> Result<()> {
     match op.function {
-        WEFT_REDUCE_SUM => reduce::<Ended<Sum<N>, Itself>>(op, cpu),
+        WEFT_REDUCE_SUM => reduce::<Ended<Sum<N>, Times>>(op, cpu),
         WEFT_REDUCE_MEAN => reduce::<Ended<Sum<N>, Mean>>(op, cpu),
         WEFT_REDUCE_MAX => reduce::<Ended<Largest<N>, Itself>>(op, cpu),
         WEFT_REDUCE_MIN => reduce::<Ended<Smallest<N>, Itself>>(op, cpu),
-        WEFT_REDUCE_PROD => reduce::<Ended<Product<N>, Itself>>(op, cpu),
-        WEFT_REDUCE_L1 => reduce::<Ended<Magnitudes<N>, Itself>>(op, cpu),
+        WEFT_REDUCE_PROD => reduce::<Ended<Product<N>, Power>>(op, cpu),
+        WEFT_REDUCE_L1 => reduce::<Ended<Magnitudes<N>, Times>>(op, cpu),
         WEFT_REDUCE_L2 => reduce::<Ended<Squares<N>, Root>>(op, cpu),
-        WEFT_REDUCE_SUM_SQUARE => reduce::<Ended<Squares<N>, Itself>>(op, cpu),
+        WEFT_REDUCE_SUM_SQUARE => reduce::<Ended<Squares<N>, Times>>(op, cpu),
         WEFT_REDUCE_LOG_SUM => reduce::<Ended<Sum<N>, Logarithm>>(op, cpu),
         _ => reduce::<LogSumExp<N>>(op, cpu),
     }
 }
 
-fn wholes<N: Whole, E: End<N>>(op: &Reduce, cpu: &Cpu) -> Result<()> {
+fn wholes<N: Whole, E: End<N>>(op: &Reduce, cpu: &Cpu) -> Result<()>
+where
+    Times: End<N>,
+    Power: End<N>,
+{
     match op.function {
         WEFT_REDUCE_MAX => reduce::<Ended<WholeLargest<N>, E>>(op, cpu),
         WEFT_REDUCE_MIN => reduce::<Ended<WholeSmallest<N>, E>>(op, cpu),
-        WEFT_REDUCE_PROD => reduce::<Ended<WholeProduct<N>, Itself>>(op, cpu),
-        WEFT_REDUCE_L1 => reduce::<Ended<WholeMagnitudes<N>, Itself>>(op, cpu),
-        WEFT_REDUCE_SUM_SQUARE => reduce::<Ended<WholeSquares<N>, Itself>>(op, cpu),
-        _ => reduce::<Ended<WholeSum<N>, Itself>>(op, cpu),
+        WEFT_REDUCE_PROD => reduce::<Ended<WholeProduct<N>, Power>>(op, cpu),
+        WEFT_REDUCE_L1 => reduce::<Ended<WholeMagnitudes<N>, Times>>(op, cpu),
+        WEFT_REDUCE_SUM_SQUARE => reduce::<Ended<WholeSquares<N>, Times>>(op, cpu),
+        _ => reduce::<Ended<WholeSum<N>, Times>>(op, cpu),
     }
 }

@@ -104,6 +104,8 @@ impl<'a> Shaped<'a> {
             length,
             count,
             divisor: count as f64,
+            repeats: self.op.repeats,
+            times: self.op.repeats as f64,
             kept: self.kept.words(),
             reduced: self.reduced.words(),
         }

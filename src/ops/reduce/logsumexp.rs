@@ -47,7 +47,8 @@ impl<N: Real> Reducer for LogSumExp<N> {
         Sum { largest, sum: a.seen_from(largest) + b.seen_from(largest) }
     }
 
-    fn finish(acc: Sum, _: &Facts) -> f64 {
-        if acc.largest.is_finite() { acc.largest + acc.sum.ln() } else { acc.largest }
+    fn finish(acc: Sum, facts: &Facts) -> f64 {
+        let sum = acc.sum * facts.repeats as f64;
+        if acc.largest.is_finite() { acc.largest + sum.ln() } else { acc.largest }
     }
 }

@@ -78,6 +78,8 @@ pub struct Reduce {
     x: Operand,
     y: Operand,
     plan: Plan,
+    /// How often each element counts.
+    repeats: u64,
 }
 
 /// Checks a descriptor.
@@ -104,8 +106,20 @@ pub fn new(desc: &weft_reduce_desc, bind: &Bind) -> Result<Box<dyn Op>> {
     let axes = if desc.axes == 0 { all } else { desc.axes };
     let kept = kept_of_y(&x, &y, axes)?;
     y.expect_apart(&x)?;
-    let plan = Plan::new(x.layout(), &kept, axes);
-    Ok(Box::new(Reduce { function, x, y, plan }))
+    let (once, repeats) = without_repeats(x.layout(), axes);
+    let plan = Plan::new(&once, &kept, axes);
+    Ok(Box::new(Reduce { function, x, y, plan, repeats }))
+}
+
+/// x with each element once that reduced axes of stride 0 repeat, and how often they do: nobody waits for 2^59 of them.
+fn without_repeats(x: &Layout, axes: u32) -> (Layout, u64) {
+    let (mut dims, mut repeats) = (x.dims().to_vec(), 1);
+    for (axis, (dim, stride)) in x.axes().enumerate() {
+        if axes & 1 << axis != 0 && stride == 0 && !x.is_empty() {
+            (dims[axis], repeats) = (1, repeats * dim.cast_unsigned());
+        }
+    }
+    (Layout::strided(&dims, x.strides()), repeats)
 }
 
 /// y's layout without the reduced axes.

@@ -14,7 +14,7 @@ pub use merge::merge;
 pub use number::Number;
 pub(super) use number::with_number;
 pub use rows::rows;
-pub use state::{Fold, State};
+pub use state::{Facts, Fold, State};
 
 use crate::kernels::gpu::{Array, Space};
 use crate::ptx::{Builder, Element, Global, Ptr, Reg, Shape, Target, Words, params};
@@ -48,6 +48,10 @@ params! {
         count: u64,
         /// The same, as a number to divide by.
         divisor: f64,
+        /// How often each element counts.
+        repeats: u64,
+        /// The same, as a number to multiply by.
+        times: f64,
         /// The kept axes.
         kept: Words<KEPT>,
         /// The reduced axes.
@@ -114,7 +118,10 @@ fn leave<'k, A: Number>(
 ) {
     let k = v.kernel;
     if !spec.partial {
-        return state.finish(v.divisor, spec.array(k, v.y).at(place));
+        return state.finish(
+            &Facts { count: v.divisor, repeats: v.repeats, times: v.times },
+            spec.array(k, v.y).at(place),
+        );
     }
     let slot = k.mad(result, v.pieces, piece);
     far(v.mains, slot).store(state.main);

@@ -6,7 +6,7 @@ use super::real::{exponential, logarithm};
 use crate::dtype::Dtype::{self, *};
 use crate::kernels::gpu::{Array, Raw, elements};
 use crate::ops::reduce::*;
-use crate::ptx::{Builder, Reg};
+use crate::ptx::{Builder, Constant, Element, Reg};
 
 /// What is computed, of which elements.
 #[derive(Clone, Copy, Debug)]
@@ -160,13 +160,13 @@ impl<'k, A: Number> State<'k, A> {
         k.barrier(); // so that the next result does not overwrite what is still read
     }
 
-    /// Rounds the end to the dtype and stores it at `at`; `count` elements were reduced.
-    pub fn finish(&self, count: Reg<'k, f64>, at: Array<'k>) {
+    /// Rounds the end to the dtype and stores it at `at`.
+    pub fn finish(&self, facts: &Facts<'k>, at: Array<'k>) {
         let whole = !self.fold.dtype.is_float();
         if whole && self.fold.number() != F64 {
-            return self.store_whole(at);
+            return self.store_whole(facts, at);
         }
-        let end = self.end(count);
+        let end = self.end(facts);
         if !whole {
             return at.store(end);
         }
@@ -181,8 +181,13 @@ impl<'k, A: Number> State<'k, A> {
     }
 
     /// Of an integer that wraps, or the largest or smallest.
-    fn store_whole(&self, at: Array<'k>) {
-        let value = A::whole(self.main);
+    fn store_whole(&self, facts: &Facts<'k>, at: Array<'k>) {
+        let (k, value) = (self.k, A::whole(self.main));
+        let value = match self.fold.function {
+            WEFT_REDUCE_MAX | WEFT_REDUCE_MIN => value,
+            WEFT_REDUCE_PROD => power(k, value, 1, facts.repeats, |a, b| a * b),
+            _ => value * facts.repeats.bits::<i64>(),
+        };
         match (self.fold.dtype, self.fold.function) {
             (U64, _) => at.ptr::<u64>().store(value.bits::<u64>()),
             (_, WEFT_REDUCE_MAX | WEFT_REDUCE_MIN) => store_within(self.k, value, at),
@@ -190,19 +195,51 @@ impl<'k, A: Number> State<'k, A> {
         }
     }
 
-    fn end(&self, count: Reg<'k, f64>) -> Reg<'k, f64> {
+    fn end(&self, facts: &Facts<'k>) -> Reg<'k, f64> {
         let (k, value) = (self.k, A::wide(self.main));
         match self.fold.function {
-            WEFT_REDUCE_MEAN => value / count,
-            WEFT_REDUCE_L2 => k.sqrt(value),
-            WEFT_REDUCE_LOG_SUM => logarithm(k, value),
+            WEFT_REDUCE_MEAN => value / facts.count,
+            WEFT_REDUCE_L2 => k.sqrt(value * facts.times),
+            WEFT_REDUCE_LOG_SUM => logarithm(k, value * facts.times),
             WEFT_REDUCE_LOG_SUM_EXP => {
                 let finite = k.abs(value).lt(f64::INFINITY);
-                k.select(finite, value + logarithm(k, self.sum), value)
+                k.select(finite, value + logarithm(k, self.sum * facts.times), value)
             }
-            _ => value,
+            WEFT_REDUCE_PROD => power(k, value, 1.0, facts.repeats, |a, b| a * b),
+            WEFT_REDUCE_MAX | WEFT_REDUCE_MIN => value,
+            _ => value * facts.times,
         }
     }
+}
+
+/// What the end of a reduction depends on besides its running values.
+pub struct Facts<'k> {
+    /// Elements that were reduced.
+    pub count: Reg<'k, f64>,
+    /// How often each counts.
+    pub repeats: Reg<'k, u64>,
+    /// The same.
+    pub times: Reg<'k, f64>,
+}
+
+/// `value` multiplied with itself, `count` of them.
+fn power<'k, T: Element + Constant>(
+    k: &'k Builder,
+    value: Reg<'k, T>,
+    one: T,
+    count: Reg<'k, u64>,
+    times: impl Fn(Reg<'k, T>, Reg<'k, T>) -> Reg<'k, T>,
+) -> Reg<'k, T> {
+    let (base, left, all) = (k.var(value), k.var(count), k.var(one));
+    k.repeat_while(
+        || left.ne(0u64),
+        || {
+            all.set(k.select((left & 1u64).ne(0u64), times(all, base), all));
+            base.set(times(base, base));
+            left.set(left >> 1u32);
+        },
+    );
+    all
 }
 
 /// `join` over all values, pairs first.
