@@ -147,11 +147,11 @@ pub fn gelu(x: f32) -> f32 {
     0.5 * x * if x < 0.0 { tail } else { 2.0 - tail }
 }
 
-/// x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
+/// x/2 (1 + tanh(u)), u = sqrt(2/pi) (x + 0.044715 x^3): as x / (1 + e^-2u), which loses nothing on the left.
 #[inline(always)]
 pub fn gelu_tanh(x: f32) -> f32 {
-    const ROOT: f32 = 0.797_884_6;
-    0.5 * x * (1.0 + tanh(ROOT * (x + 0.044_715 * x * x * x)))
+    const TWICE_ROOT: f32 = 1.595_769;
+    x / (1.0 + exp(-TWICE_ROOT * (x + 0.044_715 * x * x * x)))
 }
 
 /// max(x, 0); NaN for NaN.
@@ -184,6 +184,11 @@ mod tests {
         assert!(worst(erf, erf64, -6.0, 6.0) < 2e-7);
         assert!(worst(erf, erf64, -1e-3, 1.1e-3) < 2e-7);
         assert!(worst(gelu, |x| 0.5 * x * libm::erfc(-x / 2f64.sqrt()), -4.0, 10.0) < 1.5e-6);
+        let gelu_tanh64 = |x: f64| x / (1.0 + (-1.595_769_121_605_731 * (x + 0.044_715 * x * x * x)).exp());
+        assert!(
+            worst(gelu_tanh, gelu_tanh64, -4.0, 10.0) < 2e-6
+                && worst(gelu_tanh, gelu_tanh64, -9.0, -4.0) < 2e-5
+        );
         assert!(worst(log, f64::ln, 1e-30, 1e-3) < 2e-7 && worst(log, f64::ln, 1.000_01, 50.0) < 2e-7);
         assert!(worst(log, f64::ln, 0.3, 0.999_99) < 2e-7);
         assert!(worst(log1p, f64::ln_1p, -0.9, 1.1) < 3e-7 && worst(log1p, f64::ln_1p, 1.0, 1e9) < 2e-7);
@@ -193,6 +198,10 @@ mod tests {
         let inf = f32::INFINITY;
         assert_eq!(ends, [-inf, inf, inf, -inf, 1.0]);
         assert_eq!((gelu(-1e30), gelu(inf), gelu(0.0), expm1(-inf)), (0.0, inf, 0.0, -1.0));
+        assert_eq!(
+            (gelu_tanh(-1e30), gelu_tanh(inf), gelu_tanh(0.0), gelu_tanh(1e30)),
+            (0.0, inf, 0.0, 1e30)
+        );
         assert!(
             [log(-1.0), log(f32::NAN), log1p(-2.0), erf(f32::NAN), gelu(f32::NAN)].iter().all(|x| x.is_nan())
         );

@@ -30,7 +30,8 @@ pub const WEFT_EW_PARAMETERS: u32 = 1;
 /// comparisons take all integer dtypes too (NEG the signed ones), EQUAL also WEFT_BOOL, and SELECT any dtype.
 ///
 /// f16 and bf16 are computed in f32 and rounded once. Functions of f32 are within 5e-7 of the value, relative (from
-/// 1.5e-6 to 1e-5 in GELU's and GEGLU's left tail, where the value is below 1e-4; sines and cosines within 1e-7, absolute);
+/// 1.5e-6 to 2e-5 in the left tail of GELU, GELU_TANH and their gated units, where that factor is below 1e-4; sines and cosines
+/// within 1e-7, absolute; what is below 2^-126, or needs an exponential that is, may be 0 or off by 2^-126);
 /// SIGMOID, SILU, GELU, GELU_TANH and the gated units of f16 and bf16 within 5e-6 before they are rounded (1e-5 below 1e-30);
 /// sums, products, quotients, square roots and roundings are exact to half an ulp, and f64 is as good as the C library's.
 #[repr(C)]

@@ -164,8 +164,8 @@ impl Real for f64 {
         0.5 * self * libm::erfc(-self * std::f64::consts::FRAC_1_SQRT_2)
     }
     fn gelu_tanh(self) -> Self {
-        let root = (2.0 / std::f64::consts::PI).sqrt();
-        0.5 * self * (1.0 + (root * (self + 0.044_715 * self * self * self)).tanh())
+        let twice_root = (8.0 / std::f64::consts::PI).sqrt();
+        self / (1.0 + (-twice_root * (self + 0.044_715 * self * self * self)).exp())
     }
     std_methods!(f64: exp tanh abs sqrt floor ceil sin cos tan asin acos atan sinh cosh);
 }

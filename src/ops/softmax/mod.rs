@@ -22,7 +22,8 @@ pub const WEFT_SOFTMAX_LOG: u32 = 1;
 ///
 /// x is f32, f64, f16 or bf16; f64 is computed in f64, the others in f32. With e half an ulp of that type, y is within
 /// e (10 + 3 (|scale x| + |max|)) of the value, relative, and the logarithm within e (10 + 3 (|scale x| + |max| + |y|)),
-/// absolute; then rounded to y's dtype. NaN or +inf make their whole row NaN.
+/// absolute; then rounded to y's dtype. NaN or +inf make their whole row NaN, and so may
+/// a scale that takes an element beyond the type's range.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct weft_softmax_desc {

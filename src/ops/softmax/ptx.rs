@@ -173,8 +173,12 @@ impl<'k, 'v, F: Exponential> Line<'k, 'v, F> {
     }
 
     fn log_softmax(&self, largest: Reg<'k, F>) {
-        let base = largest + math::log(self.team.k, self.sum(largest, F::exp_of_sum_term, drop));
-        self.pass(|place, chunk| self.store(place, &chunk.with(&self.below(chunk, base))));
+        // The largest first: a logarithm that is added to it is lost beside large elements.
+        let rest = math::log(self.team.k, self.sum(largest, F::exp_of_sum_term, drop));
+        self.pass(|place, chunk| {
+            let values: Vec<_> = self.below(chunk, largest).into_iter().map(|x| x - rest).collect();
+            self.store(place, &chunk.with(&values));
+        });
     }
 
     fn store(&self, place: &Place<'k, 2>, chunk: &Chunk<'k, F>) {
