@@ -34,7 +34,7 @@ pub(super) fn check(desc: &weft_attention_desc, bind: &Bind) -> Result<Attention
     let softcap = desc.softcap;
     ensure!(
         softcap >= 0.0 && softcap.is_finite(),
-        "attention: softcap is {softcap}; expected 0 or more and finite"
+        "attention: softcap is {softcap:?}; expected 0 or more and finite"
     );
     let scale = if desc.scale == 0.0 { 1.0 / (shape.dim.max(1) as f64).sqrt() } else { desc.scale };
     let bias = tensors.bias_of(shape)?;
@@ -246,6 +246,6 @@ fn mask(desc: &weft_attention_desc, bind: &Bind) -> Result<Mask> {
 
 fn dropout(desc: &weft_attention_desc) -> Result<Dropout> {
     let rate = desc.dropout;
-    ensure!((0.0..1.0).contains(&rate), "attention: dropout is {rate}; expected at least 0 and below 1");
+    ensure!((0.0..1.0).contains(&rate), "attention: dropout is {rate:?}; expected at least 0 and below 1");
     Ok(Dropout::new(rate, desc.seed, desc.offset))
 }

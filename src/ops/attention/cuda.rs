@@ -200,6 +200,7 @@ pub(super) fn conclude(op: &Attention, verdict: u32) -> Result<()> {
     }
     let (kind, b) = (verdict >> 29, i64::from(verdict >> 16 & 0x1FFF));
     let value = i64::from((verdict as u16).cast_signed());
+    let place = (b < 8191 && (0..32767).contains(&value)).then_some([b, value]);
     let (b, value) = (cut(b, -1, 8191), cut(value, -32768, 32767));
     match kind {
         kind::Q_STARTS | kind::KV_STARTS => starts(op, kind, &b, &value),
@@ -214,13 +215,21 @@ pub(super) fn conclude(op: &Attention, verdict: u32) -> Result<()> {
         }
         _ => {
             let pages = op.k.layout().dim(0);
+            let page = place.and_then(|at| page_at(op, at)).filter(|page| !(0..pages as i64).contains(page));
+            let what = page.map_or("out of range".into(), |page| page.to_string());
             fail!(
                 WEFT_ERROR_OUT_OF_RANGE,
-                "attention: block_table[{b}, {value}] is out of range; expected 0 or more and less than the {pages} \
-                 pages of k"
+                "attention: block_table[{b}, {value}] is {what}; expected 0 or more and less than the {pages} pages of k"
             )
         }
     }
+}
+
+/// The entry of block_table at this place, as the device has it now.
+fn page_at(op: &Attention, [b, n]: [i64; 2]) -> Option<i64> {
+    let table = op.block_table.as_ref()?;
+    let [row, column] = [0, 1].map(|axis| table.layout().stride(axis));
+    table.integer_on_device(b as isize * row + n as isize * column).ok()?
 }
 
 fn starts(op: &Attention, kind: u32, b: &str, end: &str) -> Result<()> {

@@ -121,7 +121,7 @@ fn axes(desc: &weft_norm_desc, x: &Operand) -> Result<usize> {
 fn epsilon(desc: &weft_norm_desc, bind: &Bind) -> Result<f64> {
     let epsilon = desc.epsilon;
     let fine = epsilon.is_finite() && epsilon >= 0.0;
-    ensure!(fine, "{}: epsilon is {epsilon}; expected a finite number, 0 or more", bind.op());
+    ensure!(fine, "{}: epsilon is {epsilon:?}; expected a finite number, 0 or more", bind.op());
     Ok(if epsilon == 0.0 { 1e-5 } else { epsilon })
 }
 

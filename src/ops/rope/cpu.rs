@@ -8,7 +8,7 @@ use crate::dtype::{Dtype, Float};
 use crate::kernels::widen::Widen;
 use crate::op::{Choice, Operand};
 use crate::status::{Error, Result};
-use crate::{fail, with_float};
+use crate::with_float;
 use parking_lot::Mutex;
 use std::ops::Range;
 
@@ -46,12 +46,7 @@ fn check_positions(rope: &Rope) -> Result<()> {
     for number in 0..layout.count() {
         let position = integer(positions, layout.offset_of(number));
         if !(0..rows).contains(&position) {
-            let at = [number / layout.dim(1), number % layout.dim(1)];
-            fail!(
-                WEFT_ERROR_OUT_OF_RANGE,
-                "rope: positions{at:?} is {position}; expected 0 to {} (the rows of cos)",
-                rows - 1
-            );
+            return rope.stray(number, position.to_string());
         }
     }
     Ok(())

@@ -163,8 +163,8 @@ fn waves(desc: &weft_rope_desc, bind: &Bind, x: &Operand, pairs: i64, indexed: b
 fn expect_no_frequencies(desc: &weft_rope_desc, bind: &Bind) -> Result<()> {
     bind.expect_absent("factors", &desc.factors, "cos and sin say it all")?;
     let (base, scale, start) = (desc.base, desc.frequency_scale, desc.position_start);
-    ensure!(base == 0.0, "rope: base is {base}; expected 0 with cos and sin");
-    ensure!(scale == 0.0, "rope: frequency_scale is {scale}; expected 0 with cos and sin");
+    ensure!(base == 0.0, "rope: base is {base:?}; expected 0 with cos and sin");
+    ensure!(scale == 0.0, "rope: frequency_scale is {scale:?}; expected 0 with cos and sin");
     ensure!(start == 0, "rope: position_start is {start}; expected 0 with cos and sin");
     Ok(())
 }
@@ -174,7 +174,7 @@ fn computed(desc: &weft_rope_desc, bind: &Bind, pairs: i64) -> Result<Waves> {
     bind.expect_finite("frequency_scale", desc.frequency_scale)?;
     ensure!(
         (0.0..).contains(&desc.base),
-        "rope: base is {}; expected a positive number, or 0 for 10000",
+        "rope: base is {:?}; expected a positive number, or 0 for 10000",
         desc.base
     );
     let factors = bind.optional("factors", &desc.factors)?;
@@ -211,12 +211,23 @@ impl Rope {
         let (Some(positions), Waves::Tables { cos, .. }) = (&self.positions, &self.waves) else {
             return Ok(());
         };
+        let value = positions.integer_on_device(positions.layout().offset_of(number)).ok().flatten();
+        // It may have been overwritten since it was used: then its value says nothing.
+        let value = value.filter(|value| !(0..cos.dims()[0]).contains(value));
+        self.stray(number, value.map_or("out of range".into(), |value| value.to_string()))
+    }
+
+    /// The error of position `number`, which is `what`.
+    fn stray(&self, number: usize, what: String) -> Result<()> {
+        let (Some(positions), Waves::Tables { cos, .. }) = (&self.positions, &self.waves) else {
+            return Ok(());
+        };
         let length = positions.layout().dim(1);
         let at = [number / length, number % length];
         let last = cos.dims()[0] - 1;
         fail!(
             WEFT_ERROR_OUT_OF_RANGE,
-            "rope: positions{at:?} is out of range; expected 0 to {last} (the rows of cos)"
+            "rope: positions{at:?} is {what}; expected 0 to {last} (the rows of cos)"
         )
     }
 }

@@ -135,7 +135,6 @@ impl Rows {
     }
 
     fn launch(&self, stream: &Stream, kinds: &[Kind]) -> Result<()> {
-        let _ = self.gpu.set(stream.gpu().clone());
         let args = self.args(stream, kinds);
         let args = if kinds.contains(&Kind::Mark) { self.marked(stream, args)? } else { args };
         kinds.iter().try_for_each(|&kind| self.queue(stream, kind, args))

@@ -1,7 +1,6 @@
 //! Indices read at run time: which row of the table they name, and the first that names none.
 
 use super::{Rows, WEFT_ROWS_FROM_END, WEFT_ROWS_SKIP_NEGATIVE};
-use crate::device::cuda::Stream;
 use crate::dtype::Dtype;
 use crate::fail;
 use crate::status::Result;
@@ -53,23 +52,10 @@ impl Rows {
             ),
             _ => {
                 // It may have been overwritten since it was used: then its value says nothing.
-                let value = self.index_on_device(place).ok().flatten();
+                let value = self.indices.integer_on_device(self.places.at(place)[0]).ok().flatten();
                 self.stray(place, value.filter(|&value| self.row(value).is_none() && !self.skips(value)))
             }
         }
-    }
-
-    /// The index at `place` in the memory of a GPU, now.
-    fn index_on_device(&self, place: usize) -> Result<Option<i64>> {
-        let Some(gpu) = self.gpu.get() else { return Ok(None) };
-        let stream = Stream::new(gpu.clone())?;
-        let (mut bytes, size) = ([0u8; 8], self.indices.dtype().size());
-        let at = self.indices.at().wrapping_add_signed((self.places.at(place)[0] * size as isize) as i64);
-        // SAFETY: an element of the indices, whose buffer the operation keeps, and as many bytes here until the end.
-        unsafe { stream.read(bytes.as_mut_ptr().cast(), at, size)? };
-        stream.synchronize()?;
-        let wide = i64::from_le_bytes(bytes);
-        Ok(Some(if size == 4 { i64::from(wide as i32) } else { wide }))
     }
 }
 

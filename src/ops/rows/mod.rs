@@ -8,14 +8,13 @@ mod ptx;
 mod units;
 
 use crate::device::Cpu;
-use crate::device::cuda::{Gpu, Stream};
+use crate::device::cuda::Stream;
 use crate::dtype::Dtype;
 use crate::ensure;
 use crate::kernels::walk::Walk;
 use crate::layout::{Layout, WEFT_MAX_RANK, weft_tensor};
 use crate::op::{Bind, Op, Operand, first};
 use crate::status::Result;
-use std::sync::{Arc, OnceLock};
 
 #[doc(hidden)]
 pub use cuda::texts;
@@ -62,8 +61,6 @@ pub struct Rows {
     places: Walk<2>,
     /// The elements of a row: in table and in rows.
     elements: Walk<2>,
-    /// Where its work was queued, to read a stray index from.
-    gpu: OnceLock<Arc<Gpu>>,
 }
 
 /// A checked gather.
@@ -113,7 +110,7 @@ impl Rows {
         let (outer, inner) = (axes(&rows, 0, picked), axes(&rows, picked, rows.dims().len()));
         let places = Walk::new([indices.layout(), &outer]);
         let elements = Walk::new([&axes(&table, 1, table.dims().len()), &inner]);
-        Ok(Self { op, flags, table, indices, rows, places, elements, gpu: OnceLock::new() })
+        Ok(Self { op, flags, table, indices, rows, places, elements })
     }
 
     /// How many indices.

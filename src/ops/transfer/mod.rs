@@ -46,8 +46,12 @@ impl Slice {
     }
 
     fn overlaps(&self, other: &Self) -> bool {
-        let apart = self.offset + self.size <= other.offset || other.offset + other.size <= self.offset;
-        Arc::ptr_eq(&self.buffer, &other.buffer) && !apart && self.size > 0 && other.size > 0
+        let bytes = |slice: &Self| {
+            let begin = slice.buffer.at() + slice.offset as u64;
+            begin..begin + slice.size as u64
+        };
+        let (own, others) = (bytes(self), bytes(other));
+        own.start < others.end && others.start < own.end && self.size > 0 && other.size > 0
     }
 }
 
@@ -139,7 +143,7 @@ impl Transfer {
 
     /// Buffer to buffer.
     pub fn copy(src: Slice, dst: Slice) -> Result<Self> {
-        ensure!(!src.overlaps(&dst), "weft_copy: src and dst overlap in one buffer; expected separate bytes");
+        ensure!(!src.overlaps(&dst), "weft_copy: src and dst overlap; expected separate bytes");
         Ok(Self::from(Work::Between { src, dst }))
     }
 
