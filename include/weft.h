@@ -791,6 +791,11 @@
 #define WEFT_ARGUMENT_BYTES 8
 
 /**
+ * The weft_argument.size bytes at the host's address weft_argument.integer, read during the call: a parameter of any size.
+ */
+#define WEFT_ARGUMENT_HOST 9
+
+/**
  * The most bytes that an argument of WEFT_ARGUMENT_BYTES has.
  */
 #define WEFT_MAX_ARGUMENT_BYTES 128
@@ -801,7 +806,7 @@
 #define WEFT_EPILOGUE_NONE 0
 
 /**
- * max(x, 0).
+ * max(x, 0); NaN for NaN.
  */
 #define WEFT_EPILOGUE_RELU 1
 
@@ -821,7 +826,8 @@
 #define WEFT_EPILOGUE_SILU 4
 
 /**
- * max(x, 0); aux, WEFT_U8 [..., M, ceil(N/8)], is written: bit j%8 of byte j/8 of a row is 1 where x > 0, else 0.
+ * max(x, 0); aux, WEFT_U8 [..., M, ceil(N/8)], is written: bit j%8 of byte j/8 of a row is 1 where x > 0, else 0,
+ * and so are the bits past N. It is cuBLASLt's mask, whose leading dimension is 8 times aux's stride from row to row.
  */
 #define WEFT_EPILOGUE_RELU_AUX 5
 
@@ -1755,9 +1761,13 @@ typedef struct weft_trsm_desc {
  * finite number where the value lies beyond it. Sums are ordered alike for any number of threads. Where the machine multiplies
  * bfloat16 in hardware, subnormal inputs and products count as 0. A GPU's units for 8-bit floats add up with fewer bits: on those
  * devices the value may be off by 2^-10 |alpha| |A| |B| besides; and cuBLASLt may round A B to a d of 16 bits once more before
- * it adds c or the bias. WEFT_I32 is exact modulo 2^32.
+ * it adds c or the bias. WEFT_I32 is exact modulo 2^32. NaN and infinities go where these formulas, in IEEE 754, take them: the
+ * gelus and silu of -infinity are NaN.
  *
- * alpha 0 (with its flag) and K = 0 leave A and B unread: D = act(beta C + bias).
+ * alpha 0 (with its flag) and K = 0 leave A and B unread: D = act(beta C + bias). beta 0 leaves C unread, whatever lies there.
+ *
+ * What is written (d, aux but where it is read, bias_grad, amax) overlaps nothing else, by whichever buffers it is named; c
+ * alone may be exactly d.
  *
  * The sixteen epilogues of cuBLASLt: DEFAULT is WEFT_EPILOGUE_NONE, RELU, GELU (cuBLASLt's is WEFT_EPILOGUE_GELU_TANH),
  * RELU_AUX, GELU_AUX, DRELU and DGELU those of these names; the five with BIAS the same with a bias; DRELU_BGRAD and
@@ -1794,11 +1804,12 @@ typedef struct weft_matmul_desc {
    */
   struct weft_tensor bias;
   /**
-   * Scales A B; 0 means 1 unless WEFT_MATMUL_ALPHA is set. A whole number of 32 bits where d is WEFT_I32.
+   * Scales A B; 0 (alpha_imag too) means 1 unless WEFT_MATMUL_ALPHA is set. Finite, and rounded to f32 unless d is WEFT_F64 or
+   * WEFT_C64: what has no finite f32 is refused. A whole number of 32 bits where d is WEFT_I32.
    */
   double alpha;
   /**
-   * Scales C; 0 ignores C. A whole number of 32 bits where d is WEFT_I32.
+   * Scales C; 0 (beta_imag too) ignores C. As alpha: finite, rounded to f32, whole where d is WEFT_I32.
    */
   double beta;
   /**
@@ -1806,7 +1817,7 @@ typedef struct weft_matmul_desc {
    */
   uint32_t epilogue;
   /**
-   * WEFT_COMPUTE_DEFAULT ... WEFT_COMPUTE_I32: how exact is good enough. A device may always compute more exactly.
+   * WEFT_COMPUTE_DEFAULT ... WEFT_COMPUTE_I8: how exact is good enough. A device may always compute more exactly.
    */
   uint32_t compute;
   /**
@@ -1846,8 +1857,8 @@ typedef struct weft_matmul_desc {
    */
   struct weft_tensor bias_grad;
   /**
-   * The largest |value| before d_scale and rounding, written; WEFT_F32, one element; NaN if some value is. Optional, for
-   * floats of at most 32 bits.
+   * The largest |value| behind the epilogue, before d_scale and rounding, written; WEFT_F32, one element; NaN if some value
+   * is, 0 where d is empty. Optional, for floats of at most 32 bits.
    */
   struct weft_tensor amax;
   /**
@@ -2117,7 +2128,8 @@ typedef struct weft_rope_desc {
  * comparisons take all integer dtypes too (NEG the signed ones), EQUAL also WEFT_BOOL, and SELECT any dtype.
  *
  * f16 and bf16 are computed in f32 and rounded once. Functions of f32 are within 5e-7 of the value, relative (from
- * 1.5e-6 to 1e-5 in GELU's and GEGLU's left tail, where the value is below 1e-4; sines and cosines within 1e-7, absolute);
+ * 1.5e-6 to 2e-5 in the left tail of GELU, GELU_TANH and their gated units, where that factor is below 1e-4; sines and cosines
+ * within 1e-7, absolute; what is below 2^-126, or needs an exponential that is, may be 0 or off by 2^-126);
  * SIGMOID, SILU, GELU, GELU_TANH and the gated units of f16 and bf16 within 5e-6 before they are rounded (1e-5 below 1e-30);
  * sums, products, quotients, square roots and roundings are exact to half an ulp, and f64 is as good as the C library's.
  */
@@ -2169,7 +2181,8 @@ typedef struct weft_elementwise_desc {
  *
  * x is f32, f64, f16 or bf16; f64 is computed in f64, the others in f32. With e half an ulp of that type, y is within
  * e (10 + 3 (|scale x| + |max|)) of the value, relative, and the logarithm within e (10 + 3 (|scale x| + |max| + |y|)),
- * absolute; then rounded to y's dtype. NaN or +inf make their whole row NaN.
+ * absolute; then rounded to y's dtype. NaN or +inf make their whole row NaN, and so may
+ * a scale that takes an element beyond the type's range.
  */
 typedef struct weft_softmax_desc {
   /**
@@ -2419,15 +2432,15 @@ typedef uint64_t weft_kernel;
  */
 typedef struct weft_argument {
   /**
-   * What it is, one of WEFT_ARGUMENT_U32 ... WEFT_ARGUMENT_BYTES.
+   * What it is, one of WEFT_ARGUMENT_U32 ... WEFT_ARGUMENT_HOST.
    */
   uint32_t kind;
   /**
-   * WEFT_ARGUMENT_BYTES: how many of bytes there are.
+   * WEFT_ARGUMENT_BYTES, _HOST: how many bytes there are.
    */
   uint32_t size;
   /**
-   * WEFT_ARGUMENT_U32, _I32, _U64, _I64: the number.
+   * WEFT_ARGUMENT_U32, _I32, _U64, _I64: the number; WEFT_ARGUMENT_HOST: the address.
    */
   uint64_t integer;
   /**
@@ -2512,8 +2525,9 @@ typedef struct weft_queue_desc {
    * On a CUDA device, a stream of the caller's (a CUstream or cudaStream_t of the device's primary context) that takes
    * the requests' work instead of one made for the queue: behind all that was there at the submission. The submission,
    * or a thread of the library soon after, puts it there; what the caller puts there itself is certain to be behind a
-   * request only once that is complete. The stream must outlive the queue and its requests. 0 for a stream of the
-   * queue's own.
+   * request only once that is complete. While the stream is being captured into a graph, submissions are refused, and
+   * those before must be complete when a capture begins. It must outlive the queue and its requests. 0 for a stream of
+   * the queue's own.
    */
   uint64_t stream;
 } weft_queue_desc;
@@ -2887,8 +2901,8 @@ extern "C" {
  * Callable from callback: yes.
  * Ownership: release the buffer with weft_buffer_release.
  * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (options, buffer is NULL); WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_OUT_OF_DEVICE_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_OUT_OF_DEVICE_MEMORY; WEFT_ERROR_UNAVAILABLE;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `options` is NULL or a struct of its struct_size, `buffer` NULL or valid for one write.
@@ -2905,8 +2919,9 @@ weft_status weft_buffer_create(weft_context context,
  * Blocks: briefly, until the memory is zeroed.
  * Callable from callback: yes.
  * Ownership: none.
- * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED;
- * WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+ * WEFT_ERROR_OUT_OF_DEVICE_MEMORY and WEFT_ERROR_UNAVAILABLE (the driver does not say whether the memory is zeroed);
+ * WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `info` is NULL or points to a weft_buffer_info of info->struct_size bytes.
@@ -2947,8 +2962,9 @@ weft_status weft_device_count(uint32_t *count);
  * Blocks: briefly, while the first call starts the CUDA driver.
  * Callable from callback: yes.
  * Ownership: none.
- * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (no such device, info is NULL, struct_size); WEFT_ERROR_UNAVAILABLE and
- * WEFT_ERROR_DEVICE_LOST (the driver does not tell of a GPU); WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (no such device, info is NULL, struct_size); WEFT_ERROR_UNAVAILABLE,
+ * WEFT_ERROR_OUT_OF_DEVICE_MEMORY and WEFT_ERROR_DEVICE_LOST (the driver does not tell of a GPU); WEFT_ERROR_FORKED;
+ * WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `info` is NULL or points to a weft_device_info of info->struct_size bytes.
@@ -2963,7 +2979,8 @@ weft_status weft_device_info_get(uint32_t index, struct weft_device_info *info);
  * Callable from callback: yes.
  * Ownership: release the context with weft_context_release.
  * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (device, options, context is NULL); WEFT_ERROR_UNAVAILABLE (the
- * sentence says why and what to do); WEFT_ERROR_OUT_OF_MEMORY (also: 256 contexts are open); WEFT_ERROR_FORKED;
+ * sentence says why and what to do); WEFT_ERROR_OUT_OF_MEMORY (also: 256 contexts are open);
+ * WEFT_ERROR_OUT_OF_DEVICE_MEMORY; WEFT_ERROR_DEVICE_LOST (by this process, for its life); WEFT_ERROR_FORKED;
  * WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
@@ -3085,9 +3102,9 @@ weft_status weft_shutdown(uint64_t timeout_ns);
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
@@ -3104,9 +3121,9 @@ weft_status weft_axpy(weft_queue queue,
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
@@ -3123,9 +3140,9 @@ weft_status weft_scal(weft_queue queue,
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
@@ -3143,9 +3160,9 @@ weft_status weft_swap(weft_queue queue,
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
@@ -3156,16 +3173,17 @@ weft_status weft_rot(weft_queue queue,
                      weft_request *out);
 
 /**
- * result = the sum of x y, or of conj(x) y: see weft_dot_desc. f32, f64, c32, c64; any strides; batch axes in front.
- * The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+ * result = the sum of x y, or of conj(x) y: see weft_dot_desc. f32, f64, c32, c64; any strides; batch axes in front. The
+ * request ends with WEFT_ERROR_OUT_OF_MEMORY (on a GPU WEFT_ERROR_OUT_OF_DEVICE_MEMORY) when there is no scratch
+ * memory.
  *
  * Thread safety: any thread.
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
@@ -3176,16 +3194,16 @@ weft_status weft_dot(weft_queue queue,
                      weft_request *out);
 
 /**
- * The Euclidean norm of vectors: see weft_vector_desc. f32, f64, c32, c64; any strides; batch axes in front. The
- * request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+ * The Euclidean norm of vectors: see weft_vector_desc. f32, f64, c32, c64; any strides; batch axes in front. The request
+ * ends with WEFT_ERROR_OUT_OF_MEMORY (on a GPU WEFT_ERROR_OUT_OF_DEVICE_MEMORY) when there is no scratch memory.
  *
  * Thread safety: any thread.
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
@@ -3196,16 +3214,17 @@ weft_status weft_nrm2(weft_queue queue,
                       weft_request *out);
 
 /**
- * The sum of the magnitudes of vectors' parts: see weft_vector_desc. f32, f64, c32, c64; any strides; batch axes in
- * front. The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+ * The sum of the magnitudes of vectors' parts: see weft_vector_desc. f32, f64, c32, c64; any strides; batch axes in front.
+ * The request ends with WEFT_ERROR_OUT_OF_MEMORY (on a GPU WEFT_ERROR_OUT_OF_DEVICE_MEMORY) when there is no scratch
+ * memory.
  *
  * Thread safety: any thread.
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
@@ -3217,15 +3236,16 @@ weft_status weft_asum(weft_queue queue,
 
 /**
  * Where in vectors the element of the largest |re| + |im| is, from 0: see weft_vector_desc. f32, f64, c32, c64; any
- * strides; batch axes in front. The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+ * strides; batch axes in front. The request ends with WEFT_ERROR_OUT_OF_MEMORY (on a GPU
+ * WEFT_ERROR_OUT_OF_DEVICE_MEMORY) when there is no scratch memory.
  *
  * Thread safety: any thread.
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
@@ -3236,16 +3256,16 @@ weft_status weft_iamax(weft_queue queue,
                        weft_request *out);
 
 /**
- * y = alpha A x + beta y: see weft_gemv_desc. f32, f64, c32, c64; any strides; batch axes in front. The request ends
- * with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+ * y = alpha A x + beta y: see weft_gemv_desc. f32, f64, c32, c64; any strides; batch axes in front. The request ends with
+ * WEFT_ERROR_OUT_OF_MEMORY (on a GPU WEFT_ERROR_OUT_OF_DEVICE_MEMORY) when there is no scratch memory.
  *
  * Thread safety: any thread.
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
@@ -3262,9 +3282,9 @@ weft_status weft_gemv(weft_queue queue,
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
@@ -3275,16 +3295,17 @@ weft_status weft_ger(weft_queue queue,
                      weft_request *out);
 
 /**
- * C = alpha A A^T + beta C in one triangle, or A A^H (HERK): see weft_syrk_desc. f32, f64, c32, c64; any strides;
- * batch axes in front. The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+ * C = alpha A A^T + beta C in one triangle, or A A^H (HERK): see weft_syrk_desc. f32, f64, c32, c64; any strides; batch
+ * axes in front. The request ends with WEFT_ERROR_OUT_OF_MEMORY (on a GPU WEFT_ERROR_OUT_OF_DEVICE_MEMORY) when there
+ * is no scratch memory.
  *
  * Thread safety: any thread.
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
@@ -3295,16 +3316,17 @@ weft_status weft_syrk(weft_queue queue,
                       weft_request *out);
 
 /**
- * X = alpha A^-1 B or alpha B A^-1, A triangular, in B's place: see weft_trsm_desc. f32, f64, c32, c64; any strides;
- * batch axes in front. The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+ * X = alpha A^-1 B or alpha B A^-1, A triangular, in B's place: see weft_trsm_desc. f32, f64, c32, c64; any strides; batch
+ * axes in front. The request ends with WEFT_ERROR_OUT_OF_MEMORY (on a GPU WEFT_ERROR_OUT_OF_DEVICE_MEMORY) when there
+ * is no scratch memory.
  *
  * Thread safety: any thread.
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
@@ -3316,16 +3338,17 @@ weft_status weft_trsm(weft_queue queue,
 
 /**
  * D = act(alpha A B + beta C + bias): see weft_matmul_desc. A [..., M, K], B [..., K, N], D [..., M, N]; any strides,
- * batch axes broadcast; floats of 64 to 8 bits, i8, complex. The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no
- * scratch memory, and with WEFT_ERROR_UNSUPPORTED when it needs more than desc->workspace.
+ * batch axes broadcast; floats of 64 to 8 bits, i8, complex. The request ends with WEFT_ERROR_OUT_OF_MEMORY (on a GPU
+ * WEFT_ERROR_OUT_OF_DEVICE_MEMORY) when there is no scratch memory, and with WEFT_ERROR_UNSUPPORTED when it needs more
+ * than desc->workspace.
  *
  * Thread safety: any thread.
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
@@ -3336,9 +3359,9 @@ weft_status weft_matmul(weft_queue queue,
                         weft_request *out);
 
 /**
- * As weft_matmul, `count` multiplications of any shapes as one request: descs is an array, all of one struct_size. All
- * are checked first, and if one is wrong nothing runs: the sentence says which. None may write what another reads or writes.
- * They run in any order, or together. weft_completion.op is WEFT_OP_MATMUL. The request ends with
+ * As weft_matmul, `count` multiplications, 65536 at most, of any shapes as one request: descs is an array, all of one
+ * struct_size. All are checked first, and if one is wrong nothing runs: the sentence says which. None may write what
+ * another reads or writes. They run in any order, or together. weft_completion.op is WEFT_OP_MATMUL. The request ends with
  * WEFT_ERROR_OUT_OF_MEMORY and WEFT_ERROR_UNSUPPORTED as that of weft_matmul; what others of the list wrote then is
  * undefined.
  *
@@ -3346,9 +3369,9 @@ weft_status weft_matmul(weft_queue queue,
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL; descs may be NULL with 0.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `descs` is NULL or `count` structs, one after another, of the struct_size of the first; `options` is NULL or a struct of its
@@ -3361,17 +3384,18 @@ weft_status weft_matmul_grouped(weft_queue queue,
                                 weft_request *out);
 
 /**
- * O = softmax(scale Q K^T + bias, masked) V: see weft_attention_desc. f32, f16, bf16; any strides; grouped heads,
- * masks, packed and paged sequences. The request ends with WEFT_ERROR_OUT_OF_RANGE when a length, start or page read
- * from a buffer is out of range, and with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+ * O = softmax(scale Q K^T + bias, masked) V: see weft_attention_desc. f32, f16, bf16; any strides; grouped heads, masks,
+ * packed and paged sequences. The request ends with WEFT_ERROR_OUT_OF_RANGE when a length, start or page read from a
+ * buffer is out of range, and with WEFT_ERROR_OUT_OF_MEMORY (on a GPU WEFT_ERROR_OUT_OF_DEVICE_MEMORY) when there is no
+ * scratch memory.
  *
  * Thread safety: any thread.
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
@@ -3389,9 +3413,9 @@ weft_status weft_attention(weft_queue queue,
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
@@ -3409,9 +3433,9 @@ weft_status weft_rms_norm(weft_queue queue,
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
@@ -3429,9 +3453,9 @@ weft_status weft_layer_norm(weft_queue queue,
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
@@ -3448,9 +3472,9 @@ weft_status weft_rope(weft_queue queue,
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
@@ -3467,9 +3491,9 @@ weft_status weft_elementwise(weft_queue queue,
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
@@ -3487,9 +3511,9 @@ weft_status weft_softmax(weft_queue queue,
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
@@ -3508,9 +3532,9 @@ weft_status weft_gather_rows(weft_queue queue,
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
@@ -3527,9 +3551,9 @@ weft_status weft_scatter_rows(weft_queue queue,
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
@@ -3546,9 +3570,9 @@ weft_status weft_top_k(weft_queue queue,
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
@@ -3565,9 +3589,9 @@ weft_status weft_arg_reduce(weft_queue queue,
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
@@ -3584,9 +3608,9 @@ weft_status weft_reduce(weft_queue queue,
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
- * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+ * WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+ * WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `desc` and `options` are NULL or structs of their struct_size; `out` is NULL or valid for one write.
@@ -3756,7 +3780,7 @@ weft_status weft_program_create(weft_context context,
  * Callable from callback: yes.
  * Ownership: release the kernel with weft_kernel_release.
  * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (name is NULL or of no kernel, kernel is NULL); WEFT_ERROR_UNSUPPORTED
- * (parameters that an old driver does not tell of); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+ * (parameters that an old driver does not tell of, .explicitcluster); WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
  * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_OUT_OF_DEVICE_MEMORY; WEFT_ERROR_UNAVAILABLE; WEFT_ERROR_DEVICE_LOST;
  * WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
@@ -3819,8 +3843,8 @@ weft_status weft_kernel_release(weft_kernel kernel);
  * Callable from callback: yes.
  * Ownership: release the queue with weft_queue_release.
  * Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (options, queue is NULL); WEFT_ERROR_STALE_HANDLE;
- * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY (also: no more threads); WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED;
- * WEFT_ERROR_INTERNAL.
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY (also: no more threads); WEFT_ERROR_OUT_OF_DEVICE_MEMORY;
+ * WEFT_ERROR_UNAVAILABLE; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `options` is NULL or a struct of its struct_size, `queue` NULL or valid for one write.
@@ -3925,8 +3949,8 @@ weft_status weft_request_wait(const weft_request *requests,
  * Ownership: none.
  * Returns: WEFT_NOT_READY while it is pending; then WEFT_OK or the status with which it failed:
  * WEFT_ERROR_OUT_OF_RANGE, WEFT_ERROR_OUT_OF_MEMORY, WEFT_ERROR_OUT_OF_DEVICE_MEMORY, WEFT_ERROR_CANCELLED,
- * WEFT_ERROR_DEADLINE_EXCEEDED, WEFT_ERROR_DEPENDENCY_FAILED, WEFT_ERROR_DEVICE_LOST, WEFT_ERROR_INTERNAL;
- * WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED.
+ * WEFT_ERROR_DEADLINE_EXCEEDED, WEFT_ERROR_DEPENDENCY_FAILED, WEFT_ERROR_UNAVAILABLE, WEFT_ERROR_DEVICE_LOST,
+ * WEFT_ERROR_INTERNAL; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED.
  * Since: 1.0.
  */
 weft_status weft_request_poll(weft_request request);
@@ -4052,9 +4076,9 @@ weft_status weft_log_hook(weft_log_fn hook,
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
- * WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED;
- * WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `src` is NULL or readable for `size` bytes until completion; `options` NULL or a struct of its struct_size; `out`
@@ -4076,9 +4100,9 @@ weft_status weft_write(weft_queue queue,
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
- * WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED;
- * WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `dst` is NULL or writable for `size` bytes until completion; `options` NULL or a struct of its struct_size; `out`
@@ -4100,9 +4124,9 @@ weft_status weft_read(weft_queue queue,
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
- * WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED;
- * WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
@@ -4124,9 +4148,9 @@ weft_status weft_copy(weft_queue queue,
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
- * WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED;
- * WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
+ * WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.
@@ -4147,8 +4171,9 @@ weft_status weft_fill(weft_queue queue,
  * Blocks: no (up to options->timeout_ns when the queue is full).
  * Callable from callback: yes.
  * Ownership: release *out with weft_request_release; options and out may be NULL.
- * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
- * WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+ * Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE;
+ * WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED;
+ * WEFT_ERROR_INTERNAL.
  * Since: 1.0.
  *
  * Memory: `options` is NULL or a struct of its struct_size, `out` NULL or valid for one write.

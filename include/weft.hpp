@@ -258,6 +258,10 @@ public:
     }
 };
 
+/* The library's version, such as "1.0.0", and that of the ABI that it has. */
+inline const char *version() noexcept { return weft_version(); }
+inline uint32_t abi_version() noexcept { return weft_abi_version(); }
+
 /* What devices this machine has. */
 inline std::vector<weft_device_info> devices() {
     uint32_t count = 0;
@@ -1194,6 +1198,15 @@ public:
     WEFT_OPERATION(trsm, weft_trsm_desc)
     WEFT_OPERATION(launch, weft_launch_desc)
 #undef WEFT_OPERATION
+
+    /* Multiplications of any shapes as one request; each is what desc::matmul made, so that its struct_size is set. */
+    request matmul_grouped(const std::vector<weft_matmul_desc> &descs, how_t how = nullptr) const {
+        return detail::submitted([&] { return try_matmul_grouped(descs, how); });
+    }
+    result<request> try_matmul_grouped(const std::vector<weft_matmul_desc> &descs, how_t how = nullptr) const noexcept {
+        return detail::created<request>(
+            [&](uint64_t *out) { return weft_matmul_grouped(get(), descs.data(), descs.size(), how, out); });
+    }
 
 private:
     template <class Desc>

@@ -8,13 +8,15 @@ mod declaration;
 mod description;
 #[path = "../src/build/layout.rs"]
 mod layout;
+#[path = "support/programs.rs"]
+mod programs;
 
 use declaration::items;
+use programs::{run, succeeded};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::LazyLock;
 use std::{env, fs};
 
@@ -149,17 +151,6 @@ fn what_breaks_a_program_is_seen() {
     }
 }
 
-/// Runs a program; `None`, said on stderr, if it is not installed.
-fn run(program: &str, arguments: &[&str]) -> Option<Output> {
-    match Command::new(program).args(arguments).output() {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            eprintln!("skipped: {program} is not installed (Debian: abigail-tools)");
-            None
-        }
-        output => Some(output.unwrap()),
-    }
-}
-
 /// A shared library of the header's functions, all empty: its debugging information is the header's and no compiler's.
 fn stub(name: &str, header: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("abi").join(name.replace(' ', "-"));
@@ -174,17 +165,15 @@ fn stub(name: &str, header: &str) -> PathBuf {
     let nowhere = format!("-fdebug-prefix-map={}=.", folder.display());
     let (source, shared) = (source.to_str().unwrap(), library.to_str().unwrap());
     let arguments = ["-g", &nowhere, "-w", "-shared", "-fPIC", "-o", shared, source];
-    let output = run("gcc", &arguments).expect("gcc");
-    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = run(Command::new("gcc").args(arguments)).expect("gcc");
+    succeeded(name, &output);
     library
 }
 
 /// What abidiff has to say of a library beside the released ABI, additions of functions aside; empty: nothing.
 fn abidiff(library: &Path) -> Option<String> {
-    let output = run(
-        "abidiff",
-        &["--no-architecture", "--no-added-syms", DUMP.to_str().unwrap(), library.to_str().unwrap()],
-    )?;
+    let options = ["--no-architecture", "--no-added-syms"];
+    let output = run(Command::new("abidiff").args(options).args([DUMP.as_path(), library]))?;
     assert_eq!(output.status.code().unwrap() & 3, 0, "abidiff: {}", String::from_utf8_lossy(&output.stderr));
     Some(if output.status.success() { String::new() } else { String::from_utf8(output.stdout).unwrap() })
 }
@@ -201,8 +190,8 @@ static DUMP: LazyLock<PathBuf> = LazyLock::new(|| {
             "--no-elf-needed",
             "--no-architecture",
         ];
-        let output = run("abidw", &[&quiet[..], &["--out-file", file, library.to_str().unwrap()]].concat());
-        assert!(output.is_some_and(|output| output.status.success()), "abidw failed");
+        let output = run(Command::new("abidw").args(quiet).args(["--out-file", file]).arg(&library));
+        succeeded("abidw", &output.expect("abidw is installed (Debian: abigail-tools)"));
     }
     file
 });

@@ -1,11 +1,14 @@
 //! include/weft.h is what C gets: it is the generated one, compiles everywhere and lays structs out as Rust does; the
 //! shared library exports its functions and nothing else. include/weft_api.json says the same as data.
 
+#[path = "support/programs.rs"]
+mod programs;
+
+use programs::{run, succeeded};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::fmt::Write;
-use std::io::ErrorKind;
 use std::mem::offset_of;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -129,30 +132,9 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// Runs a program; `None`, said on stderr, if it is not installed.
-fn run(program: &str, arguments: &[&str], folder: &Path) -> Option<Output> {
-    let output =
-        Command::new(program).args(arguments).current_dir(folder).env("LD_LIBRARY_PATH", folder).output();
-    match output {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            eprintln!("skipped: {program} is not installed");
-            None
-        }
-        output => Some(output.unwrap()),
-    }
-}
-
-#[track_caller]
-fn succeeded(what: &str, output: &Output) -> String {
-    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    assert!(
-        output.status.success(),
-        "{what}: {}\n{}{}",
-        output.status,
-        text(&output.stderr),
-        text(&output.stdout)
-    );
-    text(&output.stdout)
+/// Runs a program there; `None` if it is not installed.
+fn run_in(folder: &Path, program: &str, arguments: &[&str]) -> Option<Output> {
+    run(Command::new(program).args(arguments).current_dir(folder).env("LD_LIBRARY_PATH", folder))
 }
 
 /// Compiles the sources as one program against the library and runs it: what it printed.
@@ -164,8 +146,8 @@ fn build_and_run(compiler: &str, standard: &str, sources: &[(&str, &str)]) -> Op
     let mut arguments = vec![standard, "-Wall", "-Wextra", "-pedantic", "-Werror", "-I.", "-o", "program"];
     arguments.extend(sources.iter().map(|source| source.0));
     arguments.extend(["-L.", "-lweft"]);
-    succeeded(&what, &run(compiler, &arguments, &folder)?);
-    Some(succeeded(&what, &run("./program", &[], &folder)?))
+    succeeded(&what, &run_in(&folder, compiler, &arguments)?);
+    Some(succeeded(&what, &run_in(&folder, "./program", &[])?))
 }
 
 const MAIN: &str = r#"
@@ -331,7 +313,8 @@ fn structs_lie_in_c_as_in_rust() {
 #[test]
 fn the_library_exports_the_functions_of_the_header_alone() {
     let library = library();
-    let Some(output) = run("nm", &["-D", "--defined-only", library.to_str().unwrap()], Path::new(".")) else {
+    let Some(output) = run_in(Path::new("."), "nm", &["-D", "--defined-only", library.to_str().unwrap()])
+    else {
         return;
     };
     let text = succeeded("nm", &output);
@@ -376,7 +359,7 @@ fn a_binding_made_of_the_description_alone_computes() {
     let (library, file) = (library(), Path::new(FOLDER).join("weft_api.json"));
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/binding.py");
     let arguments = [program, file.to_str().unwrap(), library.to_str().unwrap()];
-    let Some(output) = run("python3", &arguments, Path::new(FOLDER)) else { return };
+    let Some(output) = run_in(Path::new(FOLDER), "python3", &arguments) else { return };
     let printed = succeeded("binding.py", &output);
     let told = format!("{} functions", functions().len());
     assert!(printed.starts_with(&told), "{printed}");
@@ -389,7 +372,7 @@ fn the_versions_agree() {
     let (major, minor) = (env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR"));
     assert_eq!([major, minor].map(|part| part.parse::<u32>().unwrap()), [version >> 16, version & 0xffff]);
     let library = library();
-    let Some(output) = run("readelf", &["-d", library.to_str().unwrap()], Path::new(".")) else { return };
+    let Some(output) = run_in(Path::new("."), "readelf", &["-d", library.to_str().unwrap()]) else { return };
     let soname = format!("Library soname: [libweft.so.{major}]");
     assert!(succeeded("readelf", &output).contains(&soname), "not {soname}");
 }
@@ -397,7 +380,7 @@ fn the_versions_agree() {
 #[test]
 fn the_library_needs_the_c_library_alone() {
     let library = library();
-    let Some(output) = run("readelf", &["-d", library.to_str().unwrap()], Path::new(".")) else { return };
+    let Some(output) = run_in(Path::new("."), "readelf", &["-d", library.to_str().unwrap()]) else { return };
     let text = succeeded("readelf", &output);
     let known = ["libc.so", "libm.so", "libgcc_s.so", "libpthread.so", "libdl.so", "ld-linux"];
     for line in text.lines().filter(|line| line.contains("(NEEDED)")) {
@@ -409,7 +392,9 @@ fn the_library_needs_the_c_library_alone() {
 #[test]
 fn the_library_is_hardened() {
     let library = library();
-    let Some(output) = run("readelf", &["-lWd", library.to_str().unwrap()], Path::new(".")) else { return };
+    let Some(output) = run_in(Path::new("."), "readelf", &["-lWd", library.to_str().unwrap()]) else {
+        return;
+    };
     let text = succeeded("readelf", &output);
     let segment = |name: &str| text.lines().find(|line| line.trim_start().starts_with(name));
     let flags = |line: &str| line.split_whitespace().rev().nth(1).unwrap().to_owned();

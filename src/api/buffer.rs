@@ -67,8 +67,8 @@ unsafe impl Sized32 for weft_buffer_info {
 /// Callable from callback: yes.
 /// Ownership: release the buffer with weft_buffer_release.
 /// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (options, buffer is NULL); WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_OUT_OF_DEVICE_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_OUT_OF_DEVICE_MEMORY; WEFT_ERROR_UNAVAILABLE;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -105,8 +105,9 @@ pub unsafe extern "C" fn weft_buffer_create(
 /// Blocks: briefly, until the memory is zeroed.
 /// Callable from callback: yes.
 /// Ownership: none.
-/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_FORKED;
-/// WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND;
+/// WEFT_ERROR_OUT_OF_DEVICE_MEMORY and WEFT_ERROR_UNAVAILABLE (the driver does not say whether the memory is zeroed);
+/// WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety

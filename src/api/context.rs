@@ -115,8 +115,9 @@ pub unsafe extern "C" fn weft_device_count(count: *mut u32) -> weft_status {
 /// Blocks: briefly, while the first call starts the CUDA driver.
 /// Callable from callback: yes.
 /// Ownership: none.
-/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (no such device, info is NULL, struct_size); WEFT_ERROR_UNAVAILABLE and
-/// WEFT_ERROR_DEVICE_LOST (the driver does not tell of a GPU); WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (no such device, info is NULL, struct_size); WEFT_ERROR_UNAVAILABLE,
+/// WEFT_ERROR_OUT_OF_DEVICE_MEMORY and WEFT_ERROR_DEVICE_LOST (the driver does not tell of a GPU); WEFT_ERROR_FORKED;
+/// WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -183,7 +184,8 @@ pub(super) fn put_text<const N: usize>(out: &mut [c_char; N], text: &str) {
 /// Callable from callback: yes.
 /// Ownership: release the context with weft_context_release.
 /// Returns: WEFT_OK; WEFT_ERROR_INVALID_ARGUMENT (device, options, context is NULL); WEFT_ERROR_UNAVAILABLE (the
-/// sentence says why and what to do); WEFT_ERROR_OUT_OF_MEMORY (also: 256 contexts are open); WEFT_ERROR_FORKED;
+/// sentence says why and what to do); WEFT_ERROR_OUT_OF_MEMORY (also: 256 contexts are open);
+/// WEFT_ERROR_OUT_OF_DEVICE_MEMORY; WEFT_ERROR_DEVICE_LOST (by this process, for its life); WEFT_ERROR_FORKED;
 /// WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///

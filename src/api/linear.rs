@@ -54,9 +54,9 @@ unsafe impl Sized32 for blas::weft_trsm_desc {
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -79,9 +79,9 @@ pub unsafe extern "C" fn weft_axpy(
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -104,9 +104,9 @@ pub unsafe extern "C" fn weft_scal(
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -130,9 +130,9 @@ pub unsafe extern "C" fn weft_swap(
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -149,16 +149,17 @@ pub unsafe extern "C" fn weft_rot(
     unsafe { operation("rot", Target { queue, op: WEFT_OP_ROT, options, out }, desc, blas::rot) }
 }
 
-/// result = the sum of x y, or of conj(x) y: see weft_dot_desc. f32, f64, c32, c64; any strides; batch axes in front.
-/// The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+/// result = the sum of x y, or of conj(x) y: see weft_dot_desc. f32, f64, c32, c64; any strides; batch axes in front. The
+/// request ends with WEFT_ERROR_OUT_OF_MEMORY (on a GPU WEFT_ERROR_OUT_OF_DEVICE_MEMORY) when there is no scratch
+/// memory.
 ///
 /// Thread safety: any thread.
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -175,16 +176,16 @@ pub unsafe extern "C" fn weft_dot(
     unsafe { operation("dot", Target { queue, op: WEFT_OP_DOT, options, out }, desc, blas::dot) }
 }
 
-/// The Euclidean norm of vectors: see weft_vector_desc. f32, f64, c32, c64; any strides; batch axes in front. The
-/// request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+/// The Euclidean norm of vectors: see weft_vector_desc. f32, f64, c32, c64; any strides; batch axes in front. The request
+/// ends with WEFT_ERROR_OUT_OF_MEMORY (on a GPU WEFT_ERROR_OUT_OF_DEVICE_MEMORY) when there is no scratch memory.
 ///
 /// Thread safety: any thread.
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -201,16 +202,17 @@ pub unsafe extern "C" fn weft_nrm2(
     unsafe { operation("nrm2", Target { queue, op: WEFT_OP_NRM2, options, out }, desc, blas::nrm2) }
 }
 
-/// The sum of the magnitudes of vectors' parts: see weft_vector_desc. f32, f64, c32, c64; any strides; batch axes in
-/// front. The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+/// The sum of the magnitudes of vectors' parts: see weft_vector_desc. f32, f64, c32, c64; any strides; batch axes in front.
+/// The request ends with WEFT_ERROR_OUT_OF_MEMORY (on a GPU WEFT_ERROR_OUT_OF_DEVICE_MEMORY) when there is no scratch
+/// memory.
 ///
 /// Thread safety: any thread.
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -228,15 +230,16 @@ pub unsafe extern "C" fn weft_asum(
 }
 
 /// Where in vectors the element of the largest |re| + |im| is, from 0: see weft_vector_desc. f32, f64, c32, c64; any
-/// strides; batch axes in front. The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+/// strides; batch axes in front. The request ends with WEFT_ERROR_OUT_OF_MEMORY (on a GPU
+/// WEFT_ERROR_OUT_OF_DEVICE_MEMORY) when there is no scratch memory.
 ///
 /// Thread safety: any thread.
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -253,16 +256,16 @@ pub unsafe extern "C" fn weft_iamax(
     unsafe { operation("iamax", Target { queue, op: WEFT_OP_IAMAX, options, out }, desc, blas::iamax) }
 }
 
-/// y = alpha A x + beta y: see weft_gemv_desc. f32, f64, c32, c64; any strides; batch axes in front. The request ends
-/// with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+/// y = alpha A x + beta y: see weft_gemv_desc. f32, f64, c32, c64; any strides; batch axes in front. The request ends with
+/// WEFT_ERROR_OUT_OF_MEMORY (on a GPU WEFT_ERROR_OUT_OF_DEVICE_MEMORY) when there is no scratch memory.
 ///
 /// Thread safety: any thread.
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -285,9 +288,9 @@ pub unsafe extern "C" fn weft_gemv(
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -304,16 +307,17 @@ pub unsafe extern "C" fn weft_ger(
     unsafe { operation("ger", Target { queue, op: WEFT_OP_GER, options, out }, desc, blas::ger) }
 }
 
-/// C = alpha A A^T + beta C in one triangle, or A A^H (HERK): see weft_syrk_desc. f32, f64, c32, c64; any strides;
-/// batch axes in front. The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+/// C = alpha A A^T + beta C in one triangle, or A A^H (HERK): see weft_syrk_desc. f32, f64, c32, c64; any strides; batch
+/// axes in front. The request ends with WEFT_ERROR_OUT_OF_MEMORY (on a GPU WEFT_ERROR_OUT_OF_DEVICE_MEMORY) when there
+/// is no scratch memory.
 ///
 /// Thread safety: any thread.
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -330,16 +334,17 @@ pub unsafe extern "C" fn weft_syrk(
     unsafe { operation("syrk", Target { queue, op: WEFT_OP_SYRK, options, out }, desc, blas::syrk) }
 }
 
-/// X = alpha A^-1 B or alpha B A^-1, A triangular, in B's place: see weft_trsm_desc. f32, f64, c32, c64; any strides;
-/// batch axes in front. The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+/// X = alpha A^-1 B or alpha B A^-1, A triangular, in B's place: see weft_trsm_desc. f32, f64, c32, c64; any strides; batch
+/// axes in front. The request ends with WEFT_ERROR_OUT_OF_MEMORY (on a GPU WEFT_ERROR_OUT_OF_DEVICE_MEMORY) when there
+/// is no scratch memory.
 ///
 /// Thread safety: any thread.
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety

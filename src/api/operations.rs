@@ -54,16 +54,17 @@ unsafe impl Sized32 for cast::weft_cast_desc {
 }
 
 /// D = act(alpha A B + beta C + bias): see weft_matmul_desc. A [..., M, K], B [..., K, N], D [..., M, N]; any strides,
-/// batch axes broadcast; floats of 64 to 8 bits, i8, complex. The request ends with WEFT_ERROR_OUT_OF_MEMORY when there is no
-/// scratch memory, and with WEFT_ERROR_UNSUPPORTED when it needs more than desc->workspace.
+/// batch axes broadcast; floats of 64 to 8 bits, i8, complex. The request ends with WEFT_ERROR_OUT_OF_MEMORY (on a GPU
+/// WEFT_ERROR_OUT_OF_DEVICE_MEMORY) when there is no scratch memory, and with WEFT_ERROR_UNSUPPORTED when it needs more
+/// than desc->workspace.
 ///
 /// Thread safety: any thread.
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -80,9 +81,9 @@ pub unsafe extern "C" fn weft_matmul(
     unsafe { operation("matmul", Target { queue, op: WEFT_OP_MATMUL, options, out }, desc, matmul::new) }
 }
 
-/// As weft_matmul, `count` multiplications of any shapes as one request: descs is an array, all of one struct_size. All
-/// are checked first, and if one is wrong nothing runs: the sentence says which. None may write what another reads or writes.
-/// They run in any order, or together. weft_completion.op is WEFT_OP_MATMUL. The request ends with
+/// As weft_matmul, `count` multiplications, 65536 at most, of any shapes as one request: descs is an array, all of one
+/// struct_size. All are checked first, and if one is wrong nothing runs: the sentence says which. None may write what
+/// another reads or writes. They run in any order, or together. weft_completion.op is WEFT_OP_MATMUL. The request ends with
 /// WEFT_ERROR_OUT_OF_MEMORY and WEFT_ERROR_UNSUPPORTED as that of weft_matmul; what others of the list wrote then is
 /// undefined.
 ///
@@ -90,9 +91,9 @@ pub unsafe extern "C" fn weft_matmul(
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL; descs may be NULL with 0.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -117,17 +118,18 @@ pub unsafe extern "C" fn weft_matmul_grouped(
     unsafe { submit(Target { queue, op: WEFT_OP_MATMUL, options, out }, build) }
 }
 
-/// O = softmax(scale Q K^T + bias, masked) V: see weft_attention_desc. f32, f16, bf16; any strides; grouped heads,
-/// masks, packed and paged sequences. The request ends with WEFT_ERROR_OUT_OF_RANGE when a length, start or page read
-/// from a buffer is out of range, and with WEFT_ERROR_OUT_OF_MEMORY when there is no scratch memory.
+/// O = softmax(scale Q K^T + bias, masked) V: see weft_attention_desc. f32, f16, bf16; any strides; grouped heads, masks,
+/// packed and paged sequences. The request ends with WEFT_ERROR_OUT_OF_RANGE when a length, start or page read from a
+/// buffer is out of range, and with WEFT_ERROR_OUT_OF_MEMORY (on a GPU WEFT_ERROR_OUT_OF_DEVICE_MEMORY) when there is no
+/// scratch memory.
 ///
 /// Thread safety: any thread.
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -153,9 +155,9 @@ pub unsafe extern "C" fn weft_attention(
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -179,9 +181,9 @@ pub unsafe extern "C" fn weft_rms_norm(
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -207,9 +209,9 @@ pub unsafe extern "C" fn weft_layer_norm(
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -232,9 +234,9 @@ pub unsafe extern "C" fn weft_rope(
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -264,9 +266,9 @@ pub unsafe extern "C" fn weft_elementwise(
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -290,9 +292,9 @@ pub unsafe extern "C" fn weft_softmax(
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -319,9 +321,9 @@ pub unsafe extern "C" fn weft_gather_rows(
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -351,9 +353,9 @@ pub unsafe extern "C" fn weft_scatter_rows(
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -376,9 +378,9 @@ pub unsafe extern "C" fn weft_top_k(
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -408,9 +410,9 @@ pub unsafe extern "C" fn weft_arg_reduce(
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety
@@ -433,9 +435,9 @@ pub unsafe extern "C" fn weft_reduce(
 /// Blocks: no (up to options->timeout_ns when the queue is full).
 /// Callable from callback: yes.
 /// Ownership: release *out with weft_request_release; options and out may be NULL.
-/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED; WEFT_ERROR_STALE_HANDLE;
-/// WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY; WEFT_ERROR_DEVICE_LOST;
-/// WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
+/// Returns: WEFT_OK; WEFT_WOULD_BLOCK; WEFT_INTERRUPTED; WEFT_ERROR_INVALID_ARGUMENT; WEFT_ERROR_UNSUPPORTED;
+/// WEFT_ERROR_STALE_HANDLE; WEFT_ERROR_WRONG_KIND; WEFT_ERROR_WRONG_CONTEXT; WEFT_ERROR_OUT_OF_MEMORY;
+/// WEFT_ERROR_DEVICE_LOST; WEFT_ERROR_SHUT_DOWN; WEFT_ERROR_FORKED; WEFT_ERROR_INTERNAL.
 /// Since: 1.0.
 ///
 /// # Safety

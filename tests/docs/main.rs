@@ -47,6 +47,11 @@ fn the_fixed_lines_say_what_can_be() {
             callable == refused,
             "{name}: Returns and Callable from callback differ"
         );
+        let waits = function.line("Blocks:").contains("options->timeout_ns");
+        assert!(
+            !waits || lists("WEFT_INTERRUPTED"),
+            "{name}: a signal ends its wait, says weft_submit.timeout_ns"
+        );
         if function.gives_status() {
             for code in ["WEFT_OK", "WEFT_ERROR_FORKED", "WEFT_ERROR_INTERNAL"] {
                 assert!(lists(code), "{name}: its Returns line lacks {code}");
