@@ -65,32 +65,40 @@ class Bench:
         self.session.wait(lambda out: function(self.session.queue, desc, self.submit, out))
         return (time.perf_counter() - start) / count
 
-    def compare(self, name, op, torch_function, type_name=None, bytes=0, flops=0, **fields):
-        if self.options.only and self.options.only not in name:
+    def compare(self, name, op, peer, type_name=None, bytes=0, flops=0, outs=None, **fields):
+        """`outs`: pairs of what Weft writes and what the peer does, or a function that says so afterwards: a column more."""
+        if self.options.only not in name:
             return
         desc = self.session.desc(type_name or f"weft_{op}_desc", **fields)
         function = getattr(lib, "weft_" + op)
         torch.cuda.synchronize()
         try:
-            self.ours(function, desc, 1), torch_function()  # what is compiled is compiled here
-            once = max(self.ours(function, desc, 2), self.peer(torch_function, 2))
+            self.ours(function, desc, 1), peer()  # what is compiled is compiled here
+            torch.cuda.synchronize()
+            apart = max(distance(*pair) for pair in (outs() if callable(outs) else outs)) if outs else None
+            once = max(self.ours(function, desc, 2), self.peer(peer, 2))
         except Exception as error:
-            print(f"| {name} | {error} | | | |", flush=True)
+            print(f"| {name} | {error} | | | |{' |' if outs else ''}", flush=True)
             return
         count = int(min(max(self.options.seconds / TURNS / 2 / once, 3), 400))
-        ours, theirs = [], []
-        for _ in range(TURNS):
-            ours.append(self.ours(function, desc, count))
-            theirs.append(self.peer(torch_function, count))
-        mine, yours = min(ours), min(theirs)
+        turns = [(self.ours(function, desc, count), self.peer(peer, count)) for _ in range(TURNS)]
+        mine, yours = map(min, zip(*turns))
         share = f"{bytes / mine / 1e9:.0f} GB/s, {bytes / mine / self.copy:.2f} of copy" if bytes else ""
-        share = f"{flops / mine / 1e12:.1f} TFLOP/s" if flops else share
-        print(f"| {name} | {mine * 1e6:.2f} | {yours * 1e6:.2f} | {share} | {yours / mine:.2f} |", flush=True)
+        share = f"{flops / mine / 1e12:.{1 if apart is None else 2}f} TFLOP/s" if flops else share
+        last = "" if apart is None else f" {apart:.1e} |"
+        print(f"| {name} | {mine * 1e6:.2f} | {yours * 1e6:.2f} | {share} | {yours / mine:.2f} |{last}", flush=True)
 
     def close(self):
         for _, buffer in self.kept:
             lib.weft_buffer_release(buffer)
         self.session.close()
+
+
+def distance(ours, theirs):
+    """The largest difference, relative to the largest element."""
+    ours, theirs = (torch.view_as_real(t) if t.is_complex() else t for t in (ours, theirs))
+    most = theirs.abs().max().double()
+    return float((ours.double() - theirs.double()).abs().max() / most) if most > 0 else float(ours.abs().max())
 
 
 def normal(*shape, dtype=torch.bfloat16):
@@ -222,6 +230,7 @@ def products(b):
     bf16, f16, f32, f64 = torch.bfloat16, torch.float16, torch.float32, torch.float64
     for size in (1024, 2048, 4096, 8192):
         product(b, size, size, size, bf16)
+    product(b, 16384, 16384, 8192, bf16)
     product(b, 4096, 4096, 4096, bf16, turned=False)
     product(b, 4096, 4096, 4096, f16)
     product(b, 4096, 4096, 4096, f32)
@@ -238,10 +247,9 @@ def products(b):
     for size in (1024, 2048, 4096, 8192):
         for fast in (True, False):
             small_product(b, size, size, size, "tensor", fast)
-    for scales in ("rows", "blocks"):
-        small_product(b, 4096, 4096, 4096, scales, scales == "rows")
-        small_product(b, 8192, 8192, 8192, scales, scales == "rows")
-    small_product(b, 4096, 4096, 4096, "rows", False)
+    for scales, fast in [("rows", True), ("rows", False), ("blocks", False)]:
+        for size in (4096, 8192):
+            small_product(b, size, size, size, scales, fast)
     small_product(b, 16, 8192, 8192, "tensor", True)
     small_product(b, 64, 8192, 8192, "tensor", True)
 
