@@ -215,8 +215,8 @@ fn bad_descriptors_get_a_sentence() {
         ("dense", "attention: window_left", |d| (d.flags, d.window_left) = (4, -1)),
         ("dense", "attention: window_right", |d| (d.flags, d.window_right) = (8, -1)),
         ("dense", "attention: sink_tokens", |d| d.sink_tokens = -1),
-        ("dense", "attention: o and attention: q", |d| d.o = weft_tensor { dims: d.o.dims, ..d.q }),
-        ("dense", "attention: lse and attention: o", |d| d.lse.buffer = d.o.buffer),
+        ("dense", "attention: o and q", |d| d.o = weft_tensor { dims: d.o.dims, ..d.q }),
+        ("dense", "attention: lse and o", |d| d.lse.buffer = d.o.buffer),
         ("dense", "attention: o", |d| d.o.strides = [0, 18, 6, 1, 0, 0, 0, 0]),
         ("dense", "attention: bias.dims", |d| {
             d.bias = weft_tensor { dims: [2, 0, 0, 0, 0, 0, 0, 0], rank: 1, ..d.q }

@@ -357,7 +357,7 @@ fn in_place_is_a_copy_onto_itself() {
     both.x = first;
     let (status, why) = session.refuse(weft_cast, &both);
     assert_eq!(status, WEFT_ERROR_INVALID_ARGUMENT);
-    assert!(why.contains("cast: y and cast: x overlap"), "{why}");
+    assert!(why.contains("cast: y and x overlap"), "{why}");
 }
 
 #[test]

@@ -4,10 +4,12 @@
 mod support;
 
 use std::ffi::CStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use support::driver::{fake, no_gpu};
-use weft::api::{buffer::*, context::*, program::*, queue::*, request::weft_request_release, vendor::*};
+use weft::api::{buffer::*, context::*, program::*, queue::*, request::weft_request_release};
+use weft::api::{transfer::weft_barrier, vendor::*};
 use weft::device::cuda::{Gpu, Key, Module, Shape, Stream, count, describe, driver};
 use weft::ops::launch::*;
 use weft::ptx::{self, Kernel, params};
@@ -80,6 +82,39 @@ fn things() {
     }
 }
 
+/// Runs in a process of its own: what submissions are answered to a queue of the caller's stream and to one of its own.
+#[test]
+fn capturing() {
+    if std::env::var_os("WEFT_PROBE").is_none() {
+        return println!("skipped: part of another test, which runs it in a process of its own");
+    }
+    let (mut device, mut own, mut theirs) = (0, 0, 0);
+    let desc = weft_queue_desc { struct_size: 24, stream: 4096, ..Default::default() };
+    // SAFETY: C strings, no options or structs of their struct_size, pointers to locals; the stand-in takes any stream.
+    let statuses = unsafe {
+        assert_eq!(weft_context_create(c"cuda:0".as_ptr(), std::ptr::null(), &mut device), WEFT_OK);
+        assert_eq!(weft_queue_create(device, std::ptr::null(), &mut own), WEFT_OK);
+        assert_eq!(weft_queue_create(device, &desc, &mut theirs), WEFT_OK);
+        [own, theirs].map(|queue| weft_barrier(queue, std::ptr::null(), std::ptr::null_mut()))
+    };
+    // SAFETY: the library's own text.
+    let text = unsafe { CStr::from_ptr(weft::api::library::weft_last_error()) };
+    println!("{statuses:?} {}", text.to_string_lossy());
+}
+
+#[test]
+fn a_stream_that_is_being_captured_takes_no_requests() {
+    let folder = fake("capturing", &[]);
+    for (status, answer) in [("0", "[0, 0]"), ("1", "[0, -1] queue has a stream"), ("2", "[0, -1]")] {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "capturing", "--nocapture"]).env("WEFT_PROBE", "capture");
+        let output =
+            child.env("FAKE_CUDA_CAPTURING", status).env("WEFT_LIBRARY_PATH", &folder).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(told.contains(answer), "{status}: {told}");
+    }
+}
+
 #[test]
 fn devices_and_libraries_are_told_of() {
     let folder = fake("things", &[]);
@@ -102,6 +137,7 @@ const KERNELS: &CStr = c".version 8.0
 .target sm_80
 .address_size 64
 .visible .entry small(.param .u64 at, .param .f32 factor, .param .align 4 .b8 pair[12]) { ret; }
+.visible .entry square(.param .u64 at, .param .f32 factor, .param .align 4 .b8 pair[12]) .reqntid 16, 8 { ret; }
 .visible .entry none() { ret; }";
 
 fn argument(kind: u32, buffer: u64) -> weft_argument {
@@ -110,7 +146,7 @@ fn argument(kind: u32, buffer: u64) -> weft_argument {
 
 /// Prints what programs, kernels and launches that fit or do not fit are answered with.
 fn programs(device: u64) {
-    let (mut program, mut kernel, mut queue, mut buffer) = (0, 0, 0, 0);
+    let (mut program, mut kernel, mut square, mut queue, mut buffer) = (0, 0, 0, 0, 0);
     let mut log = [b'?' as std::ffi::c_char; 64];
     let told = |step: &str, status: i32| {
         // SAFETY: the library's own text.
@@ -127,12 +163,14 @@ fn programs(device: u64) {
         (desc.log, desc.log_capacity) = (log.as_mut_ptr(), log.len() as u64);
         told("bad program", weft_program_create(device, &desc, &mut program));
         println!("log {}", CStr::from_ptr(log.as_ptr()).to_string_lossy());
+        desc.ptx = c" \n".as_ptr();
+        told("blank", weft_program_create(device, &desc, &mut program));
+        println!("log {:?}", CStr::from_ptr(log.as_ptr()));
         desc.ptx = KERNELS.as_ptr();
         told("program", weft_program_create(device, &desc, &mut program));
         println!("log {:?}", CStr::from_ptr(log.as_ptr()));
         told("no kernel", weft_kernel_get(program, c"absent".as_ptr(), &mut kernel));
         told("kernel", weft_kernel_get(program, c"small".as_ptr(), &mut kernel));
-        told("release", weft_program_release(program));
         told("queue", weft_queue_create(device, std::ptr::null(), &mut queue));
         told("buffer", weft_buffer_create(device, 64, std::ptr::null(), &mut buffer));
         let launch = |step: &str, desc: weft_launch_desc, arguments: &[weft_argument]| {
@@ -162,11 +200,23 @@ fn programs(device: u64) {
         launch("wide", weft_launch_desc { block: [1025, 1, 1], ..fine }, &right);
         launch("deep", weft_launch_desc { block: [1, 1, 65], ..fine }, &right);
         launch("shared", weft_launch_desc { shared: 1 << 30, ..fine }, &right);
+        let nowhere = weft_argument { kind: WEFT_ARGUMENT_HOST, integer: 0, ..right[2] };
+        let somewhere = weft_argument { integer: right.as_ptr() as u64, ..nowhere };
+        launch("host", fine, &[right[0], right[1], somewhere]);
+        launch("nowhere", fine, &[right[0], right[1], nowhere]);
+        launch("far", fine, &[right[0], right[1], weft_argument { size: 13, ..somewhere }]);
+        told("empty name", weft_kernel_get(program, c"".as_ptr(), &mut square));
+        told("square", weft_kernel_get(program, c"square".as_ptr(), &mut square));
+        told("release", weft_program_release(program));
+        let squared = weft_launch_desc { kernel: square, block: [16, 8, 0], ..fine };
+        launch("its block", squared, &right);
+        launch("no block of its", weft_launch_desc { block: [128, 1, 1], ..squared }, &right);
         launch("no kernel", weft_launch_desc { kernel: buffer, ..fine }, &right);
     }
     weft_queue_drain(queue, u64::MAX);
     for (release, handle) in [
         (weft_kernel_release as extern "C" fn(u64) -> i32, kernel),
+        (weft_kernel_release, square),
         (weft_buffer_release, buffer),
         (weft_queue_release, queue),
         (weft_context_release, device),
@@ -186,11 +236,12 @@ fn programs_and_launches_are_checked_before_they_are_accepted() {
         says(&format!("bad program {bad}: "));
         says("CUDA_ERROR_INVALID_PTX (218): ptxas fatal: no .version");
         says("log ptxas fatal: no .version\n");
+        says(&format!("blank {bad}: weft_program_desc.ptx is empty; expected PTX text\nlog \"\"\n"));
         says("program 0\nlog \"\"\n");
         says(&format!(
-            "no kernel {bad}: name is \"absent\"; expected a kernel (.visible .entry) of the program: small, none"
+            "no kernel {bad}: name is \"absent\"; expected a kernel (.visible .entry) of the program: small, square, none"
         ));
-        says("kernel 0\nrelease 0\nqueue 0\nbuffer 0\nlaunch 0\n");
+        says("kernel 0\nqueue 0\nbuffer 0\nlaunch 0\n");
         says(&format!(
             "few {bad}: launch: argument_count is 2; expected 3, the parameters of kernel \"small\""
         ));
@@ -201,6 +252,14 @@ fn programs_and_launches_are_checked_before_they_are_accepted() {
         says(&format!("wide {bad}: launch: block is [1025, 1, 1]; expected 1 to 1024"));
         says(&format!("deep {bad}: launch: block is [1, 1, 65]"));
         says(&format!("shared {bad}: launch: shared is 1073741824 bytes; expected at most"));
+        says("host 0\n");
+        says(&format!("nowhere {bad}: launch: arguments[2].integer is 0; expected the address of 12 bytes"));
+        says(&format!("far {bad}: launch: arguments[2] (WEFT_ARGUMENT_HOST) has 13 bytes; expected 12"));
+        says(&format!("empty name {bad}: name is \"\"; expected a kernel"));
+        says("square 0\nrelease 0\nits block 0\n");
+        says(&format!(
+            "no block of its {bad}: launch: block is [128, 1, 1]; expected [16, 8, 1], what kernel"
+        ));
         says(&format!("no kernel {WEFT_ERROR_WRONG_KIND}: launch: kernel is"));
     }
 }
@@ -263,6 +322,74 @@ fn a_second_process_compiles_nothing() {
     }
 }
 
+/// Runs in a process of its own, whose child it is that opens the GPU: the parent has only counted.
+#[test]
+fn forking() {
+    if std::env::var_os("WEFT_PROBE").is_none() {
+        return println!("skipped: part of another test, which runs it in a process of its own");
+    }
+    assert_eq!(count(), 1);
+    let mut device = 0;
+    // SAFETY: the child leaves at once; C strings, no options, pointers to locals.
+    let (statuses, ended) = unsafe {
+        let child = libc::fork();
+        let open =
+            |name: &CStr, device: &mut u64| weft_context_create(name.as_ptr(), std::ptr::null(), device);
+        if child == 0 {
+            let statuses = [open(c"cuda:0", &mut device), open(c"auto", &mut device)];
+            libc::_exit(i32::from(statuses != [WEFT_ERROR_UNAVAILABLE, WEFT_OK]));
+        }
+        let mut ended = 0;
+        libc::waitpid(child, &mut ended, 0);
+        ([open(c"cuda:0", &mut device), open(c"auto", &mut device)], ended)
+    };
+    println!("parent {statuses:?}, child {ended}");
+}
+
+#[test]
+fn a_child_of_a_process_that_counted_gpus_is_told_why_it_has_none() {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "forking", "--nocapture"]).env("WEFT_PROBE", "fork");
+    let output = child.env("WEFT_LIBRARY_PATH", fake("forking", &[])).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(told.contains("parent [0, 0], child 0"), "{told}");
+}
+
+static LATE: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn late() {
+    let mut buffer = 0;
+    // SAFETY: a pointer to a local.
+    let status = unsafe { weft_buffer_create(LATE.load(SeqCst), 64, std::ptr::null(), &mut buffer) };
+    println!("late {status}");
+}
+
+/// Runs in a process of its own: a handler of the program's end that comes after the library's.
+#[test]
+fn ending() {
+    if std::env::var_os("WEFT_PROBE").is_none() {
+        return println!("skipped: part of another test, which runs it in a process of its own");
+    }
+    let mut device = 0;
+    // SAFETY: a function that does not unwind; a C string, no options, a pointer to a local.
+    let status = unsafe {
+        libc::atexit(late);
+        weft_context_create(c"cuda:0".as_ptr(), std::ptr::null(), &mut device)
+    };
+    assert_eq!(status, WEFT_OK);
+    LATE.store(device, SeqCst);
+}
+
+#[test]
+fn the_end_of_a_process_is_no_loss_of_the_device() {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "ending", "--nocapture"]).env("WEFT_PROBE", "end").env("WEFT_LOG", "error");
+    let output = child.env("WEFT_LIBRARY_PATH", fake("ending", &[])).output().unwrap();
+    let (told, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(told.contains(&format!("late {WEFT_ERROR_DEVICE_LOST}")), "{told}{log}");
+    assert!(!log.contains("weft:"), "a healthy program's end is told as a failure: {log}");
+}
+
 /// A small job, step by step, each after the ones before whatever they answered.
 fn steps() -> Vec<(&'static str, weft::status::Result<()>)> {
     let mut answers = Vec::new();
@@ -304,11 +431,54 @@ fn a_driver_that_is_not_usable_is_unavailable_with_path_and_remedy() {
     );
     let whole = fake("whole", &[]);
     says(probe_with(&whole, &[("FAKE_CUDA_VERSION", "11080")]), &["11.8", "12.0", "update", "fake-whole"]);
-    says(probe_with(&whole, &[("FAKE_CUDA_FAIL", "cuInit:1:999")]), &["cuInit", "CUDA_ERROR_UNKNOWN (999)"]);
+    let unknown = probe_with(&whole, &[("FAKE_CUDA_FAIL", "cuInit:1:999")]);
+    says(unknown, &["cuInit", "CUDA_ERROR_UNKNOWN (999)", "nvidia-smi", "fake-whole"]);
+    let hidden = [("FAKE_CUDA_FAIL", "cuInit:1:100"), ("CUDA_VISIBLE_DEVICES", "")];
+    says(probe_with(&whole, &hidden), &["cuInit", "(CUDA_VISIBLE_DEVICES is \"\")", "\"cpu\""]);
     says(probe_with(&whole, &[("FAKE_CUDA_FAIL", "cuInit:1:54321")]), &["cuInit", "an unknown code (54321)"]);
     says(probe_with(&whole, &[("FAKE_CUDA_DEVICES", "0")]), &["knows 0 devices"]);
     let old = probe_with(&whole, &[("FAKE_CUDA_CAPABILITY", "75")]);
     says(old, &["count 1", "compute capability 7.5; expected 8.0"]);
+}
+
+/// A folder whose `libcuda.so.1` `make` makes of the stand-in's bytes.
+fn broken(name: &str, make: impl FnOnce(&Path, Vec<u8>) -> std::io::Result<()>) -> PathBuf {
+    let whole = std::fs::read(fake("broken", &[]).join("libcuda.so.1")).unwrap();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fake-{name}"));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    make(&folder.join("libcuda.so.1"), whole).unwrap();
+    folder
+}
+
+#[test]
+fn a_file_that_is_no_whole_library_is_told_and_never_opened() {
+    let says = |name: &str, word: &str, make: fn(&Path, Vec<u8>) -> std::io::Result<()>| {
+        let folder = broken(name, make);
+        let text = probe_with(&folder, &[]);
+        assert!(
+            text.contains(&format!("fake-{name}/libcuda.so.1")) && text.contains(word),
+            "{word:?}: {text}"
+        );
+        // Where the loader itself would find it first.
+        let text = probe_with(Path::new("/none"), &[("LD_LIBRARY_PATH", folder.to_str().unwrap())]);
+        assert!(text.contains("create ") && text.contains("device"), "{name}: {text}");
+    };
+    says("cut", "was cut off: it has 4096 bytes", |at, bytes| std::fs::write(at, &bytes[..4096]));
+    says("short", "too short", |at, _| std::fs::write(at, ""));
+    says("machine", "another kind of machine", |at, mut bytes| {
+        bytes[18] ^= 0xB7 ^ 0x3E; // from the one to the other
+        std::fs::write(at, bytes)
+    });
+    says("loop", "symbolic links", |at, _| std::os::unix::fs::symlink("libcuda.so.1", at));
+    says("pipe", "no file", |at, _| {
+        let name = std::ffi::CString::new(at.to_str().unwrap()).unwrap();
+        // SAFETY: a C string.
+        match unsafe { libc::mkfifo(name.as_ptr(), 0o600) } {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        }
+    });
 }
 
 #[test]

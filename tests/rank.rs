@@ -329,6 +329,24 @@ fn sixty_four_bits_are_all_compared() {
 }
 
 #[test]
+fn an_axis_of_one_element_may_have_any_stride() {
+    let (session, mut rng) = (Session::new(1), Rng(7));
+    let x = session.exact(&mut rng, F32, &[2, 3], Style::Packed, &[1.0, 5.0, 2.0, 9.0, 7.0, 8.0]);
+    for far in [i64::MAX, i64::MIN, 1 << 62] {
+        let (best, at) = (session.output(&mut rng, F32, &[2, 1], Style::Packed), session.buffer(16));
+        let mut indices = weft_tensor { buffer: at, dtype: WEFT_I64, rank: 2, ..Default::default() };
+        (indices.dims[0], indices.dims[1], indices.strides[0], indices.strides[1]) = (2, 1, 1, far);
+        let mut values = best.desc;
+        (values.strides[0], values.strides[1]) = (1, far);
+        let d = weft_rank_desc { indices, values, ..desc(&x, 1, 0) };
+        session.run(weft_arg_reduce, &d);
+        session.run(weft_top_k, &d);
+        assert_eq!(session.read(&best), [5.0, 9.0], "{far}");
+        assert_eq!(session.read_bytes(at, 16), [1i64, 0].map(i64::to_le_bytes).concat(), "{far}");
+    }
+}
+
+#[test]
 fn bad_input_is_named() {
     let (session, mut rng) = (Session::new(1), Rng(6));
     let x = session.normal(&mut rng, F32, &[4, 6], Style::Packed);
@@ -360,11 +378,11 @@ fn bad_input_is_named() {
     refused(&bad, "top_k: indices.dtype is WEFT_F32; expected WEFT_I32");
     bad = good;
     bad.indices = weft_tensor { dtype: WEFT_I32, ..best.desc };
-    refused(&bad, "top_k: indices and top_k: values overlap");
+    refused(&bad, "top_k: indices and values overlap");
     bad = good;
     bad.values = x.desc;
     bad.values.dims[1] = 3;
-    refused(&bad, "top_k: values and top_k: x overlap");
+    refused(&bad, "top_k: values and x overlap");
     bad = good;
     (bad.x.dtype, bad.x.dims[1]) = (WEFT_C32, 3);
     refused(&bad, "top_k: x.dtype is WEFT_C32");

@@ -330,6 +330,40 @@ fn threads_change_nothing() {
     drop(one);
 }
 
+/// An axis of stride 0 longer than anybody could read.
+#[test]
+fn what_is_repeated_counts_as_often_without_being_read() {
+    const TIMES: i64 = (1 << 57) + 1;
+    let (session, mut rng) = (Session::new(2), Rng(57));
+    let n = TIMES as f64;
+    for dtype in [F32, F64, Bf16, I32] {
+        let x = session.exact(&mut rng, dtype, &[2], Style::Packed, &[1.0, 3.0]);
+        let mut far = x.desc;
+        (far.rank, far.dims[1], far.strides[0], far.strides[1]) = (2, TIMES, 1, 0);
+        let wraps = !dtype.is_float();
+        let sum = |a: f64| if dtype == I32 { a } else { a * n };
+        for function in WEFT_REDUCE_SUM..=WEFT_REDUCE_LOG_SUM_EXP {
+            let y = session.output(&mut rng, dtype, &[2], Style::Packed);
+            let mut d = desc(&x, &y, function, 2);
+            d.x = far;
+            session.run(weft_reduce, &d);
+            let want = [1.0f64, 3.0].map(|a| match function {
+                WEFT_REDUCE_SUM | WEFT_REDUCE_L1 => sum(a),
+                WEFT_REDUCE_SUM_SQUARE => sum(a * a),
+                WEFT_REDUCE_L2 => (a * a * n).sqrt(),
+                WEFT_REDUCE_LOG_SUM => (a * n).ln(),
+                WEFT_REDUCE_LOG_SUM_EXP => a + n.ln(),
+                WEFT_REDUCE_PROD if a > 1.0 && !wraps => f64::INFINITY,
+                _ => a,
+            });
+            let want = want.map(|want| if wraps { want.trunc().min(limits(dtype).1) } else { want });
+            close(&format!("{dtype:?} {function}"), &session.read(&y), &want, |i| {
+                (4e-7 + unit(dtype)) * want[i].abs()
+            });
+        }
+    }
+}
+
 #[test]
 fn bad_input_is_named() {
     let (session, mut rng) = (Session::new(1), Rng(7));
@@ -355,7 +389,7 @@ fn bad_input_is_named() {
     refused(&bad, "reduce: x.dtype is WEFT_F8_E5M2");
     bad = good;
     bad.y.buffer = x.desc.buffer;
-    refused(&bad, "reduce: y and reduce: x overlap");
+    refused(&bad, "reduce: y and x overlap");
     bad = good;
     (bad.x.dtype, bad.y.dtype) = (WEFT_BOOL, WEFT_BOOL);
     refused(&bad, "reduce: function is 0 of WEFT_BOOL");

@@ -74,6 +74,23 @@ fn program(compiler: &str, parts: &[&str], options: &[&str]) -> Option<String> {
     Some(String::from_utf8(output.stdout).unwrap())
 }
 
+#[test]
+fn every_function_is_wrapped() {
+    let [c, cpp] =
+        ["weft.h", "weft.hpp"].map(|name| fs::read_to_string(Path::new("include").join(name)).unwrap());
+    let declared = c.lines().filter(|line| line.starts_with(|first: char| first.is_ascii_lowercase()));
+    let functions = declared.filter_map(|line| {
+        let name = line.split_once('(')?.0.rsplit([' ', '*']).next()?;
+        name.strip_prefix("weft_")
+    });
+    let wrapped = |name: &str| {
+        let uses = [format!("weft_{name}("), format!("weft_{name}>"), format!("WEFT_OPERATION({name},")];
+        uses.iter().any(|used| cpp.contains(used))
+    };
+    let missing = functions.filter(|name| !wrapped(name));
+    assert_eq!(missing.collect::<Vec<_>>(), Vec::<&str>::new());
+}
+
 const ALL: &str = "owners\ntensors\noperations\ncallbacks\nfutures\ncoroutines\nlooking\n";
 
 #[test]

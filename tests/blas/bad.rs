@@ -43,7 +43,7 @@ fn vectors() {
     refuse(&weft_axpy_desc { flags: 1, ..axpy }, "axpy: flags are 0x1");
     refuse(
         &weft_axpy_desc { alpha_imag: 1.0, ..axpy },
-        "axpy: alpha_imag is 1; expected 0 for elements of WEFT_F32",
+        "axpy: alpha_imag is 1.0; expected 0 for elements of WEFT_F32",
     );
     refuse(
         &weft_axpy_desc { x: shaped(x.desc, &[2, 5], &[]), ..axpy },
@@ -74,9 +74,9 @@ fn vectors() {
     );
     let apart = shaped(y.desc, &[6], &[1]);
     let later = weft_tensor { offset: apart.offset + 4, ..apart };
-    refuse(&weft_axpy_desc { x: later, y: apart, ..axpy }, "axpy: y and axpy: x overlap");
+    refuse(&weft_axpy_desc { x: later, y: apart, ..axpy }, "axpy: y and x overlap");
     let swap = desc!(weft_swap_desc { x: x.desc, y: x.desc });
-    refused(&session, weft_swap, &swap, "swap: y and swap: x overlap");
+    refused(&session, weft_swap, &swap, "swap: y and x overlap");
     let swap = desc!(weft_swap_desc { x: x.desc, y: one.desc });
     refused(&session, weft_swap, &swap, "swap: y.dims are [2]; expected [2, 6] (x's)");
     let rot = desc!(weft_rot_desc { s_imag: 0.5, x: x.desc, y: y.desc });
@@ -90,7 +90,7 @@ fn vectors() {
         &weft_dot_desc { result: shaped(one.desc, &[], &[]), ..dot },
         "dot: x.dims [2, 6] cannot be broadcast to [6]",
     );
-    refuse(&weft_dot_desc { result: shaped(x.desc, &[2], &[1]), ..dot }, "dot: result and dot: x overlap");
+    refuse(&weft_dot_desc { result: shaped(x.desc, &[2], &[1]), ..dot }, "dot: result and x overlap");
     refuse(
         &weft_dot_desc { result: shaped(one.desc, &[1; 8], &[]), ..dot },
         "dot: result.rank is 8; expected 7 or less",
@@ -131,8 +131,8 @@ fn matrices() {
         "gemv: x.dims are [4]; expected [6] at their end (a's columns)",
     );
     refuse(&weft_gemv_desc { a: x.desc, ..gemv }, "gemv: a.rank is 1; expected 2 or more: a matrix");
-    refuse(&weft_gemv_desc { y: shaped(x.desc, &[4], &[1]), ..gemv }, "gemv: y and gemv: x overlap");
-    refuse(&weft_gemv_desc { y: shaped(a.desc, &[4], &[6]), ..gemv }, "gemv: y and gemv: a overlap");
+    refuse(&weft_gemv_desc { y: shaped(x.desc, &[4], &[1]), ..gemv }, "gemv: y and x overlap");
+    refuse(&weft_gemv_desc { y: shaped(a.desc, &[4], &[6]), ..gemv }, "gemv: y and a overlap");
     refuse(
         &weft_gemv_desc { y: typed(y.desc, WEFT_F32), ..gemv },
         "gemv: y.dtype is WEFT_F32; expected WEFT_C32",
@@ -154,7 +154,7 @@ fn matrices() {
         &session,
         weft_ger,
         &weft_ger_desc { x: shaped(a.desc, &[4], &[1]), ..ger },
-        "ger: a and ger: x overlap",
+        "ger: a and x overlap",
     );
     let syrk = desc!(weft_syrk_desc { alpha: 1.0, a: a.desc, c: c.desc });
     let refuse = |d: &weft_syrk_desc, part: &str| refused(&session, weft_syrk, d, part);
@@ -169,7 +169,7 @@ fn matrices() {
         &weft_syrk_desc { flags: 1, beta_imag: 2.0, ..syrk },
         "syrk: beta_imag is 2; expected 0 with WEFT_BLAS_CONJUGATE",
     );
-    refuse(&weft_syrk_desc { a: shaped(c.desc, &[4, 2], &[]), ..syrk }, "syrk: c and syrk: a overlap");
+    refuse(&weft_syrk_desc { a: shaped(c.desc, &[4, 2], &[]), ..syrk }, "syrk: c and a overlap");
     let trsm = desc!(weft_trsm_desc { alpha: 1.0, a: c.desc, b: a.desc });
     let refuse = |d: &weft_trsm_desc, part: &str| refused(&session, weft_trsm, d, part);
     refuse(&weft_trsm_desc { flags: 16, ..trsm }, "trsm: flags are 0x10; expected only bits of 0xf");
@@ -182,6 +182,6 @@ fn matrices() {
         "trsm: a.dims are [4, 6]; expected [4, 4] at their end (b's rows, twice)",
     );
     refuse(&weft_trsm_desc { b: x.desc, ..trsm }, "trsm: b.rank is 1; expected 2 or more: a matrix");
-    refuse(&weft_trsm_desc { b: c.desc, ..trsm }, "trsm: b and trsm: a overlap");
+    refuse(&weft_trsm_desc { b: c.desc, ..trsm }, "trsm: b and a overlap");
     assert!([&a, &x, &y, &c].into_iter().all(|array| array.untouched(&session)));
 }

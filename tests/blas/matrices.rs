@@ -188,6 +188,12 @@ fn syrk_writes_one_triangle() {
         syrk(&session, &mut rng, dtype, &[], sizes);
         syrk(&session, &mut rng, dtype, &[2], sizes);
     }
+    // Of several blocks, where the vendor's library multiplies.
+    let large = by_device(vec![], vec![(600, 17), (1100, 9), (513, 40), (770, 21)]);
+    for (dtype, sizes) in DTYPES.into_iter().zip(large) {
+        syrk(&session, &mut rng, dtype, &[], sizes);
+        syrk(&session, &mut rng, dtype, &[2], sizes);
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ void looking() {
     weft::queue queue(context);
     queue.barrier().wait();
     EXPECT(weft::stats(context).submitted == 1 && weft::try_stats(context)->completed_ok == 1);
+    EXPECT(weft::abi_version() == WEFT_ABI_VERSION && weft::version()[0] != 0);
     EXPECT(weft::stats().submitted >= 1 && weft::try_stats()->contexts >= 1);
     EXPECT(weft::debug_report(context).find("queue") != std::string::npos && !weft::debug_report().empty());
     weft::context gone;

@@ -68,6 +68,12 @@ void algebra() {
     product.a = weft::permuted(product.a, {1, 0});
     queue->matmul(product);
     EXPECT(d.holds({26, 30, 38, 44}));
+
+    floats e({0, 0, 0, 0});
+    const std::vector<weft_matmul_desc> list{product, weft::desc::matmul(a({2, 2}), b({2, 2}), e({2, 2}))};
+    EXPECT(queue->matmul_grouped(list).wait() && queue->try_matmul_grouped(list)->wait());
+    EXPECT(d.holds({26, 30, 38, 44}) && e.holds({19, 22, 43, 50}));
+    EXPECT(queue->matmul_grouped({}).wait() && !queue->try_matmul_grouped({list[0], list[0]}));
     floats o({0, 0, 0, 0});
     const auto look = weft::desc::attention(a({1, 1, 2, 2}), a({1, 1, 2, 2}), b({1, 1, 2, 2}), o({1, 1, 2, 2}));
     auto causal = look;

@@ -16,7 +16,8 @@ fn gelu(x: f64) -> f64 {
 }
 
 fn gelu_tanh(x: f64) -> f64 {
-    0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)).tanh())
+    // As x / (1 + e^-2u): 1 + tanh(u) has no digits left on the left.
+    x / (1.0 + (-(8.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)).exp())
 }
 
 fn silu(x: f64) -> f64 {
