@@ -9,6 +9,7 @@ use std::ptr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use std::time::{Duration, Instant};
+use support::queues::queue;
 use support::*;
 use weft::api::port::*;
 use weft::api::queue::*;
@@ -94,15 +95,6 @@ unsafe extern "C" fn deliver(user: u64, completion: *const weft_completion) {
 
 unsafe extern "C" fn finalize(user: u64) {
     FINALIZED[user as usize].fetch_add(1, SeqCst);
-}
-
-fn queue(context: u64, depth: u32, priority: u32) -> u64 {
-    let size = size_of::<weft_queue_desc>() as u32;
-    let options = weft_queue_desc { struct_size: size, depth, priority, ..Default::default() };
-    let mut queue = 0;
-    // SAFETY: pointers to locals.
-    ok(unsafe { weft_queue_create(context, &options, &mut queue) });
-    queue
 }
 
 fn port(context: u64, capacity: u32, flags: u32) -> u64 {

@@ -1,8 +1,11 @@
 //! An installed Weft works from wherever it is moved to: by pkg-config, shared and static, by CMake, and by plain
 //! compiler flags; its shared library has a soname, symbol versions, and needs the C library alone.
 
+#[path = "support/programs.rs"]
+mod programs;
+
+use programs::{run, succeeded};
 use std::collections::BTreeSet;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
@@ -32,30 +35,6 @@ fn folder(name: &str) -> PathBuf {
 
 fn install(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_weft-install")).args(arguments).output().unwrap()
-}
-
-/// Runs a program; `None`, said on stderr, if it is not installed.
-fn run(command: &mut Command) -> Option<Output> {
-    match command.output() {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            eprintln!("skipped: {} is not installed", command.get_program().display());
-            None
-        }
-        output => Some(output.unwrap_or_else(|error| panic!("{command:?}: {error}"))),
-    }
-}
-
-#[track_caller]
-fn succeeded(what: &str, output: &Output) -> String {
-    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    assert!(
-        output.status.success(),
-        "{what}: {}\n{}{}",
-        output.status,
-        text(&output.stderr),
-        text(&output.stdout)
-    );
-    text(&output.stdout)
 }
 
 /// Compiles 01_hello.c with these flags behind it: the program.

@@ -9,9 +9,10 @@ mod draw;
 mod oracle;
 mod support;
 
-use array::{Array, Lie, small_format};
+use array::{Array, Lie};
 use draw::Case;
 use oracle::{TOGETHER, Want, oracle, rounding};
+use support::eight::small_format;
 use support::*;
 use weft::api::operations::weft_matmul;
 use weft::dtype::Dtype::*;

@@ -1,428 +1,21 @@
 //! weft_matmul's edges: what is refused, and that nothing is written then; lists of multiplications; every pair of 8-bit
 //! floats; sums of integers that wrap; results that do not depend on the number of threads.
 
+#[path = "matmul_surface/bad.rs"]
+mod bad;
 mod support;
+#[path = "matmul_surface/world.rs"]
+mod world;
 
 use std::ptr;
+use support::eight::value;
 use support::*;
 use weft::api::operations::{weft_matmul, weft_matmul_grouped};
 use weft::dtype::*;
 use weft::layout::weft_tensor;
 use weft::ops::matmul::*;
 use weft::status::*;
-
-const BAD: i32 = WEFT_ERROR_INVALID_ARGUMENT;
-
-fn desc() -> weft_matmul_desc {
-    weft_matmul_desc { struct_size: size_of::<weft_matmul_desc>() as u32, ..Default::default() }
-}
-
-fn zero(session: &Session, dtype: Dtype, dims: &[i64]) -> Tensor {
-    session.tensor(&mut Rng(1), dtype, dims, Style::Packed, |_| 0.0)
-}
-
-/// An output that must stay as it is.
-fn output(session: &Session, dtype: Dtype, dims: &[i64]) -> Tensor {
-    session.output(&mut Rng(1), dtype, dims, Style::Packed)
-}
-
-/// The same memory as elements of another type.
-fn seen_as(t: &Tensor, dtype: Dtype) -> weft_tensor {
-    weft_tensor { dtype: dtype.code(), ..t.desc }
-}
-
-fn with_dims(t: weft_tensor, dims: &[i64], strides: &[i64]) -> weft_tensor {
-    let mut t = weft_tensor { rank: dims.len() as u32, dims: [0; 8], strides: [0; 8], ..t };
-    t.dims[..dims.len()].copy_from_slice(dims);
-    t.strides[..strides.len()].copy_from_slice(strides);
-    t
-}
-
-/// Tensors of a multiplication of [130, 260] by [260, 140], and what stands beside it.
-struct World {
-    session: Session,
-    f32s: [Tensor; 3],
-    eight: [Tensor; 2],
-    complex: [Tensor; 3],
-    out: Vec<Tensor>,
-    scales: Vec<Tensor>,
-}
-
-const M: i64 = 130;
-const K: i64 = 260;
-const N: i64 = 140;
-
-impl World {
-    fn new() -> Self {
-        let session = Session::new(2);
-        let make = |dtype, dims: [i64; 2]| zero(&session, dtype, &dims);
-        let f32s =
-            [make(Dtype::F32, [M, K]), make(Dtype::F32, [K, N]), output(&session, Dtype::F32, &[M, N])];
-        let eight = [make(Dtype::U8, [M, K]), make(Dtype::U8, [K, N])];
-        // Twice as many floats as there are complex numbers.
-        let complex = [
-            make(Dtype::F32, [M, 2 * K]),
-            make(Dtype::F32, [K, 2 * N]),
-            output(&session, Dtype::F32, &[M, 2 * N]),
-        ];
-        let out =
-            [Dtype::F16, Dtype::U8, Dtype::I32, Dtype::Bf16].map(|dtype| output(&session, dtype, &[M, N]));
-        let mask = output(&session, Dtype::U8, &[M, (N + 7) / 8]);
-        let lines = [[1, 1], [M, 1], [M, 3], [2, 3], [1, N], [3, N], [3, 2]];
-        let scales = lines.map(|dims| zero(&session, Dtype::F32, &dims));
-        let one = [output(&session, Dtype::F32, &[1]), output(&session, Dtype::F32, &[N])];
-        let out = out.into_iter().chain([mask]).chain(one).collect();
-        Self { session, f32s, eight, complex, out, scales: scales.into() }
-    }
-
-    fn f32(&self) -> weft_matmul_desc {
-        let [a, b, d] = &self.f32s;
-        weft_matmul_desc { a: a.desc, b: b.desc, d: d.desc, ..desc() }
-    }
-
-    /// 8-bit factors, and d number `out`.
-    fn eight(&self, dtype: Dtype, d: weft_tensor) -> weft_matmul_desc {
-        let [a, b] = &self.eight;
-        weft_matmul_desc { a: seen_as(a, dtype), b: seen_as(b, dtype), d, ..desc() }
-    }
-
-    fn c32(&self) -> weft_matmul_desc {
-        let view = |t: &Tensor, dims: &[i64]| with_dims(weft_tensor { dtype: WEFT_C32, ..t.desc }, dims, &[]);
-        let [a, b, d] = &self.complex;
-        weft_matmul_desc { a: view(a, &[M, K]), b: view(b, &[K, N]), d: view(d, &[M, N]), ..desc() }
-    }
-
-    fn refused(&self, what: &str, desc: weft_matmul_desc, status: i32, words: &str) {
-        let (got, message) = self.session.refuse(weft_matmul, &desc);
-        assert_eq!(got, status, "{what}: {message}");
-        assert!(message.contains(words), "{what}: {message:?} lacks {words:?}");
-    }
-
-    fn check_untouched(&self) {
-        for t in self.out.iter().chain([&self.f32s[2], &self.complex[2]]) {
-            assert!(self.session.untouched(t), "{:?} was written", t.desc);
-        }
-    }
-}
-
-#[test]
-fn nothing_wrong_is_taken_and_nothing_written() {
-    let w = World::new();
-    refuse_shapes(&w);
-    refuse_types(&w);
-    refuse_scales(&w);
-    refuse_epilogues(&w);
-    refuse_shared_memory(&w);
-    w.check_untouched();
-}
-
-fn refuse_shapes(w: &World) {
-    let good = w.f32();
-    let huge = |t: weft_tensor, dims: &[i64]| with_dims(t, dims, &[]);
-    let far = i64::MAX / 2;
-    let cases = [
-        ("overflow", weft_matmul_desc { a: huge(good.a, &[far, far]), ..good }, "matmul: a"),
-        (
-            "all of them",
-            weft_matmul_desc { a: huge(good.a, &[1 << 40, K]), d: huge(good.d, &[1 << 40, N]), ..good },
-            "bytes",
-        ),
-        (
-            "a stride that overflows",
-            weft_matmul_desc { b: with_dims(good.b, &[K, N], &[i64::MAX, 1]), ..good },
-            "matmul: b",
-        ),
-        (
-            "least stride",
-            weft_matmul_desc { b: with_dims(good.b, &[K, N], &[i64::MIN, 1]), ..good },
-            "matmul: b",
-        ),
-        (
-            "a leading dimension too small",
-            weft_matmul_desc { d: with_dims(good.d, &[M, N], &[N - 1, 1]), ..good },
-            "an output needs one each",
-        ),
-        (
-            "of columns",
-            weft_matmul_desc { d: with_dims(good.d, &[M, N], &[1, M - 1]), ..good },
-            "an output needs one each",
-        ),
-        ("past the end", weft_matmul_desc { a: with_dims(good.a, &[M, K], &[K + 1, 1]), ..good }, "bytes"),
-        ("before the start", weft_matmul_desc { a: with_dims(good.a, &[M, K], &[-K, 1]), ..good }, "bytes"),
-        (
-            "misaligned",
-            weft_matmul_desc { a: weft_tensor { offset: 2, ..good.a }, ..good },
-            "matmul: a.offset",
-        ),
-        ("negative", weft_matmul_desc { a: with_dims(good.a, &[-1, K], &[]), ..good }, "matmul: a.dims[0]"),
-        ("rank", weft_matmul_desc { a: weft_tensor { rank: 9, ..good.a }, ..good }, "matmul: a.rank"),
-        ("k", weft_matmul_desc { a: with_dims(good.a, &[M, K - 1], &[]), ..good }, "matmul: b.dims"),
-    ];
-    cases.into_iter().for_each(|(what, desc, words)| w.refused(what, desc, BAD, words));
-}
-
-fn refuse_types(w: &World) {
-    let (good, eight) = (w.f32(), |d: &Tensor| w.eight(Dtype::I8, d.desc));
-    let i32s = eight(&w.out[2]);
-    let unsupported = WEFT_ERROR_UNSUPPORTED;
-    let cases = [
-        ("mixed", weft_matmul_desc { b: w.eight(Dtype::F8E4m3, good.d).b, ..good }, BAD, "matmul: b.dtype"),
-        ("u8", w.eight(Dtype::U8, good.d), BAD, "matmul: a.dtype"),
-        ("i8 to u8", eight(&w.out[1]), BAD, "matmul: d.dtype"),
-        ("fp8 to i32", w.eight(Dtype::F8E5m2, w.out[2].desc), BAD, "matmul: d.dtype"),
-        ("a part of one", weft_matmul_desc { alpha: 0.5, ..i32s }, BAD, "matmul: alpha is 0.5"),
-        ("beta", weft_matmul_desc { beta: 3e9, c: i32s.d, ..i32s }, BAD, "matmul: beta is 3000000000"),
-        ("imaginary", weft_matmul_desc { alpha_imag: 1.0, ..good }, BAD, "matmul: alpha_imag"),
-        ("imaginary beta", weft_matmul_desc { beta_imag: 1.0, c: good.d, ..good }, BAD, "matmul: beta_imag"),
-        ("not a number", weft_matmul_desc { alpha_imag: f64::NAN, ..w.c32() }, BAD, "matmul: alpha_imag"),
-        ("no c", weft_matmul_desc { beta_imag: 1.0, ..w.c32() }, BAD, "c is absent"),
-        (
-            "f64 of f32",
-            weft_matmul_desc { compute: WEFT_COMPUTE_F64, ..good },
-            unsupported,
-            "matmul: compute is 5",
-        ),
-        (
-            "f16 of f32",
-            weft_matmul_desc { compute: WEFT_COMPUTE_F16, ..good },
-            unsupported,
-            "matmul: compute is 4",
-        ),
-        (
-            "f32 of i8",
-            weft_matmul_desc { compute: WEFT_COMPUTE_F32, ..i32s },
-            unsupported,
-            "matmul: compute is 1",
-        ),
-        (
-            "i32 of c32",
-            weft_matmul_desc { compute: WEFT_COMPUTE_I32, ..w.c32() },
-            unsupported,
-            "matmul: compute is 6",
-        ),
-        ("no such compute", weft_matmul_desc { compute: 8, ..good }, BAD, "matmul: compute is 8"),
-        ("no such flag", weft_matmul_desc { flags: 256, ..good }, BAD, "matmul: flags"),
-        (
-            "relu of complex",
-            weft_matmul_desc { epilogue: 1, ..w.c32() },
-            unsupported,
-            "matmul: epilogue is 1",
-        ),
-        ("gelu of integers", weft_matmul_desc { epilogue: 2, ..i32s }, unsupported, "matmul: epilogue is 2"),
-    ];
-    cases.into_iter().for_each(|(what, desc, status, words)| w.refused(what, desc, status, words));
-}
-
-fn refuse_scales(w: &World) {
-    let good = w.eight(Dtype::F8E4m3, w.out[3].desc);
-    let small = w.eight(Dtype::F8E4m3, seen_as(&w.out[1], Dtype::F8E5m2));
-    let [one, rows, row_blocks, squares, columns, column_blocks, _] =
-        std::array::from_fn(|i| w.scales[i].desc);
-    let cases = [
-        ("scales of f32", weft_matmul_desc { a_scale: one, ..w.f32() }, "matmul: a_scale is given"),
-        (
-            "scales of i32",
-            weft_matmul_desc { b_scale: one, ..w.eight(Dtype::I8, w.out[2].desc) },
-            "matmul: b_scale is given",
-        ),
-        (
-            "too few rows",
-            weft_matmul_desc { a_scale: with_dims(rows, &[M - 1, 1], &[]), ..good },
-            "matmul: a_scale.dims",
-        ),
-        (
-            "a vector",
-            weft_matmul_desc { a_scale: with_dims(rows, &[M], &[]), ..good },
-            "matmul: a_scale.dims",
-        ),
-        ("those of b", weft_matmul_desc { a_scale: columns, ..good }, "matmul: a_scale.dims"),
-        ("those of a", weft_matmul_desc { b_scale: rows, ..good }, "matmul: b_scale.dims"),
-        (
-            "turned",
-            weft_matmul_desc { b_scale: with_dims(column_blocks, &[N, 3], &[]), ..good },
-            "matmul: b_scale.dims",
-        ),
-        (
-            "too few blocks",
-            weft_matmul_desc { a_scale: with_dims(row_blocks, &[M, 2], &[]), ..good },
-            "matmul: a_scale.dims",
-        ),
-        (
-            "other squares",
-            weft_matmul_desc { a_scale: with_dims(squares, &[3, 2], &[]), ..good },
-            "matmul: a_scale.dims",
-        ),
-        (
-            "batches",
-            weft_matmul_desc { a_scale: with_dims(squares, &[2, 2, 3], &[0, 3, 1]), ..good },
-            "matmul: a_scale.dims",
-        ),
-        (
-            "halves",
-            weft_matmul_desc { a_scale: seen_as(&w.out[0], Dtype::F16), ..good },
-            "matmul: a_scale.dtype",
-        ),
-        ("d_scale of bf16", weft_matmul_desc { d_scale: one, ..good }, "matmul: d_scale is given"),
-        (
-            "two of d",
-            weft_matmul_desc { d_scale: with_dims(rows, &[2], &[]), ..small },
-            "matmul: d_scale.dims",
-        ),
-        (
-            "amax of two",
-            weft_matmul_desc { amax: with_dims(w.out[6].desc, &[2], &[]), ..good },
-            "matmul: amax.dims",
-        ),
-        (
-            "amax of halves",
-            weft_matmul_desc { amax: with_dims(w.out[0].desc, &[1], &[]), ..good },
-            "matmul: amax.dtype",
-        ),
-        ("c of fp8", weft_matmul_desc { c: small.d, beta: 1.0, ..small }, "matmul: c.dtype"),
-    ];
-    cases.into_iter().for_each(|(what, desc, words)| w.refused(what, desc, BAD, words));
-    let amax = weft_matmul_desc { amax: w.out[5].desc, ..w.c32() };
-    w.refused("amax of c32", amax, WEFT_ERROR_UNSUPPORTED, "matmul: amax is given");
-}
-
-fn refuse_epilogues(w: &World) {
-    let good = w.f32();
-    let (mask, grad) = (w.out[4].desc, w.out[6].desc);
-    let with = |epilogue| weft_matmul_desc { epilogue, ..good };
-    let unsupported = WEFT_ERROR_UNSUPPORTED;
-    let aux = w.f32s[0].desc;
-    let cases = [
-        ("unknown", with(11), BAD, "matmul: epilogue is 11"),
-        ("no mask", with(WEFT_EPILOGUE_RELU_AUX), BAD, "matmul: aux.buffer"),
-        ("no values", with(WEFT_EPILOGUE_DGELU), BAD, "matmul: aux.buffer"),
-        ("aux without use", weft_matmul_desc { aux, ..good }, BAD, "matmul: aux is given"),
-        ("a mask of floats", weft_matmul_desc { aux: good.d, ..with(5) }, BAD, "matmul: aux.dtype"),
-        (
-            "a short mask",
-            weft_matmul_desc { aux: with_dims(mask, &[M, N / 8], &[]), ..with(5) },
-            BAD,
-            "matmul: aux.dims",
-        ),
-        ("a mask of gelu", weft_matmul_desc { aux: mask, ..with(6) }, BAD, "matmul: aux.dtype"),
-        (
-            "other dims",
-            weft_matmul_desc { aux: with_dims(aux, &[N, M], &[]), ..with(9) },
-            BAD,
-            "matmul: aux.dims",
-        ),
-        (
-            "an aux that repeats",
-            weft_matmul_desc { aux: with_dims(mask, &[M, (N + 7) / 8], &[0, 1]), ..with(5) },
-            BAD,
-            "needs one each",
-        ),
-        (
-            "bias of drelu",
-            weft_matmul_desc { aux: mask, bias: w.scales[4].desc, ..with(8) },
-            unsupported,
-            "matmul: bias is given",
-        ),
-        ("grad of nothing", weft_matmul_desc { bias_grad: grad, ..good }, BAD, "matmul: bias_grad is given"),
-        ("no grad", weft_matmul_desc { flags: WEFT_MATMUL_BIAS_GRAD_A, ..good }, BAD, "bias_grad is absent"),
-        ("two", weft_matmul_desc { flags: 48, bias_grad: grad, ..good }, BAD, "matmul: flags are 0x30"),
-        (
-            "both",
-            weft_matmul_desc { flags: 16, aux: mask, bias_grad: grad, ..with(8) },
-            BAD,
-            "matmul: flags are 0x10",
-        ),
-        (
-            "a grad of a for b",
-            weft_matmul_desc { flags: 16, bias_grad: grad, ..good },
-            BAD,
-            "matmul: bias_grad.dims",
-        ),
-        (
-            "of another type",
-            weft_matmul_desc {
-                flags: 32,
-                bias_grad: weft_tensor { dtype: WEFT_F64, ..with_dims(grad, &[N / 2], &[]) },
-                ..good
-            },
-            BAD,
-            "matmul: bias_grad.dtype",
-        ),
-        (
-            "of complex",
-            weft_matmul_desc { flags: 32, bias_grad: grad, ..w.c32() },
-            unsupported,
-            "matmul: bias_grad is given",
-        ),
-        (
-            "of fp8",
-            weft_matmul_desc { flags: 32, bias_grad: grad, ..w.eight(Dtype::F8E4m3, w.out[3].desc) },
-            unsupported,
-            "matmul: bias_grad is given",
-        ),
-    ];
-    cases.into_iter().for_each(|(what, desc, status, words)| w.refused(what, desc, status, words));
-}
-
-fn refuse_shared_memory(w: &World) {
-    let good = w.f32();
-    let d_as = |dims: &[i64]| with_dims(good.d, dims, &[]);
-    let mask = weft_tensor { dtype: WEFT_U8, ..d_as(&[M, (N + 7) / 8]) };
-    let cases = [
-        (
-            "c and a",
-            weft_matmul_desc {
-                c: with_dims(good.a, &[M, N], &[]),
-                d: with_dims(good.a, &[M, N], &[]),
-                beta: 1.0,
-                ..good
-            },
-            "overlap",
-        ),
-        (
-            "d and a",
-            weft_matmul_desc { d: with_dims(good.a, &[M, N], &[]), ..good },
-            "matmul: d and matmul: a overlap",
-        ),
-        (
-            "d and b",
-            weft_matmul_desc { d: with_dims(good.b, &[M, N], &[]), ..good },
-            "matmul: d and matmul: b overlap",
-        ),
-        (
-            "d and c moved",
-            weft_matmul_desc { c: d_as(&[1, N]), beta: 1.0, ..good },
-            "matmul: d and matmul: c overlap",
-        ),
-        ("d and bias", weft_matmul_desc { bias: d_as(&[N]), ..good }, "matmul: d and matmul: bias overlap"),
-        (
-            "d and a mask",
-            weft_matmul_desc { aux: mask, epilogue: 5, ..good },
-            "matmul: aux and matmul: d overlap",
-        ),
-        (
-            "a mask that is read",
-            weft_matmul_desc { aux: mask, epilogue: 8, ..good },
-            "matmul: d and matmul: aux overlap",
-        ),
-        ("d and amax", weft_matmul_desc { amax: d_as(&[1]), ..good }, "matmul: amax and matmul: d overlap"),
-        (
-            "a and a grad",
-            weft_matmul_desc { flags: 32, bias_grad: with_dims(good.a, &[N], &[]), ..good },
-            "matmul: bias_grad and matmul: a overlap",
-        ),
-        (
-            "amax and a grad",
-            weft_matmul_desc {
-                flags: 32,
-                bias_grad: w.out[6].desc,
-                amax: with_dims(w.out[6].desc, &[1], &[]),
-                ..good
-            },
-            "overlap",
-        ),
-    ];
-    cases.into_iter().for_each(|(what, desc, words)| w.refused(what, desc, BAD, words));
-}
+use world::*;
 
 /// A limit that leaves no way is told; one that leaves one is kept to, with the same result.
 #[test]
@@ -476,14 +69,6 @@ fn gradients_of_no_matrix_are_zero() {
     session.free(&[&a, &b, &d, &mask]);
 }
 
-fn grouped(session: &Session, descs: &[weft_matmul_desc]) -> (i32, String) {
-    // SAFETY: an array of structs of their struct_size, `out` a local of `outcome`.
-    let status = session.outcome(|out| unsafe {
-        weft_matmul_grouped(session.queue, descs.as_ptr(), descs.len() as u64, ptr::null(), out)
-    });
-    (status, last_error())
-}
-
 #[test]
 fn a_list_does_what_its_multiplications_do() {
     let session = Session::new(2);
@@ -506,7 +91,29 @@ fn a_list_does_what_its_multiplications_do() {
         assert_eq!(session.read(d), session.read(alone));
     }
     assert_eq!(grouped(&session, &[]).0, WEFT_OK);
+    interleaved(&session);
     tensors.iter().flatten().for_each(|t| session.free(&[t]));
+}
+
+/// Columns of one matrix are results that share no memory, however many there are; one twice does.
+fn interleaved(session: &Session) {
+    const COUNT: usize = 3000;
+    let ones = |dims: &[i64]| {
+        let values = vec![1.0; dims.iter().product::<i64>() as usize];
+        session.exact(&mut Rng(4), Dtype::F32, dims, Style::Packed, &values)
+    };
+    let (a, b, d) = (ones(&[2, 1]), ones(&[1, 1]), ones(&[2, COUNT as i64]));
+    let column = |number: usize| {
+        let there = weft_tensor { offset: d.desc.offset + 4 * number as u64, ..d.desc };
+        let there = with_dims(there, &[2, 1], &[COUNT as i64, 1]);
+        weft_matmul_desc { a: a.desc, b: b.desc, d: there, alpha: 3.0, ..desc() }
+    };
+    let mut descs: Vec<_> = (0..COUNT).rev().map(column).collect();
+    assert_eq!(grouped(session, &descs), (WEFT_OK, last_error()));
+    assert!(session.read(&d).iter().all(|&value| value == 3.0));
+    descs[7] = column(2 * COUNT / 3);
+    assert_eq!(grouped(session, &descs).0, BAD);
+    session.free(&[&a, &b, &d]);
 }
 
 #[test]
@@ -520,7 +127,7 @@ fn a_list_with_one_wrong_runs_none() {
         assert!(message.contains(words), "{message:?} lacks {words:?}");
     };
     told(&[apart, weft_matmul_desc { epilogue: 11, ..good }], "descs[1]: matmul: epilogue");
-    told(&[apart, good, apart], "matmul: d of descs[0] and matmul: d of descs[2] overlap");
+    told(&[apart, good, apart], "matmul_grouped: d of descs[0] and d of descs[2] overlap");
     told(&[apart, weft_matmul_desc { b: with_dims(w.complex[2].desc, &[K, N], &[]), ..good }], "overlap");
     told(
         &[apart, weft_matmul_desc { struct_size: 8, ..good }],
@@ -538,20 +145,6 @@ fn a_list_with_one_wrong_runs_none() {
         .outcome(|out| unsafe { weft_matmul_grouped(w.session.queue, &good, u64::MAX, ptr::null(), out) });
     assert_eq!(many, BAD, "{}", last_error());
     w.check_untouched();
-}
-
-/// The value of an 8-bit float.
-fn eight(code: u8, wide: bool) -> f64 {
-    let (mantissa, bias) = if wide { (2, 15) } else { (3, 7) };
-    let (exponent, fraction) = (i32::from(code & 127) >> mantissa, f64::from(code & ((1 << mantissa) - 1)));
-    let fraction = fraction / f64::from(1 << mantissa);
-    let size = match (wide, code & 127) {
-        (true, 0x7c) => f64::INFINITY,
-        (true, 0x7d..) | (false, 0x7f) => f64::NAN,
-        _ if exponent == 0 => fraction * 2f64.powi(1 - bias),
-        _ => (1.0 + fraction) * 2f64.powi(exponent - bias),
-    };
-    if code & 128 != 0 { -size } else { size }
 }
 
 /// Every code times every code: exact in f32; and saturated, never infinite, in 8 bits.
@@ -572,9 +165,9 @@ fn every_pair_of_small_floats_is_exact() {
         session.run(weft_matmul, &weft_matmul_desc { d: seen_as(&small, of(to)), ..exact });
         let (got, rounded) = (session.read(&d), session.read(&small));
         for (i, (&x, &code)) in got.iter().zip(&rounded).enumerate() {
-            let want = eight((i / 256) as u8, a) * eight((i % 256) as u8, b);
+            let want = value(of(a), (i / 256) as u8) * value(of(b), (i % 256) as u8);
             assert!(x == want || x.is_nan() && want.is_nan(), "{a} {b} {i}: {x}, expected {want}");
-            let value = eight(code as u8, to);
+            let value = value(of(to), code as u8);
             let (unit, tiny, most) =
                 if to { (8.0, 2f64.powi(-17), 57344.0) } else { (16.0, 2f64.powi(-10), 448.0) };
             let clamped = want.clamp(-most, most);
@@ -583,6 +176,66 @@ fn every_pair_of_small_floats_is_exact() {
         }
     }
     session.free(&[&codes, &d, &small]);
+}
+
+/// relu keeps NaN, and gives it no bit of a mask.
+#[test]
+fn relu_keeps_nan() {
+    const SIDES: [i64; 3] = [128, 256, 512];
+    let [m, n, k] = SIDES;
+    let session = Session::new(2);
+    for dtype in [Dtype::F32, Dtype::F64, Dtype::F16, Dtype::Bf16] {
+        let mut number = 0;
+        let mut one_nan = |_: &mut Rng| {
+            number += 1;
+            if number == 3 * k + 7 { f64::NAN } else { 1.0 }
+        };
+        let a = session.tensor(&mut Rng(1), dtype, &[m, k], Style::Packed, &mut one_nan);
+        let b = session.tensor(&mut Rng(1), dtype, &[k, n], Style::Packed, |_| 0.25);
+        let (d, mask) = (output(&session, dtype, &[m, n]), output(&session, Dtype::U8, &[m, n / 8]));
+        let plain = weft_matmul_desc { a: a.desc, b: b.desc, d: d.desc, alpha: 0.5, ..desc() };
+        for (epilogue, aux) in
+            [(WEFT_EPILOGUE_RELU, weft_tensor::default()), (WEFT_EPILOGUE_RELU_AUX, mask.desc)]
+        {
+            session.run(weft_matmul, &weft_matmul_desc { epilogue, aux, ..plain });
+            for (i, &x) in session.read(&d).iter().enumerate() {
+                assert_eq!(x.is_nan(), i as i64 / n == 3, "{dtype:?} {epilogue}: {x} at {i}");
+            }
+        }
+        for (i, &bits) in session.read(&mask).iter().enumerate() {
+            assert_eq!(bits, if i as i64 / (n / 8) == 3 { 0.0 } else { 255.0 }, "{dtype:?}: byte {i}");
+        }
+        session.free(&[&a, &b, &d, &mask]);
+    }
+}
+
+/// Products of complex vectors, some of which a vendor's library does not live through.
+#[test]
+fn complex_vectors() {
+    let session = Session::new(2);
+    for (dtype, code) in [(Dtype::F32, WEFT_C32), (Dtype::F64, WEFT_C64)] {
+        for [m, n, k] in [[63, 32, 1], [7, 1, 1], [1, 3, 1], [1, 1, 1], [1, 1, 24], [127, 1, 65], [1, 16, 32]]
+        {
+            let make = |dims: &[i64]| {
+                session.tensor(&mut Rng(5), dtype, dims, Style::Packed, |rng| rng.range(-3, 4) as f64)
+            };
+            let [a, b, d] = [[m, 2 * k], [k, 2 * n], [m, 2 * n]].map(|dims| make(&dims));
+            let [x, y, before] = [&a, &b, &d].map(|t| session.read(t));
+            let view = |t: &Tensor, dims: &[i64]| with_dims(weft_tensor { dtype: code, ..t.desc }, dims, &[]);
+            let [a_view, b_view, d_view] = [view(&a, &[m, k]), view(&b, &[k, n]), view(&d, &[m, n])];
+            let desc = weft_matmul_desc { a: a_view, b: b_view, c: d_view, d: d_view, beta: 1.0, ..desc() };
+            session.run(weft_matmul, &desc);
+            let [n, k] = [n, k].map(|size| size as usize);
+            for (i, (z, before)) in session.read(&d).chunks(2).zip(before.chunks(2)).enumerate() {
+                let want = (0..k).fold([before[0], before[1]], |[re, im], l| {
+                    let (p, q) = (&x[(i / n * k + l) * 2..], &y[(l * n + i % n) * 2..]);
+                    [re + p[0] * q[0] - p[1] * q[1], im + p[0] * q[1] + p[1] * q[0]]
+                });
+                assert_eq!(z, want, "{dtype:?} {m} {n} {k} at {i}");
+            }
+            session.free(&[&a, &b, &d]);
+        }
+    }
 }
 
 /// Sums beyond 32 bits wrap, and those that become floats do not.

@@ -5,6 +5,7 @@ mod support;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use support::hold::Hold;
+use support::queues::{barrier, options, queue, wait};
 use support::*;
 use weft::api::buffer::*;
 use weft::api::port::*;
@@ -16,10 +17,6 @@ use weft::op::code::{WEFT_OP_BARRIER, WEFT_OP_FILL};
 use weft::queue::weft_completion;
 use weft::status::*;
 
-fn options() -> weft_submit {
-    weft_submit { struct_size: size_of::<weft_submit>() as u32, ..Default::default() }
-}
-
 fn port(context: u64, capacity: u32) -> u64 {
     let (options, mut port) = (
         weft_port_desc { struct_size: size_of::<weft_port_desc>() as u32, capacity, ..Default::default() },
@@ -30,21 +27,6 @@ fn port(context: u64, capacity: u32) -> u64 {
     port
 }
 
-fn queue(context: u64, priority: u32) -> u64 {
-    let options =
-        weft_queue_desc { struct_size: size_of::<weft_queue_desc>() as u32, priority, ..Default::default() };
-    let mut queue = 0;
-    // SAFETY: pointers to locals.
-    ok(unsafe { weft_queue_create(context, &options, &mut queue) });
-    queue
-}
-
-fn barrier(queue: u64, submit: &weft_submit) -> (i32, u64) {
-    let mut request = 0;
-    // SAFETY: pointers to locals.
-    (unsafe { weft_barrier(queue, submit, &mut request) }, request)
-}
-
 /// Keeps `queue` busy for some tenths of a second.
 fn busy(session: &Session, queue: u64) -> u64 {
     let (buffer, mut request) = (session.buffer(1 << 28), 0);
@@ -52,11 +34,6 @@ fn busy(session: &Session, queue: u64) -> u64 {
     ok(unsafe { weft_fill(queue, buffer, 0, 1 << 28, 1, 1, ptr::null(), &mut request) });
     ok(weft_buffer_release(buffer));
     request
-}
-
-fn wait(request: u64) -> i32 {
-    // SAFETY: pointers to locals.
-    unsafe { weft_request_wait(&request, 1, WEFT_WAIT_ALL, FOREVER, ptr::null_mut()) }
 }
 
 fn take(port: u64, timeout: u64) -> Vec<weft_completion> {
@@ -76,7 +53,7 @@ fn readable(fd: i64) -> bool {
 #[test]
 fn completions_of_several_queues_collect_and_the_event_handle_follows() {
     let session = Session::new(1);
-    let (port, other, mut fd) = (port(session.context, 16), queue(session.context, 0), 0);
+    let (port, other, mut fd) = (port(session.context, 16), queue(session.context, 0, 0), 0);
     // SAFETY: pointers to locals.
     ok(unsafe { weft_port_event_handle(port, &mut fd) });
     assert!(!readable(fd));
@@ -158,7 +135,7 @@ fn callbacks_run_in_dispatch_and_may_not_wait() {
 #[test]
 fn wait_lists_order_queues_and_carry_failures() {
     let session = Session::new(1);
-    let other = queue(session.context, 0);
+    let other = queue(session.context, 0, 0);
     let hold = Hold::of(&session);
     let slow = hold.request;
     let after = weft_submit { after: &slow, after_count: 1, ..options() };
@@ -208,7 +185,8 @@ fn cancel_and_deadline_tell_the_truth() {
 #[test]
 fn a_high_queue_goes_first_and_a_low_one_is_not_starved_by_its_dependents() {
     let session = Session::new(1);
-    let (high, low) = (queue(session.context, WEFT_PRIORITY_HIGH), queue(session.context, WEFT_PRIORITY_LOW));
+    let (high, low) =
+        (queue(session.context, 0, WEFT_PRIORITY_HIGH), queue(session.context, 0, WEFT_PRIORITY_LOW));
     let first = busy(&session, high);
     let below = barrier(low, &options()).1;
     let above = barrier(high, &options()).1;
@@ -228,8 +206,10 @@ fn a_high_queue_goes_first_and_a_low_one_is_not_starved_by_its_dependents() {
 #[test]
 fn exactly_one_completion_under_races() {
     let session = Session::new(1);
-    let (ports, queues) =
-        ([port(session.context, 256), port(session.context, 64)], [session.queue, queue(session.context, 1)]);
+    let (ports, queues) = (
+        [port(session.context, 256), port(session.context, 64)],
+        [session.queue, queue(session.context, 0, 1)],
+    );
     let (accepted, seen) = (AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for thread in 0..8u64 {
@@ -282,7 +262,7 @@ fn a_wait_that_returns_finds_the_record_at_the_port() {
         for thread in 0..2 {
             let session = &session;
             scope.spawn(move || {
-                let (port, own) = (port(session.context, 4), queue(session.context, 0));
+                let (port, own) = (port(session.context, 4), queue(session.context, 0, 0));
                 let (mut records, mut count) = ([weft_completion::default(); 4], 0);
                 for i in 0..60_000 {
                     // Requests that end by the worker, by a cancel and by a deadline.
@@ -360,7 +340,7 @@ fn a_submission_waits_for_a_place_at_a_full_port() {
 #[test]
 fn the_error_record_names_the_root_cause_of_a_long_chain() {
     let session = Session::new(1);
-    let queues = [session.queue, queue(session.context, 0)];
+    let queues = [session.queue, queue(session.context, 0, 0)];
     let hold = Hold::new(queues[0]);
     let blocker = hold.request;
     let (_, root) = barrier(queues[0], &options());

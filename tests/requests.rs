@@ -5,6 +5,7 @@ mod support;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use support::hold::Hold;
+use support::queues::{options, queue};
 use support::*;
 use weft::api::buffer::*;
 use weft::api::context::*;
@@ -15,19 +16,6 @@ use weft::api::transfer::*;
 use weft::op::code::WEFT_OP_BARRIER;
 use weft::queue::weft_completion;
 use weft::status::*;
-
-fn queue(context: u64, depth: u32) -> u64 {
-    let options =
-        weft_queue_desc { struct_size: size_of::<weft_queue_desc>() as u32, depth, ..Default::default() };
-    let mut queue = 0;
-    // SAFETY: pointers to locals.
-    ok(unsafe { weft_queue_create(context, &options, &mut queue) });
-    queue
-}
-
-fn options() -> weft_submit {
-    weft_submit { struct_size: size_of::<weft_submit>() as u32, ..Default::default() }
-}
 
 fn barrier(queue: u64) -> u64 {
     let mut request = 0;
@@ -81,7 +69,7 @@ fn the_completion_record_tells_what_was_asked() {
 #[test]
 fn waits_time_out_and_find_any() {
     let session = Session::new(1);
-    let other = queue(session.context, 0);
+    let other = queue(session.context, 0, 0);
     let hold = Hold::of(&session);
     let slow = hold.request;
     assert_eq!(wait(&[slow], WEFT_WAIT_ALL, 1000), (WEFT_TIMEOUT, 77));
@@ -101,7 +89,7 @@ fn waits_time_out_and_find_any() {
 #[test]
 fn a_full_queue_answers_would_block_and_loses_nothing() {
     let session = Session::new(1);
-    let small = queue(session.context, 4);
+    let small = queue(session.context, 4, 0);
     let hold = Hold::new(small);
     let (mut accepted, mut refused) = (vec![hold.request], 0);
     for _ in 0..64 {
@@ -140,7 +128,7 @@ fn everything_may_be_released_in_flight() {
     for round in 0..50u64 {
         let session = Session::new(2);
         let (size, mut host) = (1u64 << 22, vec![0u8; 1 << 22]);
-        let own = queue(session.context, 0);
+        let own = queue(session.context, 0, 0);
         let buffer = session.buffer(size as usize);
         busy(&session, own, buffer, size);
         let mut request = 0;
@@ -167,7 +155,7 @@ fn children_outlive_their_context_and_free_its_memory() {
     let mut context = 0;
     // SAFETY: pointers to locals.
     ok(unsafe { weft_context_create(device().as_ptr(), ptr::null(), &mut context) });
-    let own = queue(context, 0);
+    let own = queue(context, 0, 0);
     let mut buffer = 0;
     // SAFETY: pointers to locals.
     ok(unsafe { weft_buffer_create(context, 64, ptr::null(), &mut buffer) });
@@ -187,7 +175,7 @@ fn children_outlive_their_context_and_free_its_memory() {
 #[test]
 fn each_request_completes_once_under_eight_threads() {
     let session = Session::new(2);
-    let (queues, seen) = ([queue(session.context, 0), queue(session.context, 64)], AtomicU64::new(0));
+    let (queues, seen) = ([queue(session.context, 0, 0), queue(session.context, 64, 0)], AtomicU64::new(0));
     std::thread::scope(|scope| {
         for thread in 0..8usize {
             let (queues, seen) = (&queues, &seen);
@@ -226,7 +214,7 @@ fn each_request_completes_once_under_eight_threads() {
 #[test]
 fn a_signal_ends_every_wait_and_loses_nothing() {
     let session = Session::new(1);
-    let (hold, other) = (Hold::of(&session), queue(session.context, 1));
+    let (hold, other) = (Hold::of(&session), queue(session.context, 1, 0));
     let slow: Vec<u64> = [hold.request].into_iter().chain((0..15).map(|_| barrier(session.queue))).collect();
     let last = slow[15];
     assert_eq!(under_signals(false, || wait(&[last], WEFT_WAIT_ALL, FOREVER).0), WEFT_INTERRUPTED);
@@ -257,7 +245,7 @@ fn a_signal_ends_every_wait_and_loses_nothing() {
 fn who_has_seen_a_completion_finds_the_room() {
     let session = Session::new(1);
     for depth in [1, 3] {
-        let own = queue(session.context, depth);
+        let own = queue(session.context, depth, 0);
         let mut pending: Vec<u64> = (0..depth).map(|_| barrier(own)).collect();
         for _ in 0..30_000 {
             let oldest = pending.remove(0);
@@ -273,7 +261,7 @@ fn who_has_seen_a_completion_finds_the_room() {
 #[test]
 fn a_queue_never_holds_more_than_its_depth() {
     let session = Session::new(1);
-    let (gate, own) = (queue(session.context, 0), queue(session.context, 8));
+    let (gate, own) = (queue(session.context, 0, 0), queue(session.context, 8, 0));
     for timeout_ns in [0, 1_000_000] {
         let hold = Hold::new(gate);
         let slow = hold.request;

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use std::ffi::{CStr, c_char};
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use support::queues::{barrier, options, queue, wait};
 use support::*;
 use weft::api::buffer::*;
 use weft::api::context::*;
@@ -40,35 +41,11 @@ fn stats(context: u64) -> weft_stats_info {
     stats
 }
 
-fn options() -> weft_submit {
-    weft_submit { struct_size: size_of::<weft_submit>() as u32, ..Default::default() }
-}
-
-fn queue(context: u64, depth: u32) -> u64 {
-    let options =
-        weft_queue_desc { struct_size: size_of::<weft_queue_desc>() as u32, depth, ..Default::default() };
-    let mut queue = 0;
-    // SAFETY: pointers to locals.
-    ok(unsafe { weft_queue_create(context, &options, &mut queue) });
-    queue
-}
-
-fn barrier(queue: u64, submit: &weft_submit) -> (i32, u64) {
-    let mut request = 0;
-    // SAFETY: pointers to locals.
-    (unsafe { weft_barrier(queue, submit, &mut request) }, request)
-}
-
 fn fill(queue: u64, buffer: u64, size: u64) -> u64 {
     let mut request = 0;
     // SAFETY: pointers to locals.
     ok(unsafe { weft_fill(queue, buffer, 0, size, 1, 1, ptr::null(), &mut request) });
     request
-}
-
-fn wait(request: u64) -> i32 {
-    // SAFETY: a pointer to a local.
-    unsafe { weft_request_wait(&request, 1, WEFT_WAIT_ALL, FOREVER, ptr::null_mut()) }
 }
 
 fn report(context: u64) -> String {
@@ -128,7 +105,7 @@ impl Tap for (i32, u64) {
 #[test]
 fn sums_agree_with_what_was_submitted_by_eight_threads() {
     let session = Session::new(2);
-    let queues = [queue(session.context, 4), queue(session.context, 64), session.queue];
+    let queues = [queue(session.context, 4, 0), queue(session.context, 64, 0), session.queue];
     let (buffer, seen) = (session.buffer(4096), Seen::default());
     std::thread::scope(|scope| {
         for seed in 0..8 {
@@ -196,7 +173,7 @@ fn failing(session: &Session) -> u64 {
 #[test]
 fn each_kind_of_end_is_counted_before_anyone_learns_of_it() {
     let session = Session::new(1);
-    let other = queue(session.context, 0);
+    let other = queue(session.context, 0, 0);
     let buffer = session.buffer(1 << 26);
     let before = stats(session.context);
     let slow = fill(session.queue, buffer, 1 << 26);
@@ -237,7 +214,7 @@ fn what_lives_is_counted_for_its_own_context() {
         ok(weft_port_create(context, &options, &mut port));
         ok(weft_buffer_create(context, 1000, ptr::null(), &mut buffer));
     }
-    let own = queue(context, 0);
+    let own = queue(context, 0, 0);
     let (_, request) = barrier(own, &weft_submit { port, ..self::options() });
     let (_, second) = barrier(own, &weft_submit { port, ..self::options() });
     assert_eq!(barrier(own, &weft_submit { port, ..self::options() }), (WEFT_WOULD_BLOCK, 0), "a full port");
@@ -264,7 +241,7 @@ fn what_lives_is_counted_for_its_own_context() {
 #[test]
 fn a_refusal_counts_however_long_the_wait_for_room_was() {
     let session = Session::new(1);
-    let (own, buffer) = (queue(session.context, 1), session.buffer(1 << 28));
+    let (own, buffer) = (queue(session.context, 1, 0), session.buffer(1 << 28));
     let sized = size_of::<weft_port_desc>() as u32;
     let desc = weft_port_desc { struct_size: sized, capacity: 1, ..Default::default() };
     let mut port = 0;
@@ -341,7 +318,7 @@ fn a_report_tells_of_a_port_that_has_a_thread() {
 #[test]
 fn a_report_names_what_lives_and_who_waits_for_whom() {
     let session = Session::new(1);
-    let other = queue(session.context, 7);
+    let other = queue(session.context, 7, 0);
     let buffer = session.buffer(1 << 28);
     let fills: Vec<u64> = (0..12).map(|_| fill(session.queue, buffer, 1 << 28)).collect();
     let last = fills[11];
@@ -407,7 +384,7 @@ fn reports_run_beside_everything() {
             let context = session.context;
             scope.spawn(move || {
                 for _ in 0..300 {
-                    let own = queue(context, 8);
+                    let own = queue(context, 8, 0);
                     let first = barrier(own, &options()).1;
                     let after = weft_submit { after: &first, after_count: 1, ..options() };
                     let second = barrier(own, &after).1;
@@ -545,7 +522,7 @@ fn told_of_stall(queue: u64) -> bool {
 #[test]
 fn a_queue_that_waits_long_for_another_is_told() {
     let session = Session::new(1);
-    let (other, buffer) = (queue(session.context, 0), session.buffer(1 << 28));
+    let (other, buffer) = (queue(session.context, 0, 0), session.buffer(1 << 28));
     let fills: Vec<u64> = (0..1000).map(|_| fill(session.queue, buffer, 1 << 28)).collect();
     let submit = weft_submit { after: &fills[999], after_count: 1, ..options() };
     let lines = heard(WEFT_LOG_WARN, || {

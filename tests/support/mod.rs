@@ -6,7 +6,9 @@
 
 pub mod blocks;
 pub mod driver;
+pub mod eight;
 pub mod hold;
+pub mod queues;
 
 use std::ffi::CString;
 use std::ptr;
