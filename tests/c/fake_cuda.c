@@ -7,6 +7,7 @@
  *           code is every call's answer
  *       w   the call answers 0, but from then on the timelines stand still and nothing tells
  *       h   from that call on, a thread of the library's own that makes it never comes back
+ *   FAKE_CUDA_JITTER=MICROSECONDS                                     some calls take up to so long
  *   FAKE_CUDA_COMPILED=FILE                                           a line for each text that is compiled
  *   FAKE_CUDA_VERSION, FAKE_CUDA_DEVICES, FAKE_CUDA_CAPABILITY        13000, 1 and 90 if not set
  *   FAKE_CUDA_CALLS=FILE                                              at the process's end, a line for each function: calls
@@ -77,11 +78,22 @@ static int asked(const char *name, int call) {
     return 0;
 }
 
+/* Some calls take a while, before they count, before they do what they do, or after it. */
+static void dawdle(void) {
+    static _Thread_local unsigned seed;
+    unsigned most = (unsigned)number("FAKE_CUDA_JITTER", 0);
+    if (!most) return;
+    if (!seed) seed = (unsigned)getpid() * 7919u + (unsigned)(uintptr_t)&seed;
+    if (rand_r(&seed) % 8 == 0) usleep((unsigned)rand_r(&seed) % most);
+}
+
 static int answer(const char *name) {
+    dawdle();
     pthread_mutex_lock(&lock);
     int code = asked(name, calls_of(name));
     if (!code) code = sticky;
     pthread_mutex_unlock(&lock);
+    dawdle();
     return code;
 }
 
@@ -123,7 +135,7 @@ __attribute__((destructor)) static void tell_calls(void) {
     fclose(file);
 }
 
-#define FAKE(name, arguments, body) int name arguments { int code = answer(#name); if (code) return code; body; return 0; }
+#define FAKE(name, arguments, body) int name arguments { int code = answer(#name); if (code) return code; body; dawdle(); return 0; }
 
 typedef void *P;
 typedef unsigned long long D;
