@@ -265,6 +265,7 @@ fn every_choice_agrees_with_the_oracle() {
     few_rows();
     large();
     tiles();
+    middling();
 }
 
 #[test]
@@ -386,11 +387,14 @@ fn one_nan(session: &Session, rng: &mut Rng, types: [Dtype; 3], good: &[Tensor; 
 fn threads_do_not_matter() {
     let sessions = [Session::new(1), Session::new(2), Session::new(5)];
     for types in TYPES {
-        for (m, k, n) in [(1, 700, 1500), (4, 900, 700), (150, 700, 170), (300, 64, 33), (70, 2100, 70)] {
+        let sizes =
+            [(1, 700, 1500), (4, 900, 700), (150, 700, 170), (300, 64, 33), (70, 2100, 70), (200, 210, 170)];
+        for (m, k, n) in sizes {
             let run = |session: &Session| {
                 let mut rng = Rng(9);
                 let a = session.normal(&mut rng, types[0], &[m, k], Style::Packed);
-                let b = transposed(session, &mut rng, types[1], &[k, n]);
+                let make: Make = if n == 170 { packed } else { transposed };
+                let b = make(session, &mut rng, types[1], &[k, n]);
                 let d = session.output(&mut rng, types[2], &[m, n], Style::Packed);
                 session.run(weft_matmul, &weft_matmul_desc { a: a.desc, b: b.desc, d: d.desc, ..desc() });
                 let got = session.read(&d);
@@ -497,6 +501,20 @@ fn tiles() {
                 case.check(&session, &format!("tiles [{m}, {k}, {n}] {turned}"));
                 case.free(&session);
             }
+        }
+    }
+    weft::op::force("");
+}
+
+/// Too large to be read in place and too small for all to be packed: whole panels and cut ones, by any number of threads.
+fn middling() {
+    let mut rng = Rng(13);
+    for threads in [1, 2, 9] {
+        let session = Session::new(threads);
+        for [m, k, n] in [[48, 1, 49], [137, 190, 211], [65, 300, 150], [256, 256, 256], [301, 129, 48]] {
+            let case = of_factors(&session, &mut rng, TYPES[0], [m, k, n], [packed, packed]);
+            case.check(&session, &format!("middling [{m}, {k}, {n}] {threads}"));
+            case.free(&session);
         }
     }
     weft::op::force("");

@@ -1,14 +1,19 @@
 //! Small matrices, straight from where they lie: packing them would not pay. Register tiles of up to 13 rows by two
 //! vectors read B's rows whole and A's elements one by one (the kernels for small matrices of BLIS and OpenBLAS do the
-//! same); columns past the last are masked. Sums are added in the order of k, as by packed panels.
+//! same); columns past the last are masked. Of somewhat larger ones B's panels are packed, each when it is come to, and A
+//! is not: each of its elements is used too seldom. Sums are added in the order of k, as by packed panels.
 
+use super::cpu::try_parallel;
 use super::element::Real;
 use super::finish::{Finish, Part, finish};
+use super::pack::{Lines, SLACK, pack};
 use super::problem::Problem;
+use super::tile::Kernel;
 use crate::device::Cpu;
-use crate::device::cpu::{Isa, isa};
+use crate::device::cpu::{Isa, Scratch, isa};
 use crate::dtype::Dtype;
 use crate::status::Result;
+use std::ops::Range;
 
 /// Multiplications with addition at the most.
 const MOST: f64 = 2.2e6;
@@ -18,22 +23,45 @@ const APART: usize = 1024;
 const ROWS: usize = 13;
 const TILE: usize = ROWS * 32;
 
-/// Whether the matrices are small, B's rows contiguous, and vectors masked.
+/// Rows, columns and depth at the most where panels of B are packed: A is read again for each of them, from the second cache.
+const LONGEST: usize = 512;
+/// Rows and columns at the least.
+const SHORTEST: usize = 48;
+/// A's rows that lie multiples of so many bytes apart fall into the same few places of the first cache.
+const CROWDED: usize = 2048;
+/// Rough multiplications with addition a nanosecond.
+const RATE: f64 = 50.0;
+
+/// Whether the matrices are small, or A's need not be packed, and vectors masked.
 pub fn accepts(p: &Problem, _: &Cpu) -> bool {
     let types = p.a.dtype == p.b.dtype && matches!(p.a.dtype, Dtype::F32 | Dtype::F64);
+    types && p.k > 0 && isa() >= Isa::Avx512 && (is_small(p) || is_middling(p))
+}
+
+/// Whether B is read in place.
+fn is_small(p: &Problem) -> bool {
     let near = p.b.row.unsigned_abs() <= APART / p.b.dtype.size();
-    types && near && p.k > 0 && p.b.col == 1 && p.work() <= MOST && isa() >= Isa::Avx512
+    p.b.col == 1 && near && p.work() <= MOST
+}
+
+/// Whether B's panels are packed, by rows or by columns.
+fn is_middling(p: &Problem) -> bool {
+    let size = size_of::<f32>();
+    let fits = [p.m, p.n].iter().all(|side| (SHORTEST..=LONGEST).contains(side)) && p.k <= LONGEST;
+    let near = p.a.col == 1 && !p.a.row.unsigned_abs().wrapping_mul(size).is_multiple_of(CROWDED);
+    let memory = (LONGEST * LONGEST * size) as u64 <= p.workspace;
+    p.a.dtype == Dtype::F32 && fits && near && memory && (p.b.col == 1 || p.b.row == 1)
 }
 
 /// Multiplies one matrix.
-pub fn run(p: &Problem, _: &Cpu) -> Result<()> {
+pub fn run(p: &Problem, cpu: &Cpu) -> Result<()> {
     #[cfg(target_arch = "x86_64")]
     match p.a.dtype {
-        Dtype::F64 => tiles::<f64>(p, &x86::F64),
-        _ => tiles::<f32>(p, &x86::F32),
+        Dtype::F64 => small(p, &x86::F64),
+        _ if is_small(p) => small(p, &x86::F32),
+        _ => return middling(p, cpu, &x86::F32),
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = p;
+    let _ = (p, cpu);
     Ok(())
 }
 
@@ -54,38 +82,81 @@ struct Run<T> {
 /// Computes one tile.
 type Tile<T> = unsafe fn(Run<T>);
 
-/// All tiles; `kernels` are those of one vector and of two, for each number of rows.
-fn tiles<T: Real + Finish>(p: &Problem, kernels: &[[Tile<T>; ROWS]; 2]) {
-    let rows = p.m.div_ceil(p.m.div_ceil(ROWS));
-    let vector = 64 / size_of::<T>();
-    for col in (0..p.n).step_by(2 * vector) {
-        let cols = (p.n - col).min(2 * vector);
-        let kernels = &kernels[usize::from(cols > vector)];
-        for row in (0..p.m).step_by(rows) {
-            let rows = rows.min(p.m - row);
-            let part = Part { row, col, rows, cols, sums: std::ptr::null(), stride: 2 * vector };
-            // SAFETY: rows and columns of the problem, whose A and B are of type T.
-            unsafe { tile(p, kernels[rows - 1], part) };
-        }
+/// Those of one vector and of two, for each number of rows.
+type Tiles<T> = [[Tile<T>; ROWS]; 2];
+
+/// A panel of B: where its first row is, and elements from there to the next.
+type Panel<T> = (*const T, isize);
+
+/// Columns of a panel: two vectors.
+const fn width<T>() -> usize {
+    128 / size_of::<T>()
+}
+
+/// Rows of a tile: the last is as high as the others, or a little lower.
+fn height(p: &Problem) -> usize {
+    p.m.div_ceil(p.m.div_ceil(ROWS))
+}
+
+fn small<T: Real + Finish>(p: &Problem, tiles: &Tiles<T>) {
+    for col in (0..p.n).step_by(width::<T>()) {
+        panel(p, tiles, (col, 0..p.m), (p.b.ptr::<T>(0, col), p.b.row));
+    }
+}
+
+/// Panels by threads; where there are fewer than those, several take one.
+fn middling(p: &Problem, cpu: &Cpu, tiles: &Tiles<f32>) -> Result<()> {
+    let (width, height) = (width::<f32>(), height(p));
+    let (across, rows) = (p.n.div_ceil(width), p.m.div_ceil(height));
+    let down = cpu.threads().div_ceil(across).min(rows);
+    try_parallel(&cpu.lending(), across * down, (p.work() / RATE) as u64, |number| {
+        let cut = |part: usize| (rows * part / down * height).min(p.m);
+        let (col, part) = (number / down * width, number % down);
+        let b = packed(p, col)?;
+        panel(p, tiles, (col, cut(part)..cut(part + 1)), (b.ptr().cast(), width as isize));
+        Ok(())
+    })
+}
+
+/// The panel of the columns from `col` on.
+fn packed(p: &Problem, col: usize) -> Result<Scratch<u32>> {
+    let width = width::<f32>();
+    let packed = Scratch::new(p.k * width + SLACK)?;
+    let (at, count) = (p.b.address(0, col), width.min(p.n - col));
+    let lines = Lines { at, dtype: Dtype::F32, line: p.b.col, step: p.b.row, count, k: p.k, flip: 0 };
+    // SAFETY: these columns of B exist; the scratch is as wide as a panel for each k.
+    unsafe { pack(Kernel::best(Dtype::F32, Dtype::F32), lines, width, packed.ptr()) };
+    Ok(packed)
+}
+
+/// These rows of D's columns from `col` on, which the panel is of.
+fn panel<T: Real + Finish>(p: &Problem, tiles: &Tiles<T>, (col, of): (usize, Range<usize>), b: Panel<T>) {
+    let (width, height) = (width::<T>(), height(p));
+    let cols = width.min(p.n - col);
+    let tiles = &tiles[usize::from(2 * cols > width)];
+    for row in of.clone().step_by(height) {
+        let rows = height.min(of.end - row);
+        let part = Part { row, col, rows, cols, sums: std::ptr::null(), stride: width };
+        // SAFETY: rows and columns of the problem, whose A and B are of type T.
+        unsafe { tile(p, b, tiles[rows - 1], part) };
     }
 }
 
 /// # Safety
 ///
-/// The part lies inside D, A and B are of type T, and the kernel is one of this machine for the part's rows.
-unsafe fn tile<T: Real + Finish>(p: &Problem, kernel: Tile<T>, part: Part<T>) {
+/// The part lies inside D, A and B are of type T, `b` is the panel of the part's columns, and the kernel is one of this machine
+/// for the part's rows.
+unsafe fn tile<T: Real + Finish>(p: &Problem, (b, b_row): Panel<T>, kernel: Tile<T>, part: Part<T>) {
     let mut own = [std::mem::MaybeUninit::<T>::uninit(); TILE];
     let direct = p.is_plain() && p.d.col == 1 && p.d.dtype == p.a.dtype;
     let (to, to_row) = match direct {
         true => (p.d.ptr(part.row, part.col), p.d.row),
         false => (own.as_mut_ptr().cast(), part.stride as isize),
     };
-    let (a, b) = (p.a.ptr::<T>(part.row, 0).cast_const(), p.b.ptr::<T>(0, part.col).cast_const());
-    let mask = u32::MAX >> (32 - part.cols);
-    let run = Run { depth: p.k, a, a_row: p.a.row, a_col: p.a.col, b, b_row: p.b.row, to, to_row, mask };
+    let (a, mask) = (p.a.ptr::<T>(part.row, 0).cast_const(), u32::MAX >> (32 - part.cols));
     // SAFETY: these rows of A, columns of B and of D exist (the caller's); `own` holds a tile.
     unsafe {
-        kernel(run);
+        kernel(Run { depth: p.k, a, a_row: p.a.row, a_col: p.a.col, b, b_row, to, to_row, mask });
         if !direct {
             finish(p, Part { sums: own.as_ptr().cast::<T>(), ..part });
         }
