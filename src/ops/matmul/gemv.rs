@@ -8,7 +8,7 @@ use super::cpu::try_parallel;
 use super::element::{Element, Real, with_element};
 use super::finish::{Part, finish};
 use super::problem::Problem;
-use super::vector::{Plain, Vector, prefetch};
+use super::vector::{Plain, Vector, prefetch_second};
 use crate::device::Cpu;
 use crate::device::cpu::{Isa, Scratch, isa};
 use crate::dtype::{Dtype, bf16, f16};
@@ -29,8 +29,12 @@ const DOT_STRIP: usize = 64;
 const LONG: usize = 512;
 /// Sums of a strip of added rows.
 const ADD_SUMS: usize = 2048;
-/// How far ahead of a dot product memory is asked for, in bytes.
-const AHEAD: usize = 16384;
+/// So are those beside which a row of A of so many bytes presses upon the first cache, or of twice as many if they are narrow.
+const HEAVY: usize = 16384;
+/// How far ahead of a dot product memory is asked for, in bytes: into the second cache, for in the first lie rows of A. Where
+/// columns are read side by side it is for the next of them, if those are no farther than this.
+const AHEAD: usize = 32768;
+const NEXT: usize = 1 << 18;
 /// Rough bytes of B a nanosecond and thread.
 const BYTES: f64 = 15.0;
 
@@ -241,6 +245,7 @@ unsafe fn dot_rows<V: Vector, W: Element>(strip: Strip<V::Real, W>) {
     unsafe {
         match strip.rows {
             1 if strip.k < LONG => dot_columns::<V, W, 1, 4, 2>(strip),
+            1 if is_heavy::<V::Real, W>(strip.k) => dot_columns::<V, W, 1, 4, 4>(strip),
             1 => dot_columns::<V, W, 1, 1, 4>(strip),
             2 => dot_columns::<V, W, 2, 4, 1>(strip),
             3 => dot_columns::<V, W, 3, 4, 1>(strip),
@@ -251,6 +256,12 @@ unsafe fn dot_rows<V: Vector, W: Element>(strip: Strip<V::Real, W>) {
             _ => dot_columns::<V, W, 8, 2, 1>(strip),
         }
     }
+}
+
+/// Whether a row of A leaves a column of B too little of the first cache.
+fn is_heavy<R, W>(k: usize) -> bool {
+    let narrow = size_of::<W>() < size_of::<R>();
+    k * size_of::<R>() >= HEAVY << u32::from(narrow)
 }
 
 /// `C` columns at a time, the rest one by one. The order of a sum does not depend on which.
@@ -282,15 +293,15 @@ type Sums<V, const M: usize, const C: usize, const U: usize> = [[[V; U]; M]; C];
 unsafe fn step<V: Vector, W: Element, const M: usize, const C: usize, const U: usize>(
     s: &Strip<V::Real, W>,
     w: *const W,
-    at: usize,
+    (at, ahead): (usize, usize),
     u: usize,
     sums: &mut Sums<V, M, C, U>,
 ) {
     for (c, sums) in sums.iter_mut().enumerate() {
         let column = w.wrapping_offset((c as isize).wrapping_mul(s.step)).wrapping_add(at);
-        // Once a cache line; short columns lie in a cache more often than not.
-        if C == 1 && (u * V::LANES * size_of::<W>()).is_multiple_of(64) {
-            prefetch(column.wrapping_byte_add(AHEAD));
+        // Once a cache line.
+        if (u * V::LANES * size_of::<W>()).is_multiple_of(64) {
+            prefetch_second(column.wrapping_byte_add(ahead));
         }
         // SAFETY: LANES elements from `at` of the column and of each row of x exist: the caller's.
         unsafe {
@@ -309,17 +320,19 @@ unsafe fn dot<V: Vector, W: Element, const M: usize, const C: usize, const U: us
     col: usize,
 ) {
     let mut sums: Sums<V, M, C, U> = [[[V::zero(); U]; M]; C];
+    let next = C * size_of::<W>() * s.step.unsigned_abs();
+    let ahead = if C > 1 && (AHEAD..=NEXT).contains(&next) { next } else { AHEAD };
     let mut k = 0;
     while k + V::LANES * U <= s.k {
         for u in 0..U {
             // SAFETY: LANES elements from here of each column, and of each row of x, exist.
-            unsafe { step::<V, W, M, C, U>(s, w, k + u * V::LANES, u, &mut sums) };
+            unsafe { step::<V, W, M, C, U>(s, w, (k + u * V::LANES, ahead), u, &mut sums) };
         }
         k += V::LANES * U;
     }
     while k + V::LANES <= s.k {
         // SAFETY: as above.
-        unsafe { step::<V, W, M, C, U>(s, w, k, 0, &mut sums) };
+        unsafe { step::<V, W, M, C, U>(s, w, (k, ahead), 0, &mut sums) };
         k += V::LANES;
     }
     for (c, sums) in sums.into_iter().enumerate() {
@@ -377,7 +390,7 @@ unsafe fn add_group<V: Vector, W: Element, const G: usize>(s: &Strip<V::Real, W>
                 for g in 0..G {
                     // Once a cache line, and once a row of B: that row of the next group.
                     if m == 0 && G > 1 && (col * size_of::<W>()).is_multiple_of(64) {
-                        prefetch(
+                        prefetch_second(
                             rows[g].wrapping_add(col).wrapping_offset((G as isize).wrapping_mul(s.step)),
                         );
                     }
