@@ -9,7 +9,7 @@ use crate::ops::matmul::cpu::try_parallel;
 use crate::ops::matmul::finish::{Part, finish};
 use crate::ops::matmul::gemv::{Shared, widen};
 use crate::ops::matmul::problem::Problem;
-use crate::ops::matmul::vector::{Plain, prefetch};
+use crate::ops::matmul::vector::{Plain, prefetch_second};
 use crate::status::Result;
 
 /// The most rows.
@@ -17,7 +17,7 @@ const ROWS: usize = 8;
 /// Columns of a strip.
 const STRIP: usize = 64;
 /// How far ahead memory is asked for, in bytes.
-const AHEAD: usize = 8192;
+const AHEAD: usize = 16384;
 /// Rough elements of B a nanosecond and thread.
 const RATE: f64 = 20.0;
 
@@ -191,7 +191,7 @@ unsafe fn block<V: Lanes, F: Format, const M: usize, const C: usize, const U: us
     let x = s.x.wrapping_add(k);
     for (at, sums) in at.iter_mut().zip(sums) {
         for line in (0..F::BYTES).step_by(64) {
-            prefetch(at.wrapping_add(AHEAD + line));
+            prefetch_second(at.wrapping_add(AHEAD + line));
         }
         // SAFETY: the block, and the elements of each row of x, exist: the caller's.
         unsafe { F::decode::<V>(*at, &mut Adder { x, k: s.k, number, sums }) };
