@@ -8,6 +8,7 @@ pub mod math;
 pub mod moves;
 pub mod narrow;
 pub mod philox;
+pub mod prefetch;
 pub mod reader;
 mod versions;
 pub mod walk;

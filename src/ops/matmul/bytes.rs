@@ -48,13 +48,14 @@ mod x86 {
     use super::*;
     use crate::device::cpu::Scratch;
     use crate::kernels::narrow::{E4m3, E5m2};
+    use crate::kernels::prefetch::prefetch;
     use crate::ops::matmul::cpu::try_parallel;
     use crate::ops::matmul::element::Element;
     use crate::ops::matmul::finish::{Part, finish};
     use crate::ops::matmul::fp8::{bf16_bits, x86 as fp8};
     use crate::ops::matmul::gemv::Shared;
+    use crate::ops::matmul::integer;
     use crate::ops::matmul::more::{Factor, block};
-    use crate::ops::matmul::{integer, vector::prefetch};
     use std::arch::x86_64::*;
 
     /// Columns of a strip.

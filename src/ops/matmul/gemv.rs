@@ -8,11 +8,12 @@ use super::cpu::try_parallel;
 use super::element::{Element, Real, with_element};
 use super::finish::{Part, finish};
 use super::problem::Problem;
-use super::vector::{Plain, Vector, prefetch_second};
+use super::vector::{Plain, Vector};
 use crate::device::Cpu;
 use crate::device::cpu::{Isa, Scratch, isa};
 use crate::dtype::{Dtype, bf16, f16};
 use crate::kernels::narrow::{E4m3, E5m2};
+use crate::kernels::prefetch::prefetch_second;
 use crate::status::Result;
 
 /// The most rows.

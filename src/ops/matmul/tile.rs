@@ -4,9 +4,10 @@
 //! neighbours in k: two bf16, or four or two integers, for the instructions that multiply those. Sums of integers are the bits
 //! of i32 where those of floats would be.
 
-use super::vector::{Plain, Vector, prefetch, prefetch_second};
+use super::vector::{Plain, Vector};
 use crate::device::cpu::{Isa, isa};
 use crate::dtype::Dtype;
+use crate::kernels::prefetch::{prefetch, prefetch_second};
 
 /// Computes one tile: sums from `from` (null: zero), plus the panels' product over `depth` units, to `to`.
 pub type Tile = unsafe fn(Run);

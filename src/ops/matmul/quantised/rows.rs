@@ -5,11 +5,12 @@ use super::{Format, Q4_0, Q4_1, Q4K, Q6K, Q8_0, Take};
 use crate::device::Cpu;
 use crate::device::cpu::{Isa, isa};
 use crate::dtype::Dtype;
+use crate::kernels::prefetch::prefetch_second;
 use crate::ops::matmul::cpu::try_parallel;
 use crate::ops::matmul::finish::{Part, finish};
 use crate::ops::matmul::gemv::{Shared, widen};
 use crate::ops::matmul::problem::Problem;
-use crate::ops::matmul::vector::{Plain, prefetch_second};
+use crate::ops::matmul::vector::Plain;
 use crate::status::Result;
 
 /// The most rows.
