@@ -34,7 +34,9 @@ mod transpose;
 mod vector;
 
 use crate::device::Cpu;
+use crate::device::cpu::{Isa, isa};
 use crate::device::cuda::Stream;
+use crate::dtype::Dtype;
 use crate::op::{Bind, Op, Operand};
 use crate::status::Result;
 use extra::Extra;
@@ -42,8 +44,9 @@ use extra::Extra;
 pub use desc::*;
 pub use grouped::Grouped;
 
-/// Multiplications with addition of a brief product: at most 10 microseconds where vectors are wide.
+/// Multiplications with addition of a brief product: some 10 microseconds, where there are vectors for them and where not.
 const BRIEF: u64 = 1 << 19;
+const BRIEF_PLAIN: u64 = 1 << 16;
 
 /// A checked multiplication. Every operand has d's batch axes in front of its matrix.
 pub struct Matmul {
@@ -89,7 +92,10 @@ impl Op for Matmul {
 
     fn is_brief(&self) -> bool {
         let k = self.a.dims().last().map_or(1, |&k| k as u64);
-        self.d.dims().iter().fold(k, |work, &dim| work.saturating_mul(dim as u64)) <= BRIEF
+        let most = if isa() == Isa::Scalar { BRIEF_PLAIN } else { BRIEF };
+        let each = if matches!(self.a.dtype(), Dtype::C32 | Dtype::C64) { 4 } else { 1 };
+        self.d.dims().iter().fold(k.saturating_mul(each), |work, &dim| work.saturating_mul(dim as u64))
+            <= most
     }
 
     fn shape(&self, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
