@@ -7,6 +7,7 @@ use super::cpu::try_parallel;
 use super::element::Real;
 use super::finish::{Finish, Part, finish};
 use super::pack::{Lines, SLACK, pack};
+use super::packed::piece;
 use super::problem::Problem;
 use super::tile::Kernel;
 use crate::device::Cpu;
@@ -110,10 +111,10 @@ fn middling(p: &Problem, cpu: &Cpu, tiles: &Tiles<f32>) -> Result<()> {
     let (across, rows) = (p.n.div_ceil(width), p.m.div_ceil(height));
     let down = cpu.threads().div_ceil(across).min(rows);
     try_parallel(&cpu.lending(), across * down, (p.work() / RATE) as u64, |number| {
-        let cut = |part: usize| (rows * part / down * height).min(p.m);
-        let (col, part) = (number / down * width, number % down);
+        let (col, part) = (number / down * width, piece(rows, down, number % down));
         let b = packed(p, col)?;
-        panel(p, tiles, (col, cut(part)..cut(part + 1)), (b.ptr().cast(), width as isize));
+        let of = part.start * height..p.m.min(part.end * height);
+        panel(p, tiles, (col, of), (b.ptr().cast(), width as isize));
         Ok(())
     })
 }

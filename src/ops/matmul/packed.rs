@@ -293,7 +293,7 @@ struct Cut {
 }
 
 /// One of the pieces, as equal as can be, of a count.
-fn piece(count: usize, pieces: usize, number: usize) -> Range<usize> {
+pub fn piece(count: usize, pieces: usize, number: usize) -> Range<usize> {
     let cut = |number: usize| (number as u128 * count as u128 / pieces as u128) as usize;
     cut(number)..cut(number + 1)
 }
