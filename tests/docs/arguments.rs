@@ -4,8 +4,10 @@ use crate::library::{Api, Function, Library};
 use serde_json::Value;
 use std::ptr;
 
-/// Memory that outlives every request, so that a transfer may read and write it whenever it runs.
+/// Bytes for the arguments of one call, none of which a request looks at once it is accepted.
 const SCRATCH: usize = 1 << 16;
+/// Bytes of what a parameter of an unknown size points to; sizes that calls take are smaller.
+const ROOM: usize = 512;
 const TEXTS: [&str; 4] = ["cpu\0", "\0", "\u{e9}\0", "cuda:0\0"];
 
 /// A handle of each kind, live and stale.
@@ -90,11 +92,20 @@ pub struct Maker<'a> {
     state: u64,
     scratch: &'static mut [u64],
     used: usize,
+    /// What transfers read and write whenever they run, when other arguments are in `scratch` already.
+    bytes: *mut u64,
 }
 
 impl<'a> Maker<'a> {
     pub fn new(api: &'a Api, library: &'a Library) -> Self {
-        Self { api, library, state: 7, scratch: Vec::leak(vec![0; SCRATCH / 8]), used: 0 }
+        Self {
+            api,
+            library,
+            state: 7,
+            scratch: Vec::leak(vec![0; SCRATCH / 8]),
+            used: 0,
+            bytes: Vec::leak(vec![0; ROOM / 8]).as_mut_ptr(),
+        }
     }
 
     fn pick<T: Copy>(&mut self, from: &[T]) -> T {
@@ -178,7 +189,8 @@ impl<'a> Maker<'a> {
         match self.api.a_type(pointee) {
             Some(row) if row["kind"] == "struct" => self.filled(row, world, right),
             Some(row) if row["kind"] == "handle" && constant => self.handles(pointee, world, right),
-            _ => self.room(512) as u64,
+            None if pointee == "void" => self.bytes as u64,
+            _ => self.room(ROOM) as u64,
         }
     }
 
