@@ -357,7 +357,8 @@ fn damaged_descriptors_never_crash() {
     }
     println!("damaged descriptors: {accepted} accepted, {refused} refused");
     assert!(accepted > 1000 && refused > 10_000);
-    cases.iter().for_each(|case| assert_eq!(outcome(&world, case, &case.bytes).0, WEFT_OK));
+    // With other buffers: a number that is another one's handle may have written over these.
+    crate::cases(&world).iter().for_each(|case| assert_eq!(outcome(&world, case, &case.bytes).0, WEFT_OK));
 }
 
 #[test]
