@@ -1,7 +1,8 @@
 //! Small matrices, straight from where they lie: packing them would not pay. Register tiles of up to 13 rows by two
 //! vectors read B's rows whole and A's elements one by one (the kernels for small matrices of BLIS and OpenBLAS do the
-//! same); columns past the last are masked, in tiles that have such: a masked load takes a multiplication's turn on AMD's Zen 4. Of somewhat larger ones B's panels are packed, each when it is come to, and A
-//! is not: each of its elements is used too seldom. Sums are added in the order of k, as by packed panels.
+//! same); columns past the last are masked, in tiles that have such: a masked load takes a multiplication's turn on
+//! AMD's Zen 4. Of somewhat larger ones B's panels are packed, each when it is come to, and A is not: each of its
+//! elements is used too seldom. Sums are added in the order of k, as by packed panels.
 
 use super::cpu::try_parallel;
 use super::element::Real;
@@ -184,7 +185,7 @@ mod x86 {
                         // SAFETY: the elements of a row of B exist, of the last vector the masked ones: the caller's.
                         *columns = unsafe { if whole(half) { $load(at) } else { $load_some(mask, at) } };
                     }
-                    // Three rows an address: few registers, and the strides of the others fit the instruction.
+                    // Three rows an address: all rows' addresses do not fit the registers.
                     let mut third = a;
                     for (i, sums) in sums.iter_mut().enumerate() {
                         // SAFETY: each k has R elements of A: the caller's.
